@@ -1,0 +1,54 @@
+#include "app/backup_cluster.h"
+
+namespace pgstrata {
+namespace {
+
+// Waits for WAL up to the backup's end.
+using WaitForWal = std::function<Result<void>(TimelineId timeline, Lsn lsn)>;
+
+Result<SnapshotRecord> take_snapshot(const SourceWork& work, const Lease& lease,
+                                     const BackupObserver& observer, const WaitForWal& wait_for_wal) {
+  const auto enter = [&](BackupPhase phase) {
+    if (observer.on_phase) observer.on_phase(phase);
+  };
+  const BaseBackupRequest request{.space = work.cluster.space,
+                                  .cluster = work.cluster.record,
+                                  .clock = work.clock,
+                                  .cancellation = work.cancellation,
+                                  .on_progress = observer.on_progress};
+  PGS_TRY(ReplicationConnection connection, ReplicationConnection::connect(work.url, {}, work.cancellation));
+  enter(BackupPhase::receiving);
+  PGS_TRY(UnpublishedBackup backup, receive_base_backup(connection, request));
+  enter(BackupPhase::completing);
+  PGS_CHECK(wait_for_wal(backup.record.timeline, backup.record.consistent_lsn));
+  PGS_CHECK(lease.check());
+  return publish_base_backup(request, std::move(backup));
+}
+
+Result<Lease> take_backup_lease(const SourceWork& work) {
+  return Lease::acquire(work.cluster.space, backup_lease_name, backup_lease_name, work.clock,
+                        {.cancellation = &work.cancellation});
+}
+
+}  // namespace
+
+Result<BackupOutcome> backup_cluster(const SourceWork& work, const BackupObserver& observer) {
+  if (observer.on_phase) observer.on_phase(BackupPhase::starting);
+  PGS_TRY(const Lease lease, take_backup_lease(work));
+  PGS_TRY(WalArrival wal, WalArrival::start(work));
+  const auto wait_for_wal = [&wal](TimelineId timeline, Lsn lsn) {
+    return wal.wait_until_durable(timeline, lsn);
+  };
+  PGS_TRY(SnapshotRecord snapshot, take_snapshot(work, lease, observer, wait_for_wal));
+  return BackupOutcome{.snapshot = std::move(snapshot), .own_stream = wal.own_stream()};
+}
+
+Result<SnapshotRecord> backup_beside_stream(const SourceWork& work, StreamProgress& stream) {
+  PGS_TRY(const Lease lease, take_backup_lease(work));
+  const auto wait_for_wal = [&](TimelineId, Lsn lsn) {
+    return stream.wait_until_durable(lsn, work.cancellation);
+  };
+  return take_snapshot(work, lease, {}, wait_for_wal);
+}
+
+}  // namespace pgstrata

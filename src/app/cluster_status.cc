@@ -1,0 +1,112 @@
+#include "app/cluster_status.h"
+
+#include <algorithm>
+
+#include "app/source_view.h"
+#include "app/status_problems.h"
+#include "sys/files.h"
+
+namespace pgstrata {
+namespace {
+
+// "packs/ab/cd" -> "packs".
+std::string kind_of_object(std::string_view name) {
+  return std::string(name.substr(0, name.find('/')));
+}
+
+Result<void> add_stored_sizes(const ClusterSpace& space, ClusterStatus& status) {
+  PGS_TRY(const auto objects, space.list(""));
+  for (const ObjectInfo& object : objects) {
+    StoredSize& of_kind = status.stored[kind_of_object(object.name)];
+    for (StoredSize* size : {&of_kind, &status.stored_total}) {
+      ++size->objects;
+      size->bytes += object.size_bytes;
+    }
+  }
+  return {};
+}
+
+// A damaged lease hides who is at work, not what can be restored.
+Result<std::optional<LeaseHolder>> readable_holder(const ClusterSpace& space, std::string_view name,
+                                                   ClusterStatus& status) {
+  auto holder = lease_holder(space, name);
+  if (holder || holder.error().code() != ErrorCode::damaged) return holder;
+  status.damaged_leases.push_back(std::move(holder).error());
+  return std::nullopt;
+}
+
+const CoverageRange* newest_range(const Coverage& coverage) {
+  for (const CoverageRange& range : coverage.ranges) {
+    if (range.open_ended && coverage.newest_timeline == range.timeline) return &range;
+  }
+  return nullptr;
+}
+
+void add_lag(ClusterStatus& status, Timestamp now) {
+  const CoverageRange* range = newest_range(status.coverage);
+  if (range == nullptr) return;
+  status.lag_time = std::max(now - range->to_time, std::chrono::microseconds(0));
+  if (!status.source.reachable) return;
+  const Lsn server = status.source.flush_position;
+  status.lag_bytes = server > range->to_lsn ? server - range->to_lsn : 0;
+}
+
+}  // namespace
+
+Result<ClusterStatus> cluster_status(const Repository& repository, const std::string& cluster,
+                                     const StatusRequest& request, const Clock& clock,
+                                     const Cancellation& cancellation) {
+  PGS_TRY(const RegisteredCluster registered, open_registered_cluster(repository, cluster));
+  const ClusterSpace& space = registered.space;
+  ClusterStatus status;
+  status.name = cluster;
+  status.record = registered.record;
+  // The source is asked first: what is stored when the repository is read is then no older than its answer.
+  if (request.ask_source) {
+    PGS_TRY(status.source, view_source(registered.record, cancellation));
+  }
+  PGS_TRY(status.coverage, compute_coverage(space, registered.record.wal_segment_bytes));
+  PGS_TRY(SnapshotList snapshots, list_snapshots(space));
+  status.snapshots = std::move(snapshots.snapshots);
+  PGS_TRY(status.stream, readable_holder(space, stream_lease_name, status));
+  PGS_TRY(status.backup, readable_holder(space, backup_lease_name, status));
+  PGS_CHECK(add_stored_sizes(space, status));
+  add_lag(status, clock.now());
+  status.problems = find_problems(status);
+  return status;
+}
+
+Result<RepositoryStatus> repository_status(const Repository& repository,
+                                           const std::optional<std::string>& cluster,
+                                           const StatusRequest& request, const Clock& clock,
+                                           const Cancellation& cancellation) {
+  RepositoryStatus status{.location = repository.store().describe(),
+                          .encrypted = repository.encrypted(),
+                          .free_bytes = {},
+                          .clusters = {},
+                          .problems = {}};
+  if (const auto free = free_space_bytes(status.location)) status.free_bytes = *free;
+  std::vector<std::string> names;
+  if (cluster) {
+    names.push_back(*cluster);
+  } else {
+    PGS_TRY(names, repository.clusters());
+  }
+  for (const std::string& name : names) {
+    auto one = cluster_status(repository, name, request, clock, cancellation);
+    if (one.has_value()) {
+      status.clusters.push_back(*std::move(one));
+    } else if (cluster || one.error().code() == ErrorCode::cancelled) {
+      return std::unexpected(std::move(one).error());
+    } else {
+      // One cluster that cannot be read does not hide the others.
+      status.problems.push_back({.code = "cluster_unreadable",
+                                 .what = fmt::format("cluster {}: {}", name, one.error().describe()),
+                                 .hint = one.error().hint()});
+    }
+  }
+  add_repository_problems(status);
+  return status;
+}
+
+}  // namespace pgstrata

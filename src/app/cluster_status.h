@@ -1,0 +1,79 @@
+// `status`: what can be restored, how far behind the repository is, and what needs doing.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "app/registered_cluster.h"
+#include "base/cancellation.h"
+#include "catalog/coverage.h"
+
+namespace pgstrata {
+
+struct StatusProblem {
+  std::string code;  // stable: "no_snapshot", "stream_not_running", ...
+  std::string what;
+  std::string hint;  // what to do
+};
+
+// What the source says, when it answers within two seconds.
+struct SourceView {
+  bool asked = false;  // a connection was tried
+  bool reachable = false;
+  std::string why_not;  // when it was asked and did not answer
+  Lsn flush_position;
+  TimelineId timeline;
+  bool slot_known = false;  // servers before 15 do not tell about slots
+  bool slot_present = false;
+  Lsn slot_restart_lsn;  // not valid: the slot keeps nothing
+};
+
+struct StoredSize {
+  std::uint64_t objects = 0;
+  std::uint64_t bytes = 0;
+};
+
+struct ClusterStatus {
+  std::string name;
+  ClusterRecord record;
+  Coverage coverage;
+  std::vector<SnapshotRecord> snapshots;  // oldest first
+  std::optional<LeaseHolder> stream;
+  std::optional<LeaseHolder> backup;
+  std::vector<Error> damaged_leases;  // who holds those is not known
+  SourceView source;
+  std::optional<std::uint64_t> lag_bytes;             // unknown without the source
+  std::optional<std::chrono::microseconds> lag_time;  // since the last moment known to be complete
+  std::map<std::string, StoredSize> stored;           // by kind: "packs", "wal", ...
+  StoredSize stored_total;
+  std::vector<StatusProblem> problems;
+};
+
+struct StatusRequest {
+  bool ask_source = true;
+};
+
+// Everything but the source's view is computed from the repository alone. A source that does not answer is no
+// error. Errors: not_found, damaged, those of the store.
+[[nodiscard]] Result<ClusterStatus> cluster_status(const Repository& repository, const std::string& cluster,
+                                                   const StatusRequest& request, const Clock& clock,
+                                                   const Cancellation& cancellation);
+
+struct RepositoryStatus {
+  std::string location;
+  bool encrypted = true;
+  std::optional<std::uint64_t> free_bytes;  // on the disk of a repository in a folder
+  std::vector<ClusterStatus> clusters;
+  std::vector<StatusProblem> problems;  // of the repository itself
+};
+
+// Of the named cluster, or of all. Errors: as above.
+[[nodiscard]] Result<RepositoryStatus> repository_status(const Repository& repository,
+                                                         const std::optional<std::string>& cluster,
+                                                         const StatusRequest& request, const Clock& clock,
+                                                         const Cancellation& cancellation);
+
+}  // namespace pgstrata

@@ -1,0 +1,74 @@
+#include "app/init_repository.h"
+
+#include <algorithm>
+
+#include "codec/digest.h"
+#include "storage/disk/disk_store.h"
+#include "sys/durable.h"
+
+namespace pgstrata {
+namespace {
+
+namespace fs = std::filesystem;
+
+// With links resolved as far as the path exists.
+Result<fs::path> resolved(const fs::path& path) {
+  std::error_code error;
+  fs::path full = fs::weakly_canonical(fs::absolute(path, error), error);
+  if (error)
+    return std::unexpected(error_from_errno(error.value(), fmt::format("find \"{}\"", path.string())));
+  return full;
+}
+
+bool lies_in(const fs::path& path, const fs::path& folder) {
+  return std::ranges::mismatch(folder, path).in1 == folder.end();
+}
+
+Result<void> check_key_choice(const KeyChoice& key) {
+  if (!key.empty()) return {};
+  return std::unexpected(
+      make_error(ErrorCode::usage, "say how the repository is to be encrypted")
+          .with_hint(
+              "Give --key-file F (made when it does not exist), or --passphrase-env V with the passphrase in "
+              "the variable V; --no-encryption leaves everything readable."));
+}
+
+// A key that was made for a repository that certainly did not come to be protects nothing.
+Error without_useless_key_file(Error error, const fs::path& key_file) {
+  if (error.code() == ErrorCode::already_exists || error.code() == ErrorCode::usage) {
+    // What went wrong first is what matters.
+    static_cast<void>(durable_remove(key_file).has_value());
+  }
+  return error;
+}
+
+}  // namespace
+
+Result<InitOutcome> init_repository(const InitRequest& request, const Clock& clock) {
+  PGS_CHECK(check_key_choice(request.key));
+  PGS_TRY(const fs::path given, parse_repository_location(request.location));
+  PGS_TRY(const fs::path folder, resolved(given));
+  InitOutcome outcome{.location = folder.string(), .id = {}, .key_slot = {}, .key_file = {}};
+  if (request.key.key_file) {
+    PGS_TRY(outcome.key_file, resolved(*request.key.key_file));
+    if (lies_in(*outcome.key_file, folder)) {
+      return std::unexpected(make_error(ErrorCode::usage, "the key file \"{}\" would lie in the repository",
+                                        outcome.key_file->string())
+                                 .with_hint("Keep the key apart from what it protects."));
+    }
+  }
+  PGS_TRY(auto store, DiskStore::open_or_make(folder));
+  PGS_TRY(const NewKey key, read_or_generate_key(request.key));
+  outcome.key_file_generated = key.generated;
+  auto repository = Repository::create(std::move(store), key.source, clock);
+  if (!repository.has_value()) {
+    if (!key.generated) return std::unexpected(std::move(repository).error());
+    return std::unexpected(without_useless_key_file(std::move(repository).error(), *outcome.key_file));
+  }
+  outcome.id = to_hex(repository->id().bytes);
+  PGS_TRY(const auto slots, repository->key_slots());
+  if (!slots.empty()) outcome.key_slot = slots.front();
+  return outcome;
+}
+
+}  // namespace pgstrata

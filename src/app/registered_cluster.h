@@ -1,0 +1,31 @@
+// A cluster that `add` registered, and who may work on it.
+#pragma once
+
+#include <optional>
+
+#include "catalog/cluster_record.h"
+#include "pg/wire/connection_url.h"
+#include "repo/lease.h"
+
+namespace pgstrata {
+
+// The leases of a cluster (repo/lease.h). A stream and a backup may run side by side, two of one kind may
+// not.
+inline constexpr const char* stream_lease_name = "stream";
+inline constexpr const char* backup_lease_name = "backup";
+
+struct RegisteredCluster {
+  ClusterSpace space;
+  ClusterRecord record;
+};
+
+// Errors: not_found (no such cluster: the hint lists those there are; or `add` did not finish), damaged.
+[[nodiscard]] Result<RegisteredCluster> open_registered_cluster(const Repository& repository,
+                                                                std::string_view name);
+
+// The way to the source: `url` where one was given, else the registered one; passwords come from libpq's own
+// places. Error: usage.
+[[nodiscard]] Result<ConnectionUrl> source_url(const ClusterRecord& record,
+                                               const std::optional<std::string>& url);
+
+}  // namespace pgstrata

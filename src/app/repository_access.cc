@@ -1,0 +1,59 @@
+#include "app/repository_access.h"
+
+#include <algorithm>
+
+#include "storage/disk/disk_store.h"
+
+namespace pgstrata {
+namespace {
+
+constexpr std::string_view file_scheme = "file://";
+
+std::unexpected<Error> bad_location(std::string_view location) {
+  return std::unexpected(make_error(ErrorCode::usage, "\"{}\" is no place for a repository", location)
+                             .with_hint("Name a folder, as /srv/backup or file:///srv/backup."));
+}
+
+// The key that was given, or what the repository lets us ask for.
+Result<KeySource> choose_key(const RepositoryAccess& access, ObjectStore& store) {
+  if (!access.key.empty() || !access.ask_passphrase) return read_key(access.key);
+  PGS_TRY(const auto kinds, Repository::key_slot_kinds(store));
+  const auto has = [&](KeySlotKind kind) { return std::ranges::find(kinds, kind) != kinds.end(); };
+  if (has(KeySlotKind::none) || !has(KeySlotKind::passphrase)) return read_key(access.key);
+  PGS_TRY(std::string passphrase, access.ask_passphrase());
+  return KeySource(Passphrase{std::move(passphrase)});
+}
+
+}  // namespace
+
+Result<std::filesystem::path> parse_repository_location(std::string_view location) {
+  if (location.starts_with(file_scheme)) {
+    const std::string_view path = location.substr(file_scheme.size());
+    if (!path.starts_with('/')) return bad_location(location);
+    return std::filesystem::path(path);
+  }
+  if (const auto scheme = location.find("://"); scheme != std::string_view::npos) {
+    if (location.starts_with("s3://")) {
+      return std::unexpected(
+          make_error(ErrorCode::unsupported, "repositories in S3 are not there yet")
+              .with_hint("Name a folder, as /srv/backup; it may lie on a network file system."));
+    }
+    return bad_location(location);
+  }
+  if (location.empty()) return bad_location(location);
+  return std::filesystem::path(location);
+}
+
+Result<std::unique_ptr<ObjectStore>> open_store(const std::string& location) {
+  PGS_TRY(const auto path, parse_repository_location(location));
+  PGS_TRY(auto store, DiskStore::open(path));
+  return std::unique_ptr<ObjectStore>(std::move(store));
+}
+
+Result<Repository> open_repository(const RepositoryAccess& access) {
+  PGS_TRY(auto store, open_store(access.location));
+  PGS_TRY(const KeySource key, choose_key(access, *store));
+  return Repository::open(std::move(store), key);
+}
+
+}  // namespace pgstrata

@@ -1,0 +1,131 @@
+#include "app/status_problems.h"
+
+#include <algorithm>
+#include <span>
+
+namespace pgstrata {
+namespace {
+
+// A stream marks the repository about every second; this long without a mark means that nothing comes in.
+constexpr std::chrono::seconds stale_after{60};
+constexpr std::uint64_t free_space_low_bytes = std::uint64_t{2} << 30;
+constexpr std::size_t listed_bad_pages = 3;
+
+void find_snapshot_problems(const ClusterStatus& status, std::vector<StatusProblem>& problems) {
+  for (const auto& damaged : status.coverage.damaged_snapshots) {
+    problems.push_back(
+        {.code = "snapshot_damaged",
+         .what = fmt::format("snapshot {} cannot be read: {}", damaged.id, damaged.error.describe()),
+         .hint = fmt::format("`pgstrata verify {0}` names everything that is damaged; "
+                             "`pgstrata backup {0} --base` makes a new snapshot.",
+                             status.name)});
+  }
+  for (const auto& damaged : status.coverage.damaged_histories) {
+    problems.push_back({.code = "history_damaged",
+                        .what = fmt::format("the history of timeline {} cannot be read: {}", damaged.timeline,
+                                            damaged.error.describe()),
+                        .hint = fmt::format("What lies before that timeline can be restored with --timeline; "
+                                            "`pgstrata backup {} --base` makes a new beginning.",
+                                            status.name)});
+  }
+  for (const Error& lease : status.damaged_leases) {
+    problems.push_back({.code = "lease_damaged", .what = lease.describe(), .hint = lease.hint()});
+  }
+  if (status.snapshots.empty() && !status.backup) {
+    problems.push_back({.code = "no_snapshot",
+                        .what = "there is no snapshot: nothing can be restored",
+                        .hint = fmt::format("Run `pgstrata backup {}`.", status.name)});
+  }
+  if (!status.snapshots.empty() && status.snapshots.back().bad_page_count > 0) {
+    const SnapshotRecord& last = status.snapshots.back();
+    std::string pages;
+    for (std::size_t i = 0; i < std::min(listed_bad_pages, last.bad_pages.size()); ++i) {
+      pages +=
+          fmt::format("{}{} block {}", i == 0 ? "" : ", ", last.bad_pages[i].path, last.bad_pages[i].block);
+    }
+    problems.push_back(
+        {.code = "bad_pages",
+         .what =
+             fmt::format("snapshot {} has {} pages with a wrong checksum, as the source has: {}{}", last.id,
+                         last.bad_page_count, pages, last.bad_page_count > listed_bad_pages ? ", ..." : ""),
+         .hint = "The source's disk or memory damaged them: check both, and restore those tables from "
+                 "an older snapshot."});
+  }
+}
+
+void find_gaps(const ClusterStatus& status, std::vector<StatusProblem>& problems) {
+  // The ranges on the way to the newest timeline come first; some end on its ancestors.
+  const auto& ranges = status.coverage.ranges;
+  std::size_t on_the_way = ranges.size();
+  while (on_the_way > 0 && ranges[on_the_way - 1].timeline != status.coverage.newest_timeline) --on_the_way;
+  const CoverageRange* before = nullptr;
+  for (const CoverageRange& range : std::span(ranges).first(on_the_way)) {
+    if (before != nullptr) {
+      problems.push_back(
+          {.code = "coverage_gap",
+           .what = fmt::format("nothing between {} ({}) and {} ({}) can be restored", before->to_time,
+                               before->to_lsn, range.from_time, range.from_lsn),
+           .hint = "WAL was lost there; it cannot be brought back. What lies on both sides is safe."});
+    }
+    before = &range;
+  }
+  const bool open = std::ranges::any_of(status.coverage.ranges, &CoverageRange::open_ended);
+  if (!status.snapshots.empty() && !open) {
+    problems.push_back({.code = "coverage_ended",
+                        .what = "the newest WAL cannot be restored: it follows no snapshot without a gap",
+                        .hint = fmt::format("Run `pgstrata backup {} --base`.", status.name)});
+  }
+}
+
+void find_stream_problems(const ClusterStatus& status, std::vector<StatusProblem>& problems) {
+  if (!status.stream && (!status.lag_time || *status.lag_time > stale_after)) {
+    problems.push_back({.code = "stream_not_running",
+                        .what = "no stream runs: new commits are not protected",
+                        .hint = fmt::format("Run `pgstrata stream {0}`, or `systemctl enable --now "
+                                            "pgstrata-stream@{0}`.",
+                                            status.name)});
+  } else if (status.stream && status.lag_time && *status.lag_time > stale_after) {
+    problems.push_back(
+        {.code = "stream_behind",
+         .what = fmt::format("the stream of process {} on host {} has brought nothing for {} s",
+                             status.stream->process.pid, status.stream->process.host_name,
+                             std::chrono::duration_cast<std::chrono::seconds>(*status.lag_time).count()),
+         .hint = "Its messages say why: the source may be down, or the repository full."});
+  }
+  if (!status.source.slot_known) return;
+  if (!status.source.slot_present) {
+    problems.push_back(
+        {.code = "slot_missing",
+         .what = fmt::format("the source has no replication slot \"{}\"", status.record.slot),
+         .hint = fmt::format("`pgstrata stream {}` makes it anew, and a base backup where WAL was lost.",
+                             status.name)});
+  } else if (!status.source.slot_restart_lsn.valid()) {
+    problems.push_back(
+        {.code = "slot_invalid",
+         .what = fmt::format("the source has given up the replication slot \"{}\"", status.record.slot),
+         .hint = fmt::format("`pgstrata stream {}` makes it anew, and a base backup where WAL was lost; "
+                             "raise max_slot_wal_keep_size on the source.",
+                             status.name)});
+  }
+}
+
+}  // namespace
+
+std::vector<StatusProblem> find_problems(const ClusterStatus& status) {
+  std::vector<StatusProblem> problems;
+  find_snapshot_problems(status, problems);
+  find_gaps(status, problems);
+  find_stream_problems(status, problems);
+  return problems;
+}
+
+void add_repository_problems(RepositoryStatus& status) {
+  if (status.free_bytes && *status.free_bytes < free_space_low_bytes) {
+    status.problems.push_back(
+        {.code = "repository_nearly_full",
+         .what = fmt::format("the repository's disk has {} MiB left", *status.free_bytes >> 20),
+         .hint = "Make room: when it is full, WAL stays on the source and fills its disk next."});
+  }
+}
+
+}  // namespace pgstrata

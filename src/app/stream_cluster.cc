@@ -1,0 +1,120 @@
+#include "app/stream_cluster.h"
+
+#include "app/backup_cluster.h"
+#include "app/random_fraction.h"
+#include "base/log.h"
+
+namespace pgstrata {
+namespace {
+
+constexpr std::chrono::seconds rebase_retry{30};
+constexpr std::chrono::milliseconds gap_poll{200};
+constexpr std::chrono::milliseconds lease_poll{500};
+
+// Tells the caller and whoever waits for WAL.
+class StreamObserver final : public WalReceiverObserver {
+ public:
+  StreamObserver(StreamProgress& progress, const StreamRequest& request)
+      : progress_(progress), request_(request) {}
+
+  void wal_status(const WalReceiverStatus& status) override {
+    last_ = status;
+    progress_.wal_status(status);
+    if (request_.on_status) request_.on_status(status);
+  }
+  void wal_lost(const WalGap& gap) override { progress_.wal_lost(gap); }
+
+  // Once the receiver has returned.
+  [[nodiscard]] const WalReceiverStatus& last() const { return last_; }
+
+ private:
+  StreamProgress& progress_;
+  const StreamRequest& request_;
+  WalReceiverStatus last_;
+};
+
+// Makes base backups where WAL was lost, in a thread of its own, until it is dropped.
+class Rebaser {
+ public:
+  Rebaser(const SourceWork& work, StreamProgress& progress)
+      : work_{.cluster = work.cluster, .url = work.url, .clock = work.clock, .cancellation = stop_},
+        progress_(progress),
+        thread_([this] { run(); }) {}
+  ~Rebaser() {
+    stop_.request();
+    thread_.join();
+  }
+  Rebaser(const Rebaser&) = delete;
+  Rebaser& operator=(const Rebaser&) = delete;
+
+ private:
+  void run() {
+    while (!stop_.requested()) {
+      const auto gap = progress_.next_gap(gap_poll);
+      if (gap) rebase(*gap);
+    }
+  }
+
+  void rebase(const WalGap& gap) {
+    log_warning("WAL from {} to {} is lost ({}): coverage has a gap there; making a new base backup",
+                gap.from, gap.to, gap.reason);
+    while (!stop_.requested()) {
+      const auto snapshot = backup_beside_stream(work_, progress_);
+      if (snapshot.has_value()) {
+        log_info("snapshot {} is made: coverage goes on from {}", snapshot->id, snapshot->consistent_time);
+        return;
+      }
+      if (snapshot.error().code() == ErrorCode::cancelled) return;
+      log_error("the base backup after lost WAL failed and is tried again in {} s: {}", rebase_retry.count(),
+                snapshot.error().describe());
+      stop_.wait_for(rebase_retry);
+    }
+  }
+
+  Cancellation stop_;
+  SourceWork work_;
+  StreamProgress& progress_;
+  std::thread thread_;
+};
+
+// Takes the stream's lease. A backup that receives the WAL it needs by itself holds it for a while: stream and backup
+// belong together, so that is waited for. Error: busy, when another stream holds it.
+Result<Lease> take_lease(const SourceWork& work) {
+  for (bool said = false;; said = true) {
+    auto lease = Lease::acquire(work.cluster.space, stream_lease_name, stream_lease_name, work.clock,
+                                {.cancellation = &work.cancellation});
+    if (lease || lease.error().code() != ErrorCode::busy) return lease;
+    PGS_TRY(const auto holder, lease_holder(work.cluster.space, stream_lease_name));
+    if (holder && holder->purpose != backup_lease_name) return lease;
+    if (holder && !said) {
+      log_info("the backup of process {} receives the WAL it needs itself: the stream begins when that is done",
+               holder->process.pid);
+    }
+    work.cancellation.wait_for(lease_poll);
+    PGS_CHECK(work.cancellation.check());
+  }
+}
+
+}  // namespace
+
+Result<StreamOutcome> stream_cluster(const SourceWork& work, const StreamRequest& request) {
+  PGS_TRY(const Lease lease, take_lease(work));
+  StreamProgress progress;
+  StreamObserver observer(progress, request);
+  const Rebaser rebaser(work, progress);
+  WalReceiver receiver({.space = work.cluster.space,
+                        .cluster = work.cluster.record,
+                        .url = work.url,
+                        .clock = work.clock,
+                        .cancellation = work.cancellation,
+                        .still_allowed = [&lease] { return lease.check(); },
+                        .random = random_fraction(),
+                        .until = request.until,
+                        .observer = &observer});
+  const auto outcome = receiver.run();
+  progress.ended(outcome);
+  if (!outcome.has_value()) return std::unexpected(outcome.error());
+  return StreamOutcome{.last = observer.last()};
+}
+
+}  // namespace pgstrata

@@ -1,0 +1,78 @@
+#include "app/verify_repository.h"
+
+#include <algorithm>
+
+namespace pgstrata {
+
+namespace {
+
+DamagedObject unreadable(std::string name, const Error& error) {
+  return {.name = std::move(name), .what = error.describe(), .snapshots = {}, .files = {}};
+}
+
+// An `add` that was cut short leaves a key and nothing else: no damage.
+Result<bool> holds_work(const ClusterSpace& space) {
+  for (const std::string_view prefix : {"snapshots/", "wal/", "packs/"}) {
+    PGS_TRY(const auto objects, space.list(prefix));
+    if (!objects.empty()) return true;
+  }
+  return false;
+}
+
+// Why nothing of the cluster can be looked at; nothing when it has been looked at.
+Result<std::optional<DamagedObject>> verify_one(const Repository& repository, const std::string& name,
+                                                const VerifyOptions& options,
+                                                const Cancellation& cancellation, VerifyOutcome& outcome) {
+  const auto space = repository.open_cluster(name);
+  if (!space) {
+    if (space.error().code() != ErrorCode::damaged) return std::unexpected(space.error());
+    return unreadable(cluster_object_name(name, "key"), space.error());
+  }
+  const auto record = get_cluster_record(*space);
+  if (record) {
+    PGS_TRY(VerifyReport report, verify_cluster(*space, record->wal_segment_bytes, options, cancellation));
+    outcome.clusters.push_back({.name = name, .report = std::move(report)});
+    return std::nullopt;
+  }
+  if (record.error().code() == ErrorCode::not_found) {
+    PGS_TRY(const bool work, holds_work(*space));
+    if (!work) return std::nullopt;
+    return unreadable(cluster_object_name(name, "cluster"),
+                      make_error(ErrorCode::damaged, "it is missing: run `pgstrata add {}` again", name));
+  }
+  if (record.error().code() != ErrorCode::damaged) return std::unexpected(record.error());
+  return unreadable(cluster_object_name(name, "cluster"), record.error());
+}
+
+}  // namespace
+
+bool VerifyOutcome::sound() const {
+  return damaged_keys.empty() && unreadable_clusters.empty() &&
+         std::ranges::all_of(clusters, [](const VerifiedCluster& cluster) { return cluster.report.sound(); });
+}
+
+Result<VerifyOutcome> verify_repository(const Repository& repository,
+                                        const std::optional<std::string>& cluster,
+                                        const VerifyOptions& options, const Cancellation& cancellation) {
+  VerifyOutcome outcome;
+  PGS_TRY(outcome.damaged_keys, verify_key_slots(repository));
+  std::vector<std::string> names;
+  if (cluster) {
+    names.push_back(*cluster);
+  } else {
+    PGS_TRY(names, repository.clusters());
+    PGS_TRY(const auto keyless, repository.clusters_without_key());
+    for (const std::string& name : keyless) {
+      outcome.unreadable_clusters.push_back(
+          unreadable(cluster_object_name(name, "key"),
+                     make_error(ErrorCode::damaged, "it is missing, and with it all of cluster {}", name)));
+    }
+  }
+  for (const std::string& name : names) {
+    PGS_TRY(auto failed, verify_one(repository, name, options, cancellation, outcome));
+    if (failed) outcome.unreadable_clusters.push_back(*std::move(failed));
+  }
+  return outcome;
+}
+
+}  // namespace pgstrata

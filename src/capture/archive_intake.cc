@@ -1,0 +1,142 @@
+#include "capture/archive_intake.h"
+
+#include <algorithm>
+
+#include "codec/digest.h"
+#include "codec/endian.h"
+
+namespace pgstrata {
+
+namespace {
+constexpr std::uint32_t permission_bits = 0777;
+}
+
+ArchiveIntake::ArchiveIntake(ExtentPipeline& pipeline, FileTreeReader* previous, bool check_pages)
+    : pipeline_(pipeline), previous_(previous), check_pages_(check_pages) {}
+
+void ArchiveIntake::begin_archive(Oid tablespace) {
+  prefix_ = tablespace.valid() ? fmt::format("pg_tblspc/{}/", tablespace) : std::string();
+}
+
+Result<void> ArchiveIntake::begin_member(const TarMember& member) {
+  auto name = member.name;
+  if (name.starts_with("./")) name.remove_prefix(2);
+  path_ = prefix_ + std::string(name);
+  const auto mode = member.mode & permission_bits;
+  switch (member.type) {
+    case TarType::symbolic_link:
+      return {};  // of a tablespace: the snapshot's record lists them
+    case TarType::directory:
+      if (!name.empty() && name != ".")
+        pipeline_.add_without_content({path_, EntryKind::directory, mode, 0, {}});
+      return {};
+    case TarType::file:
+      return begin_file({path_, EntryKind::regular, mode, member.size_bytes, {}});
+  }
+  return {};
+}
+
+Result<void> ArchiveIntake::begin_file(FileEntry entry) {
+  crc_ = crc32c_begin;
+  next_extent_ = 0;
+  path_ = entry.path;
+  if (entry.size_bytes == 0) {
+    received_[path_] = {0, crc32c_finish(crc_)};
+    pipeline_.add_without_content(std::move(entry));
+    return {};
+  }
+  previous_file_.reset();
+  if (previous_ != nullptr) {
+    auto found = previous_->find(entry.path);
+    // A last snapshot that cannot be read costs time and space, not the backup.
+    if (found && *found && (*found)->kind == EntryKind::regular) previous_file_ = std::move(**found);
+  }
+  file_ = std::make_shared<IncomingFile>(std::move(entry), check_pages_);
+  run_ = pipeline_.take_buffer();
+  return begin_leaf();
+}
+
+// Fetches what the last snapshot has where the next leaf of the page map begins.
+Result<void> ArchiveIntake::begin_leaf() {
+  if (!previous_file_) return {};
+  const auto extents = extent_count(previous_file_->size_bytes);
+  if (next_extent_ >= extents) return {};
+  const auto count = std::min<std::uint64_t>(extents - next_extent_, page_map_leaf_extents);
+  auto previous = previous_->extents(*previous_file_, next_extent_, count);
+  if (previous) file_->set_previous(next_extent_, std::move(*previous));
+  return {};
+}
+
+Result<void> ArchiveIntake::content(ByteView bytes) {
+  crc_ = crc32c_extend(crc_, bytes);
+  received_bytes_ += bytes.size();
+  while (!bytes.empty()) {
+    const auto part = bytes.first(std::min(bytes.size(), run_.room()));
+    run_.append(part);
+    bytes = bytes.subspan(part.size());
+    if (run_.room() == 0) PGS_CHECK(push_run());
+  }
+  return {};
+}
+
+Result<void> ArchiveIntake::push_run() {
+  const auto extents = extent_count(run_.size());
+  PGS_CHECK(pipeline_.push(file_, next_extent_, std::move(run_)));
+  next_extent_ += extents;
+  run_ = pipeline_.take_buffer();
+  const bool more = next_extent_ * extent_bytes < file_->entry().size_bytes;
+  return more && next_extent_ % page_map_leaf_extents == 0 ? begin_leaf() : Result<void>();
+}
+
+Result<void> ArchiveIntake::end_member() {
+  if (!file_) return {};
+  const auto size_bytes = next_extent_ * extent_bytes + run_.size();
+  received_[path_] = {size_bytes, crc32c_finish(crc_)};
+  if (!run_.empty()) PGS_CHECK(pipeline_.push(file_, next_extent_, std::move(run_)));
+  file_.reset();
+  return {};
+}
+
+Result<void> ArchiveIntake::add_file(const std::string& path, std::uint32_t mode, ByteView bytes) {
+  prefix_.clear();
+  PGS_CHECK(begin_file({path, EntryKind::regular, mode, bytes.size(), {}}));
+  if (bytes.empty()) return {};
+  PGS_CHECK(content(bytes));
+  return end_member();
+}
+
+Result<BackupManifest> ArchiveIntake::verify_manifest(std::string_view manifest) const {
+  class Comparison final : public ManifestHandler {
+   public:
+    explicit Comparison(const std::unordered_map<std::string, Received>& received) : received_(received) {}
+    Result<void> file(const ManifestFile& file) override {
+      const auto at = received_.find(std::string(file.path));
+      if (at == received_.end()) return differ(file.path, "was not sent");
+      if (at->second.size_bytes != file.size_bytes) return differ(file.path, "came with another size");
+      if (file.algorithm == ManifestChecksum::crc32c &&
+          (file.checksum.size() != 4 || load_little<std::uint32_t>(file.checksum.data()) != at->second.crc)) {
+        return differ(file.path, "came with other bytes");
+      }
+      return {};
+    }
+
+   private:
+    static Result<void> differ(std::string_view path, std::string_view how) {
+      return std::unexpected(
+          make_error(ErrorCode::check_failed, "\"{}\" is in the server's backup manifest but {}", path, how)
+              .with_hint(
+                  "Nothing was published. Run the backup again; if it happens again, check the source's disk "
+                  "and the network in between."));
+    }
+    const std::unordered_map<std::string, Received>& received_;
+  };
+  Comparison comparison(received_);
+  PGS_TRY(auto parsed, parse_backup_manifest(manifest, comparison).context("verify the backup manifest"));
+  if (parsed.files != received_.size()) {
+    return fail(ErrorCode::check_failed, "the server sent {} files, its backup manifest lists {}",
+                received_.size(), parsed.files);
+  }
+  return parsed;
+}
+
+}  // namespace pgstrata

@@ -1,0 +1,190 @@
+#include "capture/base_backup.h"
+
+#include <algorithm>
+#include <set>
+
+#include "base/log.h"
+#include "capture/archive_intake.h"
+#include "capture/backup_wal.h"
+
+namespace pgstrata {
+
+namespace {
+
+constexpr auto progress_interval = std::chrono::milliseconds(100);
+constexpr std::string_view manifest_path = "backup_manifest";
+constexpr std::uint32_t manifest_mode = 0600;
+
+// The snapshots that are there: what the new one is compared with, and which packs are spoken for.
+struct Known {
+  std::set<PackId> packs;
+  std::optional<FileTreeReader> newest;
+};
+
+Result<Known> load_known(const BaseBackupRequest& request) {
+  PGS_TRY(const auto list, list_snapshots(request.space));
+  Known known;
+  for (const auto& snapshot : list.snapshots)
+    known.packs.insert(snapshot.packs.begin(), snapshot.packs.end());
+  for (const auto& snapshot : list.snapshots) {
+    if (snapshot.extent_bytes == extent_bytes) known.newest.emplace(request.space, snapshot.tree);
+  }
+  return known;
+}
+
+// Learns the nodes of the newest snapshot, so that those that do not change are found again.
+void learn_nodes(FileTreeReader& tree, ChunkStore& store) {
+  const auto learned = tree.for_each_node([&](const NodeRef& node) -> Result<void> {
+    store.learn(node.tag, node.chunk);
+    return {};
+  });
+  if (!learned) log_warning("the last snapshot's file tree cannot be read: {}", learned.error().describe());
+}
+
+Result<void> check_source(ReplicationConnection& connection, const ClusterRecord& cluster) {
+  PGS_TRY(const auto identity, connection.identify_system());
+  if (identity.system == cluster.system_identifier) return {};
+  return std::unexpected(
+      make_error(ErrorCode::failed,
+                 "the source is another cluster than the one that was added: its system identifier "
+                 "is {}, registered is {}",
+                 identity.system, cluster.system_identifier)
+          .with_hint(
+              "Was it made anew with initdb, upgraded, or is the URL wrong? To protect the new one, add it "
+              "under another name; what is stored stays restorable."));
+}
+
+// One run of the protocol, from the first event to the last.
+class Receiver {
+ public:
+  Receiver(ReplicationConnection& connection, const BaseBackupRequest& request, ExtentPipeline& pipeline,
+           FileTreeReader* previous, const ChunkStore& store)
+      : connection_(connection),
+        request_(request),
+        store_(store),
+        intake_(pipeline, previous, request.cluster.data_checksums) {}
+
+  Result<void> run(SnapshotRecord& record) {
+    PGS_TRY(const auto start, connection_.start_base_backup({.label = "pgstrata " + record.id}));
+    record.start_lsn = start.start_lsn;
+    record.timeline = start.timeline;
+    for (const auto& tablespace : start.tablespaces) {
+      progress_.estimated_bytes += tablespace.size_estimate_bytes;
+      if (tablespace.oid.valid()) record.tablespaces.push_back({tablespace.oid, tablespace.location});
+    }
+    for (bool more = true; more;) {
+      PGS_TRY(auto event, connection_.next_base_backup_event());
+      PGS_TRY(more, handle(event, record));
+      PGS_CHECK(request_.cancellation.check());
+      report();
+    }
+    return {};
+  }
+
+ private:
+  // False after the last event.
+  Result<bool> handle(const BaseBackupEvent& event, SnapshotRecord& record) {
+    if (const auto* data = std::get_if<ArchiveData>(&event)) {
+      PGS_ASSERT(archive_.has_value());
+      PGS_CHECK(archive_->feed(data->bytes).context("read the backup's tar stream"));
+    } else if (const auto* data_of_manifest = std::get_if<ManifestData>(&event)) {
+      append(manifest_, data_of_manifest->bytes);
+    } else if (const auto* archive = std::get_if<ArchiveStart>(&event)) {
+      PGS_CHECK(end_archive());
+      intake_.begin_archive(archive->tablespace);
+      archive_.emplace(intake_);
+    } else if (const auto* end = std::get_if<BackupEnd>(&event)) {
+      PGS_CHECK(end_archive());
+      record.consistent_lsn = end->stop_lsn;
+      record.total_bytes = intake_.received_bytes();
+      PGS_TRY([[maybe_unused]] const auto manifest, intake_.verify_manifest(as_text(manifest_)));
+      PGS_CHECK(intake_.add_file(std::string(manifest_path), manifest_mode, manifest_));
+      return false;
+    }
+    return true;
+  }
+
+  Result<void> end_archive() {
+    if (archive_) PGS_CHECK(archive_->finish().context("read the backup's tar stream"));
+    archive_.reset();
+    return {};
+  }
+
+  void report() {
+    if (!request_.on_progress) return;
+    const auto now = request_.clock.steady();
+    if (now - reported_ < progress_interval) return;
+    reported_ = now;
+    progress_.received_bytes = intake_.received_bytes();
+    progress_.stored_bytes = store_.added_bytes();
+    request_.on_progress(progress_);
+  }
+
+  ReplicationConnection& connection_;
+  const BaseBackupRequest& request_;
+  const ChunkStore& store_;
+  ArchiveIntake intake_;
+  std::optional<TarParser> archive_;
+  Bytes manifest_;
+  BaseBackupProgress progress_;
+  SteadyTime reported_{};
+};
+
+SnapshotRecord begin_record(const BaseBackupRequest& request) {
+  SnapshotRecord record;
+  record.kind = SnapshotKind::base;
+  record.started = request.clock.now();
+  record.id = new_snapshot_id(record.started);
+  record.system_identifier = request.cluster.system_identifier;
+  record.server_version = request.cluster.server_version;
+  record.wal_segment_bytes = request.cluster.wal_segment_bytes;
+  record.data_checksums = request.cluster.data_checksums;
+  record.extent_bytes = extent_bytes;
+  return record;
+}
+
+}  // namespace
+
+Result<UnpublishedBackup> receive_base_backup(ReplicationConnection& connection,
+                                              const BaseBackupRequest& request) {
+  PGS_CHECK(check_source(connection, request.cluster));
+  PGS_TRY(auto known, load_known(request));
+  PGS_TRY(const auto store, ChunkStore::open(request.space, request.clock));
+  PGS_TRY(const auto adopted, store->adopt_unreferenced(known.packs));
+  if (adopted > 0)
+    log_info("found {} packs of an interrupted run: what they hold is not stored again", adopted);
+  auto* previous = known.newest ? &*known.newest : nullptr;
+  if (previous != nullptr) learn_nodes(*previous, *store);
+
+  const unsigned workers =
+      request.workers != 0 ? request.workers : std::max(1U, std::thread::hardware_concurrency());
+  UnpublishedBackup backup{begin_record(request), {}, 0};
+  ExtentPipeline pipeline(*store, workers);
+  Receiver receiver(connection, request, pipeline, previous, *store);
+  if (auto received = receiver.run(backup.record); !received) {
+    pipeline.keep_what_is_stored();
+    return std::unexpected(std::move(received).error());
+  }
+  PGS_TRY(auto outcome, pipeline.finish());
+  backup.record.tree = outcome.tree;
+  backup.record.packs = std::move(outcome.packs);
+  backup.record.files = outcome.files;
+  backup.record.added_bytes = store->added_bytes();
+  backup.suspects = std::move(outcome.suspects);
+  backup.suspects_not_listed = outcome.suspects_not_listed;
+  return backup;
+}
+
+Result<SnapshotRecord> publish_base_backup(const BaseBackupRequest& request, UnpublishedBackup backup) {
+  auto& record = backup.record;
+  PGS_TRY(const auto wal, examine_backup_wal(request.space, record, backup.suspects));
+  record.consistent_time = wal.consistent_time;
+  record.bad_page_count = wal.bad_pages.size() + backup.suspects_not_listed;
+  record.bad_pages = wal.bad_pages;
+  if (record.bad_pages.size() > max_listed_bad_pages) record.bad_pages.resize(max_listed_bad_pages);
+  record.finished = request.clock.now();
+  PGS_CHECK(put_snapshot(request.space, record));
+  return std::move(record);
+}
+
+}  // namespace pgstrata

@@ -1,0 +1,187 @@
+#include "capture/wal_positioning.h"
+
+#include "base/log.h"
+#include "capture/wal_fork.h"
+#include "capture/wal_resume.h"
+
+namespace pgstrata {
+
+namespace {
+
+constexpr int read_slot_since_major = 15;
+
+}  // namespace
+
+Lsn WalPositioning::segment_start(Lsn lsn) const {
+  return {lsn.value - lsn.value % reception_.options.cluster.wal_segment_bytes};
+}
+
+Result<WalInventory> WalPositioning::inventory() {
+  return reception_.repository(
+      WalInventory::load(reception_.options.space, reception_.options.cluster.wal_segment_bytes));
+}
+
+Result<std::optional<SlotState>> WalPositioning::read_slot() {
+  if (connection_.server_major() < read_slot_since_major) return std::nullopt;
+  return connection_.read_slot(reception_.options.cluster.slot);
+}
+
+Result<void> WalPositioning::make_slot() {
+  auto made = connection_.create_physical_slot(reception_.options.cluster.slot);
+  if (!made && made.error().code() == ErrorCode::already_exists) return {};
+  return made;
+}
+
+Result<void> WalPositioning::remake_slot() {
+  auto dropped = connection_.drop_slot(reception_.options.cluster.slot);
+  if (!dropped && dropped.error().code() != ErrorCode::not_found) return dropped;
+  return make_slot();
+}
+
+Result<void> WalPositioning::open_sink(const WalResume& resume) {
+  const auto& options = reception_.options;
+  const WalSinkOptions sink_options{.space = options.space,
+                                    .segment_bytes = options.cluster.wal_segment_bytes,
+                                    .server_major = connection_.server_major(),
+                                    .system_identifier = options.cluster.system_identifier,
+                                    .clock = options.clock,
+                                    .still_allowed = options.still_allowed};
+  reception_.sink.reset();
+  PGS_TRY(auto sink, reception_.repository(WalSink::open(sink_options, resume)));
+  PGS_CHECK(reception_.repository(sink->finish(std::nullopt)));
+  reception_.sink = std::move(sink);
+  reception_.report();
+  return {};
+}
+
+Result<void> WalPositioning::open(const SystemIdentity& source) {
+  PGS_TRY(const auto stored, inventory());
+  PGS_CHECK(reception_.repository(remove_obsolete_tails(reception_.options.space, stored)));
+  PGS_TRY(auto slot, read_slot());
+  if (!stored.timelines().empty()) {
+    const auto timeline = stored.timelines().rbegin()->first;
+    const bool known = slot && slot->timeline == timeline;
+    PGS_TRY(const auto resume,
+            reception_.repository(find_wal_resume(reception_.options.space, stored, timeline,
+                                                  known ? slot->restart_lsn : Lsn())));
+    return open_sink(*resume);
+  }
+  if (!slot && connection_.server_major() >= read_slot_since_major) {
+    PGS_CHECK(make_slot());
+    PGS_TRY(slot, read_slot());
+  }
+  const bool kept = slot && slot->restart_lsn.valid();
+  const auto timeline = kept && slot->timeline.valid() ? slot->timeline : source.timeline;
+  return move_to(timeline, kept ? slot->restart_lsn : source.flush_position);
+}
+
+Result<void> WalPositioning::move_to(TimelineId timeline, Lsn lsn) {
+  const auto& space = reception_.options.space;
+  PGS_TRY(const auto stored, inventory());
+  PGS_TRY(auto resume, reception_.repository(find_wal_resume(space, stored, timeline, lsn)));
+  if (!resume || resume->position() < segment_start(lsn)) {
+    PGS_TRY(resume, reception_.repository(begin_wal_at(space, stored, timeline, segment_start(lsn))));
+  }
+  return open_sink(*resume);
+}
+
+Result<void> WalPositioning::store_history(TimelineId timeline) {
+  if (timeline.value <= 1) return {};
+  PGS_TRY(const auto history, connection_.timeline_history(timeline));
+  return reception_.repository(put_timeline_history(reception_.options.space, timeline, history.content));
+}
+
+Result<void> WalPositioning::follow(const TimelineSwitch& end) {
+  auto& sink = *reception_.sink;
+  if (sink.received() != end.switch_point) {
+    return fail(ErrorCode::unavailable, "the source ended timeline {} at {}, but sent its WAL only up to {}",
+                sink.timeline(), end.switch_point, sink.received());
+  }
+  log_info("stream of {}: timeline {} ended at {}; going on with timeline {}", reception_.name(),
+           sink.timeline(), end.switch_point, end.next);
+  PGS_CHECK(reception_.repository(sink.end_timeline()));
+  PGS_CHECK(store_history(end.next));
+  return move_to(end.next, end.switch_point);
+}
+
+Result<void> WalPositioning::recover(const WalLost& lost) {
+  const auto& slot = reception_.options.cluster.slot;
+  switch (lost.reason) {
+    case WalLost::Reason::slot_missing:
+      log_warning("stream of {}: the slot \"{}\" is gone from the source; it is made again",
+                  reception_.name(), slot);
+      return make_slot();
+    case WalLost::Reason::slot_invalidated:
+      log_warning("stream of {}: the source has given up the slot \"{}\" ({}); it is made again",
+                  reception_.name(), slot, lost.message);
+      return remake_slot();
+    case WalLost::Reason::diverged:
+      return follow_fork();
+    case WalLost::Reason::segment_removed:
+      return go_on_behind_gap(lost);
+  }
+  return {};
+}
+
+Result<TimelineHistory> WalPositioning::our_history() {
+  const auto timeline = reception_.sink->timeline();
+  PGS_TRY(const auto stored, reception_.repository(get_timeline_history(reception_.options.space, timeline)));
+  if (!stored) return TimelineHistory{timeline, {}};
+  return reception_.repository(parse_timeline_history(timeline, as_text(*stored)));
+}
+
+Result<void> WalPositioning::follow_fork() {
+  auto& sink = *reception_.sink;
+  PGS_TRY(const auto source, connection_.identify_system());
+  TimelineHistory theirs{source.timeline, {}};
+  if (source.timeline.value > 1) {
+    PGS_TRY(const auto history, connection_.timeline_history(source.timeline));
+    PGS_TRY(theirs, parse_timeline_history(source.timeline, as_text(history.content)));
+  }
+  PGS_TRY(const auto ours, our_history());
+  const auto fork = find_fork(ours, theirs);
+  if (!fork) {
+    return std::unexpected(
+        make_error(ErrorCode::unavailable,
+                   "the source is on timeline {}, which {} has left behind for timeline {}", source.timeline,
+                   reception_.name(), sink.timeline())
+            .with_hint("This looks like the old primary after a failover. Let the URL lead to the new one."));
+  }
+  log_warning(
+      "stream of {}: timeline {} of the source left timeline {} at {}, before {}, up to which timeline {} "
+      "was "
+      "received; what lies between stays on that timeline, and the source's is followed",
+      reception_.name(), fork->to, fork->from, fork->at, sink.received(), sink.timeline());
+  PGS_CHECK(reception_.repository(sink.end_timeline()));
+  PGS_CHECK(store_history(fork->to));
+  return move_to(fork->to, fork->at);
+}
+
+Result<void> WalPositioning::go_on_behind_gap(const WalLost& lost) {
+  auto& sink = *reception_.sink;
+  PGS_CHECK(reception_.repository(sink.finish(std::nullopt)));
+  PGS_TRY(auto slot, read_slot());
+  if (!slot || !slot->restart_lsn.valid()) {
+    PGS_CHECK(remake_slot());
+    PGS_TRY(slot, read_slot());
+  }
+  PGS_TRY(const auto source, connection_.identify_system());
+  const bool kept = slot && slot->restart_lsn.valid();
+  const auto timeline = kept && slot->timeline.valid() ? slot->timeline : source.timeline;
+  const WalGap gap{sink.timeline(), sink.received(),
+                   segment_start(kept ? slot->restart_lsn : source.flush_position), lost.message};
+  if (gap.to <= gap.from) {
+    return fail(ErrorCode::unavailable, "the source does not have the WAL that its slot should keep: {}",
+                lost.message);
+  }
+  log_error(
+      "stream of {}: the source has removed WAL that was not received: nothing between {} and {} can be "
+      "restored, "
+      "and what comes after only from a new base backup ({})",
+      reception_.name(), gap.from, gap.to, lost.message);
+  if (reception_.options.observer != nullptr) reception_.options.observer->wal_lost(gap);
+  PGS_CHECK(store_history(timeline));
+  return move_to(timeline, gap.to);
+}
+
+}  // namespace pgstrata

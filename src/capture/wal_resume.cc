@@ -1,0 +1,148 @@
+#include "capture/wal_resume.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "catalog/wal_reader.h"
+#include "pg/format/timeline_history.h"
+
+namespace pgstrata {
+
+namespace {
+
+// Looks for the record that reaches into the segment at `resume.segment_start`.
+class RecordBeginning {
+ public:
+  RecordBeginning(const ClusterSpace& space, const WalInventory& inventory, WalResume& resume)
+      : space_(space), inventory_(inventory), resume_(resume) {}
+
+  // Errors: damaged and those of the store.
+  Result<void> find() {
+    PGS_TRY(const auto stored, get_timeline_history(space_, resume_.timeline));
+    if (stored) {
+      PGS_TRY(history_, parse_timeline_history(resume_.timeline, as_text(*stored)));
+    } else {
+      history_.timeline = resume_.timeline;
+    }
+    Lsn from = resume_.segment_start;
+    while (from.value >= inventory_.segment_bytes()) {
+      const Lsn before{from.value - inventory_.segment_bytes()};
+      PGS_TRY(const auto summary, summary_of(before));
+      if (!summary) break;
+      if (from == resume_.segment_start) resume_.latest_transaction_end = summary->latest_transaction_end;
+      const bool record_ends = summary->index.records > 0;
+      from = record_ends ? summary->index.last_record_end : before;
+      if (record_ends) break;
+    }
+    return read_from(from);
+  }
+
+ private:
+  [[nodiscard]] const WalSegmentObjects* find_sealed(Lsn segment) const {
+    for (const auto timeline : {resume_.timeline, history_.timeline_at(segment)}) {
+      const auto* objects = inventory_.find(timeline, segment);
+      if (objects != nullptr && !objects->sealed.empty()) return objects;
+    }
+    return nullptr;
+  }
+
+  // Nothing when the segment is not sealed here.
+  Result<std::optional<WalSegmentSummary>> summary_of(Lsn segment) const {
+    const auto* objects = find_sealed(segment);
+    if (objects == nullptr) return std::nullopt;
+    PGS_TRY(auto reader, WalSegmentReader::open(space_, objects->sealed));
+    PGS_TRY(auto summary, reader.summary());
+    return std::optional(std::move(summary));
+  }
+
+  // At most a record long, but for the rest of its first segment.
+  Result<void> read_from(Lsn from) {
+    while (from < resume_.segment_start) {
+      const Lsn segment = inventory_.segment_start(from);
+      PGS_TRY(auto reader, WalSegmentReader::open(space_, find_sealed(segment)->sealed));
+      Lsn at = segment;
+      PGS_CHECK(reader.read([&](ByteView piece) -> Result<void> {
+        const auto skip = std::min<std::uint64_t>(piece.size(), at < from ? from - at : 0);
+        append(resume_.record_beginning, piece.subspan(skip));
+        at += piece.size();
+        return {};
+      }));
+      from = segment + inventory_.segment_bytes();
+    }
+    return {};
+  }
+
+  const ClusterSpace& space_;
+  const WalInventory& inventory_;
+  WalResume& resume_;
+  TimelineHistory history_;
+};
+
+// Damage in what is behind us must not keep us from receiving: the index then misses one record.
+Result<void> find_record_beginning(const ClusterSpace& space, const WalInventory& inventory,
+                                   WalResume& resume) {
+  auto found = RecordBeginning(space, inventory, resume).find();
+  if (found || found.error().code() != ErrorCode::damaged) return found;
+  resume.record_beginning.clear();
+  log_error("{}; receiving goes on", found.error().describe());
+  return {};
+}
+
+// The segment in which the stretch of WAL ends that is to be continued.
+const WalSegmentObjects& end_of_stretch(const WalInventory::Segments& segments, std::uint32_t segment_bytes,
+                                        Lsn wanted) {
+  auto segment = segments.begin();
+  for (; std::next(segment) != segments.end(); ++segment) {
+    const Lsn end = segment->first + segment_bytes;
+    const bool continues = !segment->second.sealed.empty() && std::next(segment)->first == end;
+    if (!continues && wanted.valid() && end > wanted) break;
+  }
+  return segment->second;
+}
+
+}  // namespace
+
+Result<WalResume> begin_wal_at(const ClusterSpace& space, const WalInventory& inventory, TimelineId timeline,
+                               Lsn segment_start) {
+  WalResume resume;
+  resume.timeline = timeline;
+  resume.segment_start = segment_start;
+  PGS_CHECK(find_record_beginning(space, inventory, resume));
+  return resume;
+}
+
+Result<std::optional<WalResume>> find_wal_resume(const ClusterSpace& space, const WalInventory& inventory,
+                                                 TimelineId timeline, Lsn wanted) {
+  const auto segments = inventory.timelines().find(timeline);
+  if (segments == inventory.timelines().end() || segments->second.empty()) return std::nullopt;
+  const auto& last = end_of_stretch(segments->second, inventory.segment_bytes(), wanted);
+  if (!last.sealed.empty()) {
+    PGS_TRY(auto resume, begin_wal_at(space, inventory, timeline, last.start + inventory.segment_bytes()));
+    return std::optional(std::move(resume));
+  }
+  PGS_TRY(auto resume, begin_wal_at(space, inventory, timeline, last.start));
+  for (const auto& tail : last.tails) resume.obsolete.push_back(tail.name);
+  if (!last.partial.empty()) resume.obsolete.push_back(last.partial);
+  auto stored = read_wal_segment(space, inventory, timeline, last.start);
+  if (stored) {
+    resume.bytes = std::move(stored->bytes);
+  } else if (stored.error().code() == ErrorCode::damaged) {
+    log_error("{}; the source is asked for the WAL from {} again", stored.error().describe(), last.start);
+  } else {
+    return std::unexpected(std::move(stored).error());
+  }
+  return std::optional(std::move(resume));
+}
+
+Result<void> remove_obsolete_tails(const ClusterSpace& space, const WalInventory& inventory) {
+  for (const auto& [timeline, segments] : inventory.timelines()) {
+    for (const auto& [start, segment] : segments) {
+      if (segment.sealed.empty()) continue;
+      for (const auto& tail : segment.tails) PGS_CHECK(space.store().remove(space.object_name(tail.name)));
+      if (!segment.partial.empty()) PGS_CHECK(space.store().remove(space.object_name(segment.partial)));
+    }
+  }
+  return {};
+}
+
+}  // namespace pgstrata

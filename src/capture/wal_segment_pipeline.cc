@@ -1,0 +1,176 @@
+#include "capture/wal_segment_pipeline.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+
+namespace pgstrata {
+
+namespace {
+
+constexpr int normal_level = 1;
+constexpr int hurried_level = -3;
+constexpr std::size_t hurry_above_pieces = 8;
+
+}  // namespace
+
+struct WalSegmentPipeline::Segment {
+  TimelineId timeline;
+  Lsn start;
+  std::deque<WalPiece> pieces;
+  std::optional<WalSegmentSummary> summary;  // once it is finished
+  std::vector<std::string> obsolete;
+  bool in_work = false;
+  std::optional<WalSegmentWriter> writer;  // of the thread that has it in work
+};
+
+WalSegmentPipeline::WalSegmentPipeline(WalPipelineOptions options) : options_(std::move(options)) {
+  for (int i = 0; i < options_.threads; ++i) threads_.emplace_back([this] { work(); });
+}
+
+WalSegmentPipeline::~WalSegmentPipeline() {
+  {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+  }
+  changed_.notify_all();
+  for (auto& thread : threads_) thread.join();
+}
+
+void WalSegmentPipeline::begin(TimelineId timeline, Lsn start) {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return segments_.size() < max_segments_in_flight || failure_; });
+  segments_.push_back(std::make_unique<Segment>());
+  segments_.back()->timeline = timeline;
+  segments_.back()->start = start;
+}
+
+void WalSegmentPipeline::append(WalPiece piece) {
+  std::unique_lock lock(mutex_);
+  if (failure_) return;
+  segments_.back()->pieces.push_back(std::move(piece));
+  ++queued_pieces_;
+  work_inline(lock);
+  changed_.notify_all();
+}
+
+void WalSegmentPipeline::finish(WalSegmentSummary summary, std::vector<std::string> obsolete) {
+  std::unique_lock lock(mutex_);
+  if (failure_) return;
+  segments_.back()->summary = std::move(summary);
+  segments_.back()->obsolete = std::move(obsolete);
+  work_inline(lock);
+  changed_.notify_all();
+}
+
+void WalSegmentPipeline::abandon() {
+  std::unique_lock lock(mutex_);
+  if (failure_) return;
+  auto& last = *segments_.back();
+  queued_pieces_ -= last.pieces.size();
+  last.pieces.clear();
+  changed_.wait(lock, [&last] { return !last.in_work; });
+  segments_.pop_back();
+}
+
+bool WalSegmentPipeline::anything_finished() const {
+  return std::ranges::any_of(segments_, [](const auto& segment) { return segment->summary.has_value(); });
+}
+
+Result<std::size_t> WalSegmentPipeline::take_committed() {
+  const std::lock_guard lock(mutex_);
+  if (failure_) return std::unexpected(*failure_);
+  return std::exchange(committed_, 0);
+}
+
+Result<bool> WalSegmentPipeline::wait_committed(std::optional<SteadyTime> deadline) {
+  std::unique_lock lock(mutex_);
+  const auto done = [this] { return failure_ || !anything_finished(); };
+  if (!deadline) {
+    changed_.wait(lock, done);
+  } else if (!changed_.wait_until(lock, *deadline, done)) {
+    return false;
+  }
+  if (failure_) return std::unexpected(*failure_);
+  return true;
+}
+
+bool WalSegmentPipeline::ready(const Segment& segment, bool oldest) const {
+  if (segment.in_work) return false;
+  return !segment.pieces.empty() || (segment.summary && oldest);
+}
+
+WalSegmentPipeline::Segment* WalSegmentPipeline::next_ready() {
+  if (failure_) return nullptr;
+  for (std::size_t i = 0; i < segments_.size(); ++i) {
+    if (ready(*segments_[i], i == 0)) return segments_[i].get();
+  }
+  return nullptr;
+}
+
+void WalSegmentPipeline::work() {
+  std::unique_lock lock(mutex_);
+  while (!closed_) {
+    if (auto* segment = next_ready()) {
+      step(lock, *segment);
+    } else {
+      changed_.wait(lock);
+    }
+  }
+}
+
+void WalSegmentPipeline::work_inline(std::unique_lock<std::mutex>& lock) {
+  if (!threads_.empty()) return;
+  while (auto* segment = next_ready()) step(lock, *segment);
+}
+
+void WalSegmentPipeline::step(std::unique_lock<std::mutex>& lock, Segment& segment) {
+  segment.in_work = true;
+  WalPiece piece;
+  if (!segment.pieces.empty()) {
+    piece = std::move(segment.pieces.front());
+    segment.pieces.pop_front();
+    --queued_pieces_;
+  }
+  const int level = queued_pieces_ > hurry_above_pieces ? hurried_level : normal_level;
+  lock.unlock();
+  const bool committing = piece == nullptr;
+  auto done = committing ? commit(segment) : store_piece(segment, piece->view(), level);
+  piece.reset();
+  lock.lock();
+  segment.in_work = false;
+  if (!done) {
+    if (!failure_) failure_ = std::move(done).error();
+    for (auto& other : segments_) other->pieces.clear();  // so that nobody waits for their memory
+    queued_pieces_ = 0;
+  } else if (committing) {
+    segments_.pop_front();
+    ++committed_;
+  }
+  changed_.notify_all();
+}
+
+Result<void> WalSegmentPipeline::store_piece(Segment& segment, ByteView piece, int level) const {
+  if (!segment.writer) {
+    PGS_TRY(segment.writer, WalSegmentWriter::create(options_.space, segment.timeline, segment.start,
+                                                     options_.segment_bytes, options_.clock, level));
+  }
+  segment.writer->set_compression_level(level);
+  return segment.writer->append(piece);
+}
+
+Result<void> WalSegmentPipeline::commit(Segment& segment) const {
+  PGS_CHECK(options_.still_allowed());
+  PGS_CHECK(segment.writer->commit(*segment.summary));
+  for (const auto& name : segment.obsolete) {
+    // What stays behind is in nobody's way: the sealed segment goes before it, and the next receiver removes
+    // it.
+    if (const auto removed = options_.space.store().remove(options_.space.object_name(name)); !removed) {
+      log_debug("{} stays behind: {}", name, removed.error().describe());
+    }
+  }
+  return {};
+}
+
+}  // namespace pgstrata

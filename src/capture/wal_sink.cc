@@ -1,0 +1,215 @@
+#include "capture/wal_sink.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "catalog/wal_reader.h"
+
+namespace pgstrata {
+
+namespace {
+
+// With the pieces in the segment writers and the compressors' buffers this stays within 32 MiB.
+constexpr std::size_t piece_limit = 22;
+constexpr std::chrono::seconds allowed_check_interval{1};
+
+WalIndexerOptions indexer_options(const WalSinkOptions& options, const WalResume& resume) {
+  return {.segment_bytes = options.segment_bytes,
+          .server_major = options.server_major,
+          .system_identifier = options.system_identifier,
+          .timeline = resume.timeline,
+          .segment_start = resume.segment_start,
+          .latest_transaction_end = resume.latest_transaction_end};
+}
+
+}  // namespace
+
+WalSink::WalSink(const WalSinkOptions& options, const WalResume& resume)
+    : options_(options),
+      timeline_(resume.timeline),
+      received_(resume.segment_start),
+      indexer_(indexer_options(options, resume), resume.index_from()),
+      pieces_(piece_limit),
+      pipeline_({options.space, options.segment_bytes, options.clock, options.still_allowed,
+                 options.sealing_threads}) {}
+
+Result<std::unique_ptr<WalSink>> WalSink::open(const WalSinkOptions& options, const WalResume& resume) {
+  std::unique_ptr<WalSink> sink(new WalSink(options, resume));
+  for (ByteView rest = resume.record_beginning; !rest.empty();) {
+    const auto in_segment =
+        options.segment_bytes - (resume.segment_start.value - rest.size()) % options.segment_bytes;
+    const auto part = rest.first(std::min<std::size_t>(rest.size(), in_segment));
+    sink->indexer_.feed(part);
+    rest = rest.subspan(part.size());
+  }
+  if (resume.bytes.empty() && resume.obsolete.empty()) return sink;
+  sink->begin_segment();
+  sink->current_->obsolete = resume.obsolete;
+  PGS_CHECK(sink->accept(resume.segment_start, resume.bytes));
+  return sink;
+}
+
+Lsn WalSink::durable() const {
+  if (!sealing_.empty()) return sealing_.front();
+  return current_ ? std::min(current_->durable_end, received_) : received_;
+}
+
+Result<void> WalSink::accept(Lsn at, ByteView bytes) {
+  if (at != received_) {
+    return fail(ErrorCode::failed, "the server sent WAL from {} on where {} was due", at, received_);
+  }
+  while (!bytes.empty()) {
+    if (!current_) begin_segment();
+    const auto part = bytes.first(std::min<std::size_t>(bytes.size(), segment_end() - received_));
+    indexer_.feed(part);
+    PGS_CHECK(store(part));
+    if (received_ == segment_end()) finish_segment();
+    bytes = bytes.subspan(part.size());
+  }
+  return {};
+}
+
+void WalSink::begin_segment() {
+  pipeline_.begin(timeline_, received_);
+  current_.emplace();
+  current_->start = received_;
+  current_->durable_end = received_;
+  current_->tailed_end = received_;
+}
+
+Result<void> WalSink::store(ByteView bytes) {
+  while (!bytes.empty()) {
+    if (!current_->piece) {
+      PGS_TRY(current_->piece, take_piece());
+    }
+    auto& piece = *current_->piece;
+    const auto part = bytes.first(std::min(bytes.size(), piece.room()));
+    piece.append(part);
+    received_ += part.size();
+    bytes = bytes.subspan(part.size());
+    if (piece.room() == 0) push_piece();
+  }
+  return {};
+}
+
+Result<WalPiece> WalSink::take_piece() {
+  if (auto piece = pieces_.try_take()) return piece;
+  if (current_->held.empty()) return pieces_.take();
+  // Too much of a large segment waits for a flush that has not been due yet.
+  PGS_CHECK(pipeline_.wait_committed(std::nullopt));
+  PGS_CHECK(poll());
+  PGS_CHECK(append_to_tail());
+  return pieces_.take();
+}
+
+void WalSink::push_piece() {
+  if (received_ > current_->tailed_end) current_->held.push_back(current_->piece);
+  pipeline_.append(std::move(current_->piece));
+  current_->piece.reset();
+}
+
+void WalSink::finish_segment() {
+  if (current_->piece) push_piece();
+  if (current_->tail) current_->obsolete.push_back(current_->tail->name());
+  sealing_.push_back(current_->durable_end);
+  pipeline_.finish(indexer_.seal(received_), std::move(current_->obsolete));
+  current_.reset();
+}
+
+Result<void> WalSink::append_to_tail() {
+  if (!current_->tail) {
+    PGS_TRY(auto tail,
+            WalTailWriter::create(options_.space, timeline_, current_->tailed_end, options_.segment_bytes));
+    current_->tail.emplace(std::move(tail));
+    current_->tail_start = current_->tailed_end;
+  }
+  const auto append_from = [this](const Buffer& piece, Lsn piece_end) -> Result<void> {
+    const auto rest = piece_end - current_->tailed_end;
+    PGS_CHECK(current_->tail->append(piece.view().last(std::min<std::size_t>(piece.size(), rest))));
+    current_->tailed_end = piece_end;
+    return {};
+  };
+  const auto filling = current_->piece ? current_->piece->size() : 0;
+  const auto filling_start = received_.value - filling;
+  for (auto behind = current_->held.size(); behind > 0; --behind) {
+    const auto& piece = *current_->held.front();
+    PGS_CHECK(append_from(piece, {filling_start - (behind - 1) * wal_piece_bytes}));
+    current_->held.pop_front();
+  }
+  if (filling > 0 && current_->tailed_end < received_) PGS_CHECK(append_from(*current_->piece, received_));
+  return {};
+}
+
+Result<void> WalSink::check_allowed() {
+  const auto now = options_.clock.steady();
+  if (allowed_at_ && now - *allowed_at_ < allowed_check_interval) return {};
+  PGS_CHECK(options_.still_allowed());
+  allowed_at_ = now;
+  return {};
+}
+
+Result<void> WalSink::flush(const std::optional<WalMark>& mark) {
+  PGS_CHECK(poll());
+  if (sealing() || (!has_unflushed() && !mark)) return {};
+  PGS_CHECK(check_allowed());
+  if (!current_) begin_segment();
+  auto written = write_tail(mark);
+  if (!written) discard_tail();
+  return written;
+}
+
+Result<void> WalSink::write_tail(const std::optional<WalMark>& mark) {
+  PGS_CHECK(append_to_tail());
+  if (mark) PGS_CHECK(current_->tail->mark(*mark));
+  PGS_CHECK(current_->tail->sync());
+  current_->durable_end = received_;
+  return {};
+}
+
+void WalSink::discard_tail() {
+  if (!current_->tail || current_->durable_end > current_->tail_start) return;
+  const auto name = options_.space.object_name(current_->tail->name());
+  if (const auto removed = options_.space.store().remove(name); !removed) {
+    log_debug("{} stays behind: {}", name, removed.error().describe());
+  }
+}
+
+Result<void> WalSink::poll() {
+  PGS_TRY(auto committed, pipeline_.take_committed());
+  for (; committed > 0; --committed) sealing_.pop_front();
+  return {};
+}
+
+Result<bool> WalSink::finish(std::optional<SteadyTime> deadline) {
+  PGS_TRY(const bool sealed, pipeline_.wait_committed(deadline));
+  PGS_CHECK(flush(std::nullopt));
+  return sealed;
+}
+
+Result<void> WalSink::end_timeline() {
+  PGS_CHECK(finish(std::nullopt));
+  if (!current_) return {};
+  PGS_CHECK(options_.still_allowed());
+  pipeline_.abandon();
+  if (received_ == current_->start) return {};
+  if (current_->tail) current_->obsolete.push_back(current_->tail->name());
+  PGS_TRY(const auto inventory, WalInventory::load(options_.space, options_.segment_bytes));
+  PGS_TRY(auto writer, WalSegmentWriter::create_partial(options_.space, timeline_, current_->start,
+                                                        options_.segment_bytes, options_.clock, 3));
+  const auto copy = [&](Lsn, ByteView bytes) -> Result<bool> {
+    PGS_CHECK(writer.append(bytes));
+    return true;
+  };
+  PGS_TRY(const Lsn end, read_wal(options_.space, inventory, timeline_, current_->start, received_, copy));
+  if (end != received_)
+    return fail(ErrorCode::damaged, "the WAL tails before {} cannot be read back", received_);
+  PGS_CHECK(writer.commit(indexer_.seal(received_)));
+  for (const auto& name : current_->obsolete) {
+    if (!name.ends_with(".partial"))
+      PGS_CHECK(options_.space.store().remove(options_.space.object_name(name)));
+  }
+  current_.reset();
+  return {};
+}
+
+}  // namespace pgstrata

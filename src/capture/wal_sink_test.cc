@@ -1,0 +1,183 @@
+#include "capture/wal_sink_test.h"
+
+namespace pgstrata {
+namespace {
+
+TEST_F(WalSinkTest, SealsAndIndexesEachSegmentAndLeavesNoTails) {
+  for (const int threads : {0, 2}) {
+    MemoryStore store;
+    const auto space = space_over(store);
+    auto sink = open(space, threads);
+    ASSERT_TRUE(sink) << sink.error().describe();
+    std::mt19937_64 random(7);
+    Lsn durable;
+    ASSERT_EQ(message_of(feed(**sink, wal_sample().end(), random, durable)), "ok");
+    EXPECT_EQ(durable, wal_sample().end());
+    expect_complete(space, fmt::format("{} threads", threads));
+  }
+}
+
+TEST_F(WalSinkTest, BytesAreDurableOnlyAfterAFlush) {
+  const auto space = space_over(store_);
+  auto sink = *open(space);
+  const Lsn start = wal_sample().start;
+  const Lsn middle = start + 300'001;
+  ASSERT_TRUE(sink->accept(start, sample_bytes(start, middle)));
+  EXPECT_EQ(sink->durable(), start);
+  EXPECT_TRUE(sink->has_unflushed());
+  EXPECT_TRUE(stored_wal(space)->empty());
+  ASSERT_TRUE(sink->flush(std::nullopt));
+  EXPECT_EQ(sink->durable(), middle);
+  EXPECT_FALSE(sink->has_unflushed());
+  expect_stored(space, middle, "after the flush");
+}
+
+TEST_F(WalSinkTest, RefusesBytesThatDoNotFollow) {
+  const auto space = space_over(store_);
+  auto sink = *open(space);
+  EXPECT_EQ(code_of(sink->accept(wal_sample().start + 8, Bytes(8))), "failed");
+}
+
+TEST_F(WalSinkTest, AMarkNeedsNoBytes) {
+  const auto space = space_over(store_);
+  const WalMark mark{wal_sample().start, {1'795'255'200'000'000}};
+  ASSERT_TRUE((*open(space))->flush(mark));
+  const auto inventory = *WalInventory::load(space, WalSample::segment_size_bytes);
+  const auto segment = read_wal_segment(space, inventory, first_timeline, wal_sample().start);
+  ASSERT_TRUE(segment) << segment.error().describe();
+  EXPECT_TRUE(segment->bytes.empty());
+  EXPECT_EQ(segment->mark.lsn, mark.lsn);
+  EXPECT_EQ(segment->mark.time, mark.time);
+  auto resumed = open(space);
+  ASSERT_TRUE(resumed);
+  EXPECT_EQ((*resumed)->received(), wal_sample().start);
+}
+
+TEST_F(WalSinkTest, GoesOnAnywhereInASegmentAsIfNothingHadHappened) {
+  for (const std::uint64_t seed : {1U, 2U, 3U, 4U, 5U, 6U}) {
+    MemoryStore store;
+    const auto space = space_over(store);
+    std::mt19937_64 random(seed);
+    Lsn durable = wal_sample().start;
+    for (int restarts = 0; durable < wal_sample().end(); ++restarts) {
+      auto sink = open(space, restarts % 2 == 0 ? 0 : 2);
+      ASSERT_TRUE(sink) << sink.error().describe();
+      EXPECT_EQ((*sink)->received(), durable) << "seed " << seed;
+      EXPECT_EQ((*sink)->durable(), durable) << "seed " << seed;
+      const auto to = std::min(durable + 1 + random() % 900'000, wal_sample().end());
+      ASSERT_TRUE(feed(**sink, to, random, durable));
+    }
+    expect_complete(space, fmt::format("seed {}", seed));
+  }
+}
+
+TEST_F(WalSinkTest, AnEndedTimelineKeepsItsLastSegmentAsPartial) {
+  const auto space = space_over(store_);
+  std::mt19937_64 random(1);
+  const Lsn end = wal_sample().start + WalSample::segment_size_bytes + 500'000;
+  for (int round = 0; round < 2; ++round) {  // a crash may let it happen twice
+    auto sink = *open(space);
+    Lsn durable;
+    ASSERT_TRUE(feed(*sink, end, random, durable));
+    ASSERT_EQ(message_of(sink->end_timeline()), "ok");
+    const auto inventory = *WalInventory::load(space, WalSample::segment_size_bytes);
+    const auto* last = inventory.find(first_timeline, wal_sample().start + WalSample::segment_size_bytes);
+    ASSERT_NE(last, nullptr);
+    EXPECT_FALSE(last->partial.empty());
+    EXPECT_TRUE(last->sealed.empty());
+    EXPECT_TRUE(last->tails.empty());
+    EXPECT_EQ(WalSegmentReader::open(space, last->partial)->summary()->end_lsn, end);
+    expect_stored(space, end, "after the timeline's end");
+  }
+}
+
+TEST_F(WalSinkTest, NothingIsPublishedOnceTheLeaseIsLost) {
+  const auto space = space_over(store_);
+  const auto resume = *begin_wal_at(space, *WalInventory::load(space, WalSample::segment_size_bytes),
+                                    first_timeline, wal_sample().start);
+  bool allowed = true;
+  auto with_lease = options(space, 0);
+  with_lease.still_allowed = [&]() -> Result<void> {
+    if (allowed) return {};
+    return fail(ErrorCode::busy, "taken over");
+  };
+  auto sink = *WalSink::open(with_lease, resume);
+  ASSERT_TRUE(sink->accept(wal_sample().start, sample_bytes(wal_sample().start, wal_sample().start + 1000)));
+  ASSERT_TRUE(sink->flush(std::nullopt));
+  allowed = false;
+  clock_.pass(std::chrono::seconds(1));
+  const Lsn more = wal_sample().start + 2000;
+  ASSERT_TRUE(sink->accept(sink->received(), sample_bytes(sink->received(), more)));
+  EXPECT_EQ(code_of(sink->flush(std::nullopt)), "busy");
+  const Lsn end = wal_sample().start + WalSample::segment_size_bytes;
+  ASSERT_TRUE(sink->accept(more, sample_bytes(more, end)));
+  EXPECT_EQ(code_of(sink->poll()), "busy");
+  EXPECT_EQ(stored_wal(space)->size(), 1000U);
+}
+
+TEST_F(WalSinkTest, ADamagedTailIsAskedForAgain) {
+  const auto space = space_over(store_);
+  Lsn durable;
+  std::mt19937_64 random(3);
+  const Lsn second_segment = wal_sample().start + WalSample::segment_size_bytes;
+  ASSERT_TRUE(feed(**open(space), second_segment + 400'000, random, durable));
+  auto inventory = *WalInventory::load(space, WalSample::segment_size_bytes);
+  const auto tails = inventory.find(first_timeline, second_segment)->tails;
+  ASSERT_FALSE(tails.empty());
+  for (const auto& tail : tails) {
+    const auto name = space.object_name(tail.name);
+    auto content = *store_.get(name);
+    content[content.size() / 3] ^= std::byte{1};
+    overwrite(store_, name, content);
+  }
+  auto sink = open(space);
+  ASSERT_TRUE(sink) << sink.error().describe();
+  EXPECT_EQ((*sink)->received(), second_segment);
+  ASSERT_TRUE(feed(**sink, wal_sample().end(), random, durable));
+  expect_complete(space, "after the damage");
+}
+
+TEST_F(WalSinkTest, AnUnsealedSegmentOfAnySizeHoldsNoMoreMemoryThanAllowed) {
+  const auto space = space_over(store_);
+  auto large = options(space, 0);
+  large.segment_bytes = 64U << 20;
+  WalResume resume;
+  resume.timeline = first_timeline;
+  resume.segment_start = {std::uint64_t{64} << 20};
+  auto sink = *WalSink::open(large, resume);
+  const Bytes chunk(1U << 17, std::byte{0x5A});
+  for (int i = 0; i < 400; ++i) ASSERT_TRUE(sink->accept(sink->received(), chunk));
+  const auto inventory = *WalInventory::load(space, large.segment_bytes);
+  ASSERT_NE(inventory.find(first_timeline, resume.segment_start), nullptr);
+  EXPECT_EQ(inventory.find(first_timeline, resume.segment_start)->tails.size(), 1U)
+      << "memory went to a tail";
+  EXPECT_EQ(sink->durable(), resume.segment_start) << "which is not synced";
+  ASSERT_TRUE(sink->flush(std::nullopt));
+  const auto stored = read_wal_segment(space, inventory, first_timeline, resume.segment_start);
+  ASSERT_TRUE(stored);
+  EXPECT_EQ(stored->bytes.size(), 400 * chunk.size());
+}
+
+TEST_F(WalSinkTest, OfSeveralStretchesTheOneThatTheSourceStillKeepsIsContinued) {
+  const auto space = space_over(store_);
+  Lsn durable;
+  std::mt19937_64 random(4);
+  ASSERT_TRUE(feed(**open(space), wal_sample().start + 300'000, random, durable));
+  // Another receiver stored segments further on.
+  const Lsn third = wal_sample().start + 2 * WalSample::segment_size_bytes;
+  const auto before = *WalInventory::load(space, WalSample::segment_size_bytes);
+  auto other = *WalSink::open(options(space, 0), *begin_wal_at(space, before, first_timeline, third));
+  ASSERT_TRUE(feed(*other, third + WalSample::segment_size_bytes, random, durable));
+
+  const auto inventory = *WalInventory::load(space, WalSample::segment_size_bytes);
+  const auto position = [&](Lsn wanted) {
+    return (*find_wal_resume(space, inventory, first_timeline, wanted))->position();
+  };
+  EXPECT_EQ(position(wal_sample().start + 300'000), wal_sample().start + 300'000);
+  EXPECT_EQ(position(third), third + WalSample::segment_size_bytes);
+  EXPECT_EQ(position({}), third + WalSample::segment_size_bytes);
+  EXPECT_EQ(position(wal_sample().end() + 1), third + WalSample::segment_size_bytes);
+}
+
+}  // namespace
+}  // namespace pgstrata

@@ -1,0 +1,181 @@
+#include "capture/wal_stream_loop.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace pgstrata {
+
+namespace {
+
+// How soon news of a segment being sealed is looked for.
+constexpr std::chrono::milliseconds sealing_poll_interval{2};
+// Without data for this long the stream is idle.
+constexpr std::chrono::seconds idle_after{1};
+// Work of our own that took longer than this is no silence of the source's.
+constexpr std::chrono::seconds long_work{1};
+
+}  // namespace
+
+WalStreamLoop::WalStreamLoop(WalReception& reception, ReplicationConnection& connection)
+    : reception_(reception),
+      connection_(connection),
+      sink_(*reception.sink),
+      now_(reception.options.clock.steady()),
+      heard_at_(now_),
+      data_at_(now_ - idle_after),
+      confirmed_at_(now_),
+      probed_at_(now_) {}
+
+Result<WalStreamLoop::End> WalStreamLoop::run() {
+  // The answer tells where the source is, and that it is there.
+  PGS_CHECK(confirm(true));
+  for (;;) {
+    if (reception_.options.cancellation.requested()) return stop();
+    auto end = step();
+    if (end && !end->has_value()) {
+      const auto until = reception_.options.until;
+      if (until && sink_.durable() >= *until) return stop();
+      continue;
+    }
+    if (!end && end.error().code() == ErrorCode::cancelled) return stop();
+    if (!reception_.repository_failed) {
+      // The connection may be away for long.
+      PGS_CHECK(reception_.repository(sink_.finish(now_ + reception_.options.timings.stop_limit)));
+      reception_.report();
+    }
+    if (!end) return std::unexpected(std::move(end).error());
+    return *std::move(*end);
+  }
+}
+
+Result<std::optional<WalStreamLoop::End>> WalStreamLoop::step() {
+  PGS_TRY(const auto event, connection_.receive(next_deadline()));
+  now_ = reception_.options.clock.steady();
+  if (const auto* ended = std::get_if<TimelineSwitch>(&event)) return End(*ended);
+  if (const auto* lost = std::get_if<WalLost>(&event)) return End(*lost);
+  if (const auto* data = std::get_if<WalData>(&event)) PGS_CHECK(take(*data));
+  if (const auto* keepalive = std::get_if<Keepalive>(&event)) PGS_CHECK(take(*keepalive));
+  if (std::holds_alternative<ReceiveTimeout>(event)) PGS_CHECK(check_silence());
+  PGS_CHECK(flush_if_due());
+  PGS_CHECK(confirm_if_due());
+  update_state();
+  const auto before = std::exchange(now_, reception_.options.clock.steady());
+  if (now_ - before > long_work) heard_at_ = now_;
+  return std::nullopt;
+}
+
+Result<void> WalStreamLoop::take(const WalData& data) {
+  PGS_CHECK(reception_.repository(sink_.accept(data.start, data.bytes)));
+  data_at_ = now_;
+  flushing_.set_behind(data.server_end > sink_.received() + reception_.options.cluster.wal_segment_bytes);
+  if (sink_.has_unflushed()) {
+    flushing_.received(now_);
+  } else {
+    flushing_.settled();
+  }
+  return heard(data.server_end, data.send_time, true);
+}
+
+Result<void> WalStreamLoop::take(const Keepalive& keepalive) {
+  reply_requested_ |= keepalive.reply_requested;
+  return heard(keepalive.server_end, keepalive.send_time, false);
+}
+
+Result<void> WalStreamLoop::heard(Lsn server_end, Timestamp send_time, bool with_data) {
+  heard_at_ = now_;
+  spoken_to_ = true;
+  marks_.observe(server_end, send_time, with_data, now_);
+  reception_.status.server_end = std::max(server_end, sink_.received());
+  reception_.status.server_time = send_time;
+  reception_.recovered();
+  return {};
+}
+
+Result<void> WalStreamLoop::flush_if_due() {
+  PGS_CHECK(reception_.repository(sink_.poll()));
+  if (sink_.sealing()) return {};
+  if (!sink_.has_unflushed()) {
+    const auto mark = marks_.when_idle(sink_.received(), now_);
+    return mark ? flush(mark) : Result<void>();
+  }
+  const auto until = reception_.options.until;
+  bool due = flushing_.due().value_or(now_) <= now_ || (until && sink_.received() >= *until);
+  if (!due && reception_.status.synchronous) {
+    PGS_TRY(due, connection_.drained());
+  }
+  return due ? flush(marks_.with_flush(sink_.received(), now_)) : Result<void>();
+}
+
+Result<void> WalStreamLoop::flush(const std::optional<WalMark>& mark) {
+  PGS_CHECK(reception_.repository(sink_.flush(mark)));
+  flushing_.settled();
+  if (mark) marks_.written(*mark, now_);
+  return {};
+}
+
+Result<void> WalStreamLoop::confirm_if_due() {
+  const auto& timings = reception_.options.timings;
+  const bool probing = now_ >= probe_at();
+  const bool due = sink_.durable() > confirmed_ || now_ - confirmed_at_ >= timings.confirm_interval;
+  if (!probing && !due && !reply_requested_) return {};
+  return confirm(probing);
+}
+
+Result<void> WalStreamLoop::confirm(bool ask_for_reply) {
+  const Lsn durable = sink_.durable();
+  PGS_CHECK(connection_.send_status(
+      {.written = durable, .flushed = durable, .applied = durable, .reply_requested = ask_for_reply}));
+  confirmed_ = durable;
+  confirmed_at_ = now_;
+  reply_requested_ = false;
+  if (ask_for_reply) probed_at_ = now_;
+  return {};
+}
+
+SteadyTime WalStreamLoop::probe_at() const {
+  const auto silence = std::max(heard_at_, probed_at_) + reception_.options.timings.probe_after;
+  const auto wanted = marks_.wants_message_at();
+  return wanted && *wanted > probed_at_ ? std::min(silence, *wanted) : silence;
+}
+
+Result<void> WalStreamLoop::check_silence() {
+  const auto limit = reception_.options.timings.stalled_after;
+  if (now_ - heard_at_ < limit) return {};
+  auto problem = fmt::format("no word from the source for {} s",
+                             std::chrono::duration_cast<std::chrono::seconds>(limit).count());
+  reception_.set_state(WalReceiverState::stalled, problem);
+  return std::unexpected(Error(ErrorCode::unavailable, std::move(problem)));
+}
+
+SteadyTime WalStreamLoop::next_deadline() const {
+  const auto& timings = reception_.options.timings;
+  auto deadline =
+      std::min({probe_at(), confirmed_at_ + timings.confirm_interval, heard_at_ + timings.stalled_after});
+  if (sink_.sealing()) return std::min(deadline, now_ + sealing_poll_interval);
+  if (const auto due = flushing_.due()) deadline = std::min(deadline, *due);
+  return deadline;
+}
+
+void WalStreamLoop::update_state() {
+  auto& status = reception_.status;
+  if (!spoken_to_) return;
+  const auto behind = status.server_end > sink_.received() ? status.server_end - sink_.received() : 0;
+  auto state = WalReceiverState::streaming;
+  if (behind > reception_.options.cluster.wal_segment_bytes) {
+    state = WalReceiverState::catching_up;
+  } else if (behind == 0 && !sink_.has_unflushed() && now_ - data_at_ >= idle_after) {
+    state = WalReceiverState::idle;
+  }
+  reception_.set_state(state);
+}
+
+Result<WalStreamLoop::End> WalStreamLoop::stop() {
+  const auto limit = reception_.options.timings.stop_limit;
+  PGS_CHECK(reception_.repository(sink_.finish(reception_.options.clock.steady() + limit)));
+  reception_.report();
+  // Confirming and leaving are courtesies: what is durable stays so without them.
+  if (confirm(false)) static_cast<void>(connection_.end_replication());
+  return Done{};
+}
+
+}  // namespace pgstrata

@@ -1,0 +1,56 @@
+// Streaming over one connection: receives, flushes when due, confirms what is durable, and notices silence.
+// Internal to the receiver.
+#pragma once
+
+#include <variant>
+
+#include "capture/wal_flush_policy.h"
+#include "capture/wal_marks.h"
+#include "capture/wal_reception.h"
+
+namespace pgstrata {
+
+class WalStreamLoop {
+ public:
+  // Stopped on request, or because `until` is durable.
+  struct Done {};
+  using End = std::variant<Done, TimelineSwitch, WalLost>;
+
+  // Both are borrowed; the connection streams from the sink's end on.
+  WalStreamLoop(WalReception& reception, ReplicationConnection& connection);
+
+  // Whatever ends it, what was received is durable unless the repository failed. Errors: those of the
+  // connection; unavailable, when the source has been silent for too long; those of the repository, marked.
+  Result<End> run();
+
+ private:
+  Result<std::optional<End>> step();
+  Result<void> take(const WalData& data);
+  Result<void> take(const Keepalive& keepalive);
+  Result<void> heard(Lsn server_end, Timestamp send_time, bool with_data);
+  Result<void> flush_if_due();
+  Result<void> flush(const std::optional<WalMark>& mark);
+  Result<void> confirm_if_due();
+  Result<void> confirm(bool ask_for_reply);
+  Result<void> check_silence();
+  Result<End> stop();
+  void update_state();
+  [[nodiscard]] SteadyTime next_deadline() const;
+  [[nodiscard]] SteadyTime probe_at() const;
+
+  WalReception& reception_;
+  ReplicationConnection& connection_;
+  WalSink& sink_;
+  WalFlushPolicy flushing_;
+  WalMarks marks_;
+  SteadyTime now_;
+  SteadyTime heard_at_;
+  SteadyTime data_at_;
+  SteadyTime confirmed_at_;
+  SteadyTime probed_at_;
+  Lsn confirmed_;
+  bool reply_requested_ = false;
+  bool spoken_to_ = false;  // by the source, on this connection
+};
+
+}  // namespace pgstrata

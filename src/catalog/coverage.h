@@ -1,0 +1,60 @@
+// Coverage: what can be restored, computed from what the repository holds and nothing else.
+//
+// A moment is covered when a snapshot lies before it and the WAL from that snapshot's start to the moment is
+// there without a gap, along the timeline's ancestry. The times of a range are those of the WAL: from the
+// snapshot's consistent time to the last moment the source is known to have committed nothing beyond the
+// range.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "catalog/snapshot_record.h"
+#include "catalog/wal_inventory.h"
+
+namespace pgstrata {
+
+// A stretch of one timeline within an ancestry: from is included, to is not.
+struct TimelineStretch {
+  TimelineId timeline;
+  Lsn from;
+  Lsn to;  // {UINT64_MAX} for the newest
+};
+
+// The way from the first timeline to `timeline`, oldest first; that one alone when its history is not stored.
+// Error: damaged.
+Result<std::vector<TimelineStretch>> timeline_ancestry(const ClusterSpace& space, TimelineId timeline);
+
+struct CoverageRange {
+  TimelineId timeline;  // the one the range ends on
+  Lsn from_lsn;
+  Lsn to_lsn;  // end of the last whole record
+  Timestamp from_time;
+  Timestamp to_time;        // the last moment known to be complete
+  Timestamp last_commit;    // the latest commit or abort in the range; to_time when later was quiet
+  bool open_ended = false;  // it reaches the end of the WAL that is there: more may come
+  std::vector<std::string> snapshots;  // ids, oldest first
+};
+
+struct Coverage {
+  std::vector<CoverageRange> ranges;  // of the newest timeline, oldest first, then of others
+  std::optional<TimelineId> newest_timeline;
+  std::uint64_t wal_stored_bytes = 0;
+  std::vector<SnapshotList::Damaged> damaged_snapshots;
+  struct DamagedHistory {
+    TimelineId timeline;
+    Error error;
+  };
+  std::vector<DamagedHistory> damaged_histories;  // those timelines are seen without their ancestors
+};
+
+// Opens snapshots' roots and, for each range, the WAL at its end. Errors: those of the store; damaged WAL at
+// a range's end shortens the range to what can be read.
+Result<Coverage> compute_coverage(const ClusterSpace& space, std::uint32_t wal_segment_bytes);
+
+// The same from a chosen part of what there is: what would be covered if the rest were lost.
+Result<Coverage> compute_coverage(const ClusterSpace& space, const WalInventory& inventory,
+                                  const SnapshotList& list);
+
+}  // namespace pgstrata

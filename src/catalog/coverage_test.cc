@@ -1,0 +1,267 @@
+#include "catalog/coverage.h"
+
+#include <gtest/gtest.h>
+
+#include "base/log.h"
+#include "catalog/wal_reader.h"
+#include "pg/format/wal_samples_for_test.h"
+#include "storage/memory/memory_store.h"
+
+namespace pgstrata {
+namespace {
+
+constexpr std::uint32_t segment_bytes = 1U << 20;
+constexpr TimelineId one{1};
+constexpr TimelineId two{2};
+
+Lsn segment(std::uint64_t number) {
+  return {number * segment_bytes};
+}
+Timestamp at(std::int64_t seconds) {
+  return {1'795'000'000'000'000 + seconds * 1'000'000};
+}
+
+class Silence final : public LogSink {
+ public:
+  Silence() { set_log_sink(this); }
+  ~Silence() override { set_log_sink(nullptr); }
+  void write(Severity, std::string_view message) override { said += std::string(message) + "\n"; }
+  std::string said;
+};
+
+class CoverageTest : public ::testing::Test {
+ protected:
+  // A sealed segment whose last record ends 100 bytes before it does and whose latest commit was at `commit`.
+  void seal(TimelineId timeline, std::uint64_t number, Timestamp commit) {
+    const Bytes bytes(segment_bytes, std::byte{0x5A});
+    write(
+        WalSegmentWriter::create(space_, timeline, segment(number), segment_bytes, system_clock(), 1).value(),
+        timeline, number, bytes, commit);
+  }
+
+  void seal_partial(TimelineId timeline, std::uint64_t number, std::size_t length, Timestamp commit) {
+    const Bytes bytes(length, std::byte{0x5A});
+    write(
+        WalSegmentWriter::create_partial(space_, timeline, segment(number), segment_bytes, system_clock(), 1)
+            .value(),
+        timeline, number, bytes, commit);
+  }
+
+  void write(WalSegmentWriter writer, TimelineId timeline, std::uint64_t number, ByteView bytes,
+             Timestamp commit) {
+    WalSegmentSummary summary{{42}, timeline, segment(number), segment(number) + bytes.size(), commit, {}};
+    summary.index.start = summary.start_lsn;
+    summary.index.end = summary.end_lsn;
+    summary.index.last_record_start = {summary.end_lsn.value - 200};
+    summary.index.last_record_end = {summary.end_lsn.value - 100};
+    ASSERT_TRUE(writer.append(bytes));
+    ASSERT_TRUE(writer.commit(summary));
+  }
+
+  std::string snapshot(TimelineId timeline, Lsn start, Lsn consistent, Timestamp time) {
+    SnapshotRecord record;
+    record.id = fmt::format("20261121-10000{}-0000", ++snapshots_);
+    record.timeline = timeline;
+    record.start_lsn = start;
+    record.consistent_lsn = consistent;
+    record.consistent_time = time;
+    EXPECT_TRUE(put_snapshot(space_, record));
+    return record.id;
+  }
+
+  Coverage coverage() { return compute_coverage(space_, segment_bytes).value(); }
+
+  Repository repository_ =
+      Repository::create(std::make_unique<MemoryStore>(), NoEncryption{}, system_clock()).value();
+  ClusterSpace space_ = repository_.create_cluster("app").value();
+  int snapshots_ = 0;
+};
+
+TEST_F(CoverageTest, NothingIsNothing) {
+  EXPECT_TRUE(coverage().ranges.empty());
+  EXPECT_FALSE(coverage().newest_timeline.has_value());
+}
+
+TEST_F(CoverageTest, WalWithoutASnapshotCoversNothing) {
+  seal(one, 3, at(10));
+  EXPECT_TRUE(coverage().ranges.empty());
+}
+
+TEST_F(CoverageTest, ASnapshotWhoseWalIsMissingCoversNothing) {
+  snapshot(one, segment(3) + 40, segment(4) + 100, at(5));
+  seal(one, 3, at(10));
+  EXPECT_TRUE(coverage().ranges.empty());
+  seal(one, 4, at(20));
+  ASSERT_EQ(coverage().ranges.size(), 1U);
+}
+
+TEST_F(CoverageTest, RunsFromTheFirstSnapshotToTheLastRecord) {
+  const auto first = snapshot(one, segment(3) + 40, segment(3) + 4000, at(5));
+  const auto second = snapshot(one, segment(5) + 40, segment(5) + 4000, at(25));
+  for (std::uint64_t number = 2; number <= 6; ++number)
+    seal(one, number, at(static_cast<std::int64_t>(number) * 10));
+  const auto range = coverage().ranges.at(0);
+  EXPECT_EQ(range.from_lsn, segment(3) + 4000);
+  EXPECT_EQ(range.to_lsn.value, segment(7).value - 100);
+  EXPECT_EQ(range.from_time, at(5));
+  EXPECT_EQ(range.to_time, at(60));
+  EXPECT_TRUE(range.open_ended);
+  EXPECT_EQ(range.snapshots, (std::vector{first, second}));
+}
+
+// The source's clock went back half an hour in segment 5: what was committed by the old time stays restorable, so the
+// range reaches to the latest commit, not to the last.
+TEST_F(CoverageTest, AClockThatSteppedBackShortensNothing) {
+  snapshot(one, segment(3) + 40, segment(3) + 4000, at(5));
+  seal(one, 3, at(30));
+  seal(one, 4, at(2000));
+  seal(one, 5, at(2000));  // the summary carries the latest, its own commits were at 200
+  const auto range = coverage().ranges.at(0);
+  EXPECT_EQ(range.last_commit, at(2000));
+  EXPECT_EQ(range.to_time, at(2000));
+}
+
+TEST_F(CoverageTest, AGapEndsARangeAndANewSnapshotBeginsAnother) {
+  snapshot(one, segment(3) + 40, segment(3) + 4000, at(5));
+  snapshot(one, segment(8) + 40, segment(8) + 4000, at(85));
+  for (const std::uint64_t number : {3U, 4U, 7U, 8U})
+    seal(one, number, at(static_cast<std::int64_t>(number) * 10));
+  const auto ranges = coverage().ranges;
+  ASSERT_EQ(ranges.size(), 2U);
+  EXPECT_EQ(ranges[0].to_lsn.value, segment(5).value - 100);
+  EXPECT_FALSE(ranges[0].open_ended);
+  EXPECT_EQ(ranges[1].from_lsn, segment(8) + 4000);
+  EXPECT_TRUE(ranges[1].open_ended);
+}
+
+TEST_F(CoverageTest, FollowsAPromotionAndKeepsWhatTheOldTimelineWroteAfterIt) {
+  snapshot(one, segment(3) + 40, segment(3) + 4000, at(5));
+  for (const std::uint64_t number : {3U, 4U, 5U})
+    seal(one, number, at(static_cast<std::int64_t>(number) * 10));
+  ASSERT_TRUE(put_timeline_history(space_, two, as_byte_view("1\t0/480000\tno recovery target specified\n")));
+  seal(two, 4, at(41));
+  seal(two, 5, at(55));
+  const auto covered = coverage();
+  EXPECT_EQ(covered.newest_timeline, two);
+  ASSERT_EQ(covered.ranges.size(), 2U);
+  EXPECT_EQ(covered.ranges[0].timeline, two);
+  EXPECT_EQ(covered.ranges[0].from_lsn, segment(3) + 4000);
+  EXPECT_EQ(covered.ranges[0].to_time, at(55));
+  EXPECT_EQ(covered.ranges[1].timeline, one);
+  EXPECT_EQ(covered.ranges[1].from_lsn, Lsn{0x480000});
+  EXPECT_EQ(covered.ranges[1].to_time, at(50));
+}
+
+TEST_F(CoverageTest, APartialSegmentEndsItsTimeline) {
+  snapshot(one, segment(3) + 40, segment(3) + 4000, at(5));
+  seal(one, 3, at(30));
+  seal_partial(one, 4, 0x80000, at(41));
+  ASSERT_TRUE(put_timeline_history(space_, two, as_byte_view("1\t0/480000\tno recovery target specified\n")));
+  EXPECT_EQ(coverage().ranges.at(0).to_lsn.value, segment(4).value + 0x80000 - 100);
+  seal(two, 4, at(45));
+  const auto covered = coverage();
+  ASSERT_EQ(covered.ranges.size(), 1U);
+  EXPECT_EQ(covered.ranges[0].timeline, two);
+  EXPECT_EQ(covered.ranges[0].to_lsn.value, segment(5).value - 100);
+}
+
+TEST_F(CoverageTest, ADamagedEndShortensTheRangeAndIsSaid) {
+  snapshot(one, segment(3) + 40, segment(3) + 4000, at(5));
+  for (const std::uint64_t number : {3U, 4U, 5U})
+    seal(one, number, at(static_cast<std::int64_t>(number) * 10));
+  const auto name = space_.object_name(wal_object_name(one, segment(5), segment_bytes));
+  auto content = space_.store().get(name).value();
+  content[content.size() - 30] ^= std::byte{1};
+  ASSERT_TRUE(space_.store().remove(name));
+  ASSERT_TRUE(space_.store().put(name, content));
+  Silence log;
+  EXPECT_EQ(coverage().ranges.at(0).to_time, at(40));
+  EXPECT_NE(log.said.find("cannot be read"), std::string::npos);
+}
+
+// The WAL of a real server, its last segment only in a tail.
+TEST_F(CoverageTest, ReadsTheTailOfRealWal) {
+  const WalSample sample(15);
+  const Lsn tail_start{sample.end().value - segment_bytes};
+  auto reader = sample.reader();
+  WalIndexBuilder builder(sample.start);
+  Timestamp latest;
+  for (Lsn start = sample.start; start < tail_start; start += segment_bytes) {
+    const auto bytes = ByteView(sample.bytes).subspan(start - sample.start, segment_bytes);
+    ASSERT_TRUE(reader.feed(bytes, builder));
+    auto writer = WalSegmentWriter::create(space_, one, start, segment_bytes, system_clock(), 1).value();
+    ASSERT_TRUE(writer.append(bytes));
+    const auto index = builder.seal_segment(start + segment_bytes);
+    latest = std::max(latest, index.last_end_time);
+    ASSERT_TRUE(writer.commit({{42}, one, start, start + segment_bytes, latest, index}));
+  }
+  const auto rest = ByteView(sample.bytes).subspan(tail_start - sample.start);
+  {
+    auto tail = WalTailWriter::create(space_, one, tail_start, segment_bytes).value();
+    ASSERT_TRUE(tail.append(rest));
+    ASSERT_TRUE(tail.mark({sample.end(), at(1'000'000'000)}));
+    ASSERT_TRUE(tail.sync());
+  }
+  ASSERT_TRUE(reader.feed(rest, builder));
+  snapshot(one, sample.start + 40, sample.start + 4000, at(-1'000'000'000));
+
+  const auto range = coverage().ranges.at(0);
+  EXPECT_EQ(range.to_lsn, reader.valid_to());
+  EXPECT_EQ(range.to_time, at(1'000'000'000));
+  EXPECT_EQ(range.last_commit, std::max(latest, builder.seal_segment(sample.end()).last_end_time));
+
+  const auto inventory = WalInventory::load(space_, segment_bytes).value();
+  Bytes read;
+  EXPECT_EQ(read_wal(space_, inventory, one, sample.start + 5, {UINT64_MAX},
+                     [&](Lsn, ByteView bytes) -> Result<bool> {
+                       append(read, bytes);
+                       return true;
+                     })
+                .value(),
+            sample.end());
+  EXPECT_TRUE(std::ranges::equal(read, ByteView(sample.bytes).subspan(5)));
+}
+
+TEST_F(CoverageTest, TailsOfSeveralReceiversMakeOneSegment) {
+  const Bytes bytes(1000, std::byte{7});
+  const auto put = [&](std::size_t from, std::size_t count) {
+    auto tail = WalTailWriter::create(space_, one, segment(3) + from, segment_bytes).value();
+    EXPECT_TRUE(tail.append(ByteView(bytes).first(count)));
+    EXPECT_TRUE(tail.sync());
+  };
+  put(0, 400);
+  put(300, 300);
+  put(600, 50);
+  put(700, 10);  // beyond a hole
+  const auto inventory = WalInventory::load(space_, segment_bytes).value();
+  EXPECT_EQ(read_wal_segment(space_, inventory, one, segment(3)).value().bytes.size(), 650U);
+}
+
+TEST_F(CoverageTest, ASegmentUnderAnotherNameIsDamaged) {
+  seal(one, 3, at(30));
+  const auto from = space_.object_name(wal_object_name(one, segment(3), segment_bytes));
+  const auto to = space_.object_name(wal_object_name(one, segment(4), segment_bytes));
+  ASSERT_TRUE(space_.store().put(to, space_.store().get(from).value()));
+  const auto inventory = WalInventory::load(space_, segment_bytes).value();
+  EXPECT_EQ(read_wal_segment(space_, inventory, one, segment(4)).error().code(), ErrorCode::damaged);
+}
+
+TEST_F(CoverageTest, NamesThatAreNoWalAreKeptApart) {
+  ASSERT_TRUE(space_.store().put(space_.object_name("wal/00000001/notes"), as_byte_view("x")));
+  ASSERT_TRUE(
+      space_.store().put(space_.object_name("wal/00000002/000000010000000000000003"), as_byte_view("x")));
+  const auto inventory = WalInventory::load(space_, segment_bytes).value();
+  EXPECT_EQ(inventory.unknown_names().size(), 2U);
+  EXPECT_TRUE(inventory.timelines().empty());
+}
+
+TEST_F(CoverageTest, TwoHistoriesOfOneTimelineAreRefused) {
+  const auto first = as_byte_view("1\t0/480000\tno recovery target specified\n");
+  ASSERT_TRUE(put_timeline_history(space_, two, first));
+  EXPECT_TRUE(put_timeline_history(space_, two, first));
+  EXPECT_EQ(put_timeline_history(space_, two, as_byte_view("1\t0/490000\tx\n")).error().code(),
+            ErrorCode::already_exists);
+}
+
+}  // namespace
+}  // namespace pgstrata

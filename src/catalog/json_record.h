@@ -1,0 +1,39 @@
+// Records whose payload is JSON: reading and writing it without an exception leaving the room. Internal to
+// it.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include "base/timestamp.h"
+#include "base/types.h"
+#include "repo/record.h"
+
+namespace pgstrata {
+
+using Json = nlohmann::json;
+
+// Text that is no UTF-8 (a path of the source's) is kept readable: broken bytes become U+FFFD.
+[[nodiscard]] inline Bytes encode_json(const Json& json) {
+  return to_bytes(json.dump(-1, ' ', false, Json::error_handler_t::replace));
+}
+
+// Parses `payload` and hands it to `decode`, which may throw what nlohmann throws. Error: damaged, naming
+// `what`.
+template <class Decode>
+auto decode_json(ByteView payload, std::string_view what, const Decode& decode)
+    -> Result<decltype(decode(std::declval<const Json&>()))> {
+  try {
+    return decode(Json::parse(as_text(payload)));
+  } catch (const Json::exception& error) {
+    return fail(ErrorCode::damaged, "{} does not parse: {}", what, error.what());
+  }
+}
+
+[[nodiscard]] inline Timestamp timestamp_in(const Json& json, const char* key) {
+  return {json.at(key).get<std::int64_t>()};
+}
+[[nodiscard]] inline Lsn lsn_in(const Json& json, const char* key) {
+  return {json.at(key).get<std::uint64_t>()};
+}
+
+}  // namespace pgstrata

@@ -1,0 +1,70 @@
+#include "repo/record.h"
+
+#include <gtest/gtest.h>
+
+#include "catalog/cluster_record.h"
+#include "catalog/snapshot_record.h"
+#include "storage/memory/memory_store.h"
+
+namespace pgstrata {
+namespace {
+
+class RecordTest : public ::testing::Test {
+ protected:
+  Repository repository_ =
+      Repository::create(std::make_unique<MemoryStore>(), NoEncryption{}, system_clock()).value();
+  ClusterSpace space_ = repository_.create_cluster("app").value();
+};
+
+TEST_F(RecordTest, AClusterRoundTrips) {
+  EXPECT_EQ(get_cluster_record(space_).error().code(), ErrorCode::not_found);
+  const ClusterRecord record{
+      "host=db user=backup",           {7'412'345'678'901'234'567U}, 150018, 1U << 24, "pgstrata_app", true,
+      Timestamp{1'795'000'000'000'001}};
+  ASSERT_TRUE(put_cluster_record(space_, record));
+  const auto read = get_cluster_record(space_).value();
+  EXPECT_EQ(read.connection, record.connection);
+  EXPECT_EQ(read.system_identifier, record.system_identifier);
+  EXPECT_EQ(read.server_major(), 15U);
+  EXPECT_EQ(read.added, record.added);
+  EXPECT_EQ(put_cluster_record(space_, record).error().code(), ErrorCode::already_exists);
+}
+
+TEST_F(RecordTest, ASnapshotRoundTrips) {
+  SnapshotRecord record;
+  record.started = parse_rfc3339("2026-11-21T10:03:05Z").value();
+  record.id = new_snapshot_id(record.started);
+  EXPECT_TRUE(record.id.starts_with("20261121-100305-")) << record.id;
+  record.consistent_lsn = {0x3000100};
+  record.tablespaces = {{{16400}, "/srv/fast \"disk\""}};
+  record.packs = {new_pack_id(system_clock())};
+  record.tree = {record.packs[0], {48, 77}};
+  record.bad_pages = {{"base/5/\xFF", {9}}};  // no UTF-8
+  record.bad_page_count = 1;
+  ASSERT_TRUE(put_snapshot(space_, record));
+  const auto read = get_snapshot(space_, record.id).value();
+  EXPECT_EQ(read.consistent_lsn, record.consistent_lsn);
+  EXPECT_EQ(read.tree, record.tree);
+  EXPECT_EQ(read.packs, record.packs);
+  EXPECT_EQ(read.tablespaces[0].location, record.tablespaces[0].location);
+  EXPECT_EQ(read.bad_pages[0].block, BlockNumber{9});
+  EXPECT_EQ(get_snapshot(space_, "none").error().code(), ErrorCode::not_found);
+}
+
+TEST_F(RecordTest, ADamagedSnapshotIsListedAsSuchAndHidesNoOther) {
+  SnapshotRecord record;
+  record.id = "20261121-100305-aaaa";
+  ASSERT_TRUE(put_snapshot(space_, record));
+  ASSERT_TRUE(
+      space_.store().put(space_.object_name("snapshots/20261121-100306-bbbb"), as_byte_view("nonsense")));
+  ASSERT_TRUE(put_record(space_, "snapshots/20261121-100307-cccc", RecordKind::snapshot, as_byte_view("{}")));
+  const auto list = list_snapshots(space_).value();
+  ASSERT_EQ(list.snapshots.size(), 1U);
+  EXPECT_EQ(list.snapshots[0].id, record.id);
+  ASSERT_EQ(list.damaged.size(), 2U);
+  EXPECT_EQ(list.damaged[0].error.code(), ErrorCode::damaged);
+  EXPECT_EQ(list.damaged[1].error.code(), ErrorCode::damaged);
+}
+
+}  // namespace
+}  // namespace pgstrata

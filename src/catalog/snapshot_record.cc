@@ -1,0 +1,150 @@
+#include "catalog/snapshot_record.h"
+
+#include <algorithm>
+
+#include "catalog/json_record.h"
+#include "codec/digest.h"
+
+namespace pgstrata {
+
+namespace {
+
+constexpr std::string_view prefix = "snapshots/";
+
+Json to_json(const ChunkRef& ref) {
+  return {{"pack", to_string(ref.pack)},
+          {"offset", ref.location.offset},
+          {"stored_size", ref.location.stored_size}};
+}
+
+PackId pack_in(const Json& json) {
+  auto id = parse_pack_id(json.get<std::string>());
+  if (!id) throw Json::other_error::create(501, id.error().message(), &json);
+  return *id;
+}
+
+ChunkRef chunk_in(const Json& json) {
+  return {pack_in(json.at("pack")),
+          {json.at("offset").get<std::uint64_t>(), json.at("stored_size").get<std::uint32_t>()}};
+}
+
+Json to_json(const SnapshotRecord& record) {
+  Json json = {
+      {"kind", to_string(record.kind)},
+      {"started", record.started.micros},
+      {"finished", record.finished.micros},
+      {"system_identifier", record.system_identifier.value},
+      {"server_version", record.server_version},
+      {"wal_segment_bytes", record.wal_segment_bytes},
+      {"data_checksums", record.data_checksums},
+      {"timeline", record.timeline.value},
+      {"start_lsn", record.start_lsn.value},
+      {"consistent_lsn", record.consistent_lsn.value},
+      {"consistent_time", record.consistent_time.micros},
+      {"tree", to_json(record.tree)},
+      {"extent_bytes", record.extent_bytes},
+      {"files", record.files},
+      {"total_bytes", record.total_bytes},
+      {"added_bytes", record.added_bytes},
+      {"bad_page_count", record.bad_page_count},
+      {"tablespaces", Json::array()},
+      {"packs", Json::array()},
+      {"bad_pages", Json::array()},
+  };
+  for (const auto& tablespace : record.tablespaces) {
+    json["tablespaces"].push_back({{"oid", tablespace.oid.value}, {"location", tablespace.location}});
+  }
+  for (const auto& pack : record.packs) json["packs"].push_back(to_string(pack));
+  for (const auto& bad : record.bad_pages) {
+    json["bad_pages"].push_back({{"path", bad.path}, {"block", bad.block.value}});
+  }
+  return json;
+}
+
+SnapshotRecord from_json(const Json& json) {
+  SnapshotRecord record;
+  record.kind = json.at("kind") == "rolled" ? SnapshotKind::rolled : SnapshotKind::base;
+  record.started = timestamp_in(json, "started");
+  record.finished = timestamp_in(json, "finished");
+  json.at("system_identifier").get_to(record.system_identifier.value);
+  json.at("server_version").get_to(record.server_version);
+  json.at("wal_segment_bytes").get_to(record.wal_segment_bytes);
+  json.at("data_checksums").get_to(record.data_checksums);
+  json.at("timeline").get_to(record.timeline.value);
+  record.start_lsn = lsn_in(json, "start_lsn");
+  record.consistent_lsn = lsn_in(json, "consistent_lsn");
+  record.consistent_time = timestamp_in(json, "consistent_time");
+  record.tree = chunk_in(json.at("tree"));
+  json.at("extent_bytes").get_to(record.extent_bytes);
+  json.at("files").get_to(record.files);
+  json.at("total_bytes").get_to(record.total_bytes);
+  json.at("added_bytes").get_to(record.added_bytes);
+  json.at("bad_page_count").get_to(record.bad_page_count);
+  for (const auto& tablespace : json.at("tablespaces")) {
+    record.tablespaces.push_back(
+        {{tablespace.at("oid").get<std::uint32_t>()}, tablespace.at("location").get<std::string>()});
+  }
+  for (const auto& pack : json.at("packs")) record.packs.push_back(pack_in(pack));
+  for (const auto& bad : json.at("bad_pages")) {
+    record.bad_pages.push_back({bad.at("path").get<std::string>(), {bad.at("block").get<std::uint32_t>()}});
+  }
+  return record;
+}
+
+}  // namespace
+
+std::string_view to_string(SnapshotKind kind) {
+  return kind == SnapshotKind::rolled ? "rolled" : "base";
+}
+
+std::string new_snapshot_id(Timestamp started) {
+  std::string digits;  // 20261121T100305.25Z -> 20261121100305
+  for (const char c : to_rfc3339(started).substr(0, 19)) {
+    if (c >= '0' && c <= '9') digits += c;
+  }
+  return fmt::format("{}-{}-{}", digits.substr(0, 8), digits.substr(8), to_hex(random_bytes(2)));
+}
+
+Result<void> put_snapshot(const ClusterSpace& space, const SnapshotRecord& record) {
+  return put_record(space, std::string(prefix) + record.id, RecordKind::snapshot,
+                    encode_json(to_json(record)));
+}
+
+Result<SnapshotRecord> get_snapshot(const ClusterSpace& space, std::string_view id) {
+  auto payload = get_record(space, std::string(prefix) + std::string(id), RecordKind::snapshot);
+  if (!payload && payload.error().code() == ErrorCode::not_found) {
+    return std::unexpected(
+        make_error(ErrorCode::not_found, "cluster {} has no snapshot {}", space.name(), id)
+            .with_hint(fmt::format("`pgstrata snapshot list {}` names those there are.", space.name())));
+  }
+  if (!payload) return std::unexpected(std::move(payload).error());
+  PGS_TRY(auto record, decode_json(*payload, fmt::format("snapshot {}", id), from_json));
+  record.id = id;
+  return record;
+}
+
+Result<std::vector<std::string>> list_snapshot_ids(const ClusterSpace& space) {
+  PGS_TRY(const auto objects, space.list(prefix));
+  std::vector<std::string> ids;
+  for (const auto& object : objects) ids.push_back(object.name.substr(prefix.size()));
+  return ids;
+}
+
+Result<SnapshotList> list_snapshots(const ClusterSpace& space) {
+  PGS_TRY(const auto ids, list_snapshot_ids(space));
+  SnapshotList list;
+  for (const auto& id : ids) {
+    auto record = get_snapshot(space, id);
+    if (record) {
+      list.snapshots.push_back(std::move(*record));
+    } else if (record.error().code() == ErrorCode::damaged ||
+               record.error().code() == ErrorCode::newer_format) {
+      list.damaged.push_back({id, std::move(record).error()});
+    } else if (record.error().code() != ErrorCode::not_found) {  // gone since the listing: pruned
+      return std::unexpected(std::move(record).error());
+    }
+  }
+  return list;
+}
+
+}  // namespace pgstrata

@@ -1,0 +1,79 @@
+// A snapshot's root: what it is a picture of, and where its file tree begins. Stored as the record
+// `snapshots/ID`; a snapshot exists once that record does, and everything it reaches was durable before.
+// Format: docs/formats/catalog.md.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/types.h"
+#include "repo/pack.h"
+
+namespace pgstrata {
+
+enum class SnapshotKind { base, rolled };
+[[nodiscard]] std::string_view to_string(SnapshotKind kind);
+
+struct TablespaceEntry {
+  Oid oid;
+  std::string location;  // absolute, on the source
+};
+
+// A page whose checksum is wrong on the source and that no full-page image in the WAL repairs.
+struct BadPage {
+  std::string path;  // within the data directory
+  BlockNumber block;
+};
+
+struct SnapshotRecord {
+  std::string id;  // "20261121-100305-1f2e": sorts by time, unique within the cluster
+  SnapshotKind kind = SnapshotKind::base;
+  Timestamp started;
+  Timestamp finished;
+
+  SystemIdentifier system_identifier;
+  std::uint32_t server_version = 0;
+  std::uint32_t wal_segment_bytes = 0;
+  bool data_checksums = false;
+
+  TimelineId timeline;
+  Lsn start_lsn;              // recovery starts here: the redo point of the backup's checkpoint
+  Lsn consistent_lsn;         // and must pass this before the cluster may be opened
+  Timestamp consistent_time;  // no earlier moment can be restored from this snapshot
+
+  std::vector<TablespaceEntry> tablespaces;
+  ChunkRef tree;  // root node of the file tree (snapshot/file_tree.h)
+  std::uint32_t extent_bytes = 0;
+  std::vector<PackId> packs;  // every pack the snapshot reaches, sorted
+  std::uint64_t files = 0;
+  std::uint64_t total_bytes = 0;   // of the data directory
+  std::uint64_t added_bytes = 0;   // what this snapshot added to the repository
+  std::vector<BadPage> bad_pages;  // at most max_listed_bad_pages of them
+  std::uint64_t bad_page_count = 0;
+};
+
+inline constexpr std::size_t max_listed_bad_pages = 1000;
+
+[[nodiscard]] std::string new_snapshot_id(Timestamp started);
+
+// Publishes the snapshot; durable when it returns.
+Result<void> put_snapshot(const ClusterSpace& space, const SnapshotRecord& record);
+// Errors: not_found, damaged (names the object), newer_format.
+Result<SnapshotRecord> get_snapshot(const ClusterSpace& space, std::string_view id);
+
+// The ids there are, oldest first, without opening them.
+Result<std::vector<std::string>> list_snapshot_ids(const ClusterSpace& space);
+
+// All that can be read, oldest first; one that cannot goes to `damaged` with its error and is left out.
+struct SnapshotList {
+  struct Damaged {
+    std::string id;
+    Error error;
+  };
+  std::vector<SnapshotRecord> snapshots;
+  std::vector<Damaged> damaged;
+};
+Result<SnapshotList> list_snapshots(const ClusterSpace& space);
+
+}  // namespace pgstrata

@@ -1,0 +1,131 @@
+#include "catalog/wal_inventory.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "pg/format/wal_name.h"
+#include "repo/record.h"
+
+namespace pgstrata {
+
+namespace {
+
+constexpr std::string_view wal_prefix = "wal/";
+constexpr std::string_view timelines_prefix = "timelines/";
+constexpr std::string_view partial_suffix = ".partial";
+constexpr std::string_view tail_suffix = ".tail";
+constexpr std::size_t segment_name_length = 24;
+
+std::string history_name(TimelineId timeline) {
+  return fmt::format("{}{:08X}", timelines_prefix, timeline.value);
+}
+
+// ".0001A000-1f2e3d4c.tail" -> 0x1A000
+std::optional<std::uint64_t> tail_offset(std::string_view suffix) {
+  if (!suffix.starts_with('.') || !suffix.ends_with(tail_suffix) ||
+      suffix.size() < 1 + 8 + tail_suffix.size()) {
+    return std::nullopt;
+  }
+  std::uint64_t offset = 0;
+  const auto* from = suffix.data() + 1;
+  const auto [end, error] = std::from_chars(from, from + 8, offset, 16);
+  if (error != std::errc() || end != from + 8) return std::nullopt;
+  return offset;
+}
+
+struct WalName {
+  WalSegment segment;
+  std::string_view suffix;  // "", ".partial", ".OFFSET-RANDOM.tail"
+};
+
+// "wal/00000001/000000010000000000000003.partial"
+std::optional<WalName> parse_wal_object_name(std::string_view name, std::uint32_t segment_bytes) {
+  const auto slash = name.rfind('/');
+  if (slash == std::string_view::npos || name.size() < slash + 1 + segment_name_length) return std::nullopt;
+  const auto segment = parse_wal_segment_name(name.substr(slash + 1, segment_name_length), segment_bytes);
+  if (!segment || name.substr(0, slash) != fmt::format("wal/{:08X}", segment->timeline.value))
+    return std::nullopt;
+  return WalName{*segment, name.substr(slash + 1 + segment_name_length)};
+}
+
+}  // namespace
+
+std::string wal_object_name(TimelineId timeline, Lsn start, std::uint32_t segment_bytes) {
+  return fmt::format("wal/{:08X}/{}", timeline.value,
+                     wal_segment_name({timeline, wal_segment_of(start, segment_bytes)}, segment_bytes));
+}
+
+Result<WalInventory> WalInventory::load(const ClusterSpace& space, std::uint32_t segment_bytes) {
+  WalInventory inventory(segment_bytes);
+  PGS_TRY(const auto objects, space.list(wal_prefix));
+  for (const auto& object : objects) {
+    const auto name = parse_wal_object_name(object.name, segment_bytes);
+    const auto offset = name ? tail_offset(name->suffix) : std::nullopt;
+    if (!name || !(name->suffix.empty() || name->suffix == partial_suffix || offset)) {
+      inventory.unknown_names_.push_back(object.name);
+      continue;
+    }
+    const auto start = wal_segment_start(name->segment.number, segment_bytes);
+    auto& segment = inventory.timelines_[name->segment.timeline][start];
+    segment.start = start;
+    segment.stored_bytes += object.size_bytes;
+    inventory.stored_bytes_ += object.size_bytes;
+    if (name->suffix.empty()) {
+      segment.sealed = object.name;
+    } else if (offset) {
+      segment.tails.push_back({object.name, start + *offset, object.size_bytes});
+    } else {
+      segment.partial = object.name;
+    }
+  }
+  for (auto& [timeline, segments] : inventory.timelines_) {
+    for (auto& [start, segment] : segments) std::ranges::sort(segment.tails, {}, &WalTailObject::start);
+  }
+  return inventory;
+}
+
+const WalSegmentObjects* WalInventory::find(TimelineId timeline, Lsn segment_start) const {
+  const auto segments = timelines_.find(timeline);
+  if (segments == timelines_.end()) return nullptr;
+  const auto segment = segments->second.find(segment_start);
+  return segment == segments->second.end() ? nullptr : &segment->second;
+}
+
+void WalInventory::forget(TimelineId timeline, Lsn segment_start) {
+  const auto segments = timelines_.find(timeline);
+  if (segments != timelines_.end()) segments->second.erase(segment_start);
+}
+
+Result<void> put_timeline_history(const ClusterSpace& space, TimelineId timeline, ByteView content) {
+  PGS_TRY(const auto stored, get_timeline_history(space, timeline));
+  if (stored && std::ranges::equal(*stored, content)) return {};
+  if (stored) {
+    return std::unexpected(
+        make_error(ErrorCode::already_exists, "timeline {} already has another history here", timeline)
+            .with_hint("Two servers were promoted from this cluster on their own. Add the second as a "
+                       "cluster of its "
+                       "own with `pgstrata add`."));
+  }
+  return put_record(space, history_name(timeline), RecordKind::timeline_history, content);
+}
+
+Result<std::optional<Bytes>> get_timeline_history(const ClusterSpace& space, TimelineId timeline) {
+  auto content = get_record(space, history_name(timeline), RecordKind::timeline_history);
+  if (content) return std::optional(std::move(*content));
+  if (content.error().code() == ErrorCode::not_found) return std::nullopt;
+  return std::unexpected(std::move(content).error());
+}
+
+Result<std::vector<TimelineId>> list_timeline_histories(const ClusterSpace& space) {
+  PGS_TRY(const auto objects, space.list(timelines_prefix));
+  std::vector<TimelineId> timelines;
+  for (const auto& object : objects) {
+    const auto text = std::string_view(object.name).substr(timelines_prefix.size());
+    TimelineId timeline;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), timeline.value, 16);
+    if (error == std::errc() && end == text.data() + text.size()) timelines.push_back(timeline);
+  }
+  return timelines;
+}
+
+}  // namespace pgstrata

@@ -1,0 +1,66 @@
+// What WAL a cluster's space holds, from the names alone: one listing, nothing opened.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/types.h"
+#include "pg/format/timeline_history.h"
+#include "repo/repository.h"
+
+namespace pgstrata {
+
+struct WalTailObject {
+  std::string name;
+  Lsn start;
+  std::uint64_t size_bytes = 0;
+};
+
+// The objects that hold parts of one segment.
+struct WalSegmentObjects {
+  Lsn start;
+  std::string sealed;                // empty when not sealed
+  std::string partial;               // empty when there is none
+  std::uint64_t stored_bytes = 0;    // of all its objects
+  std::vector<WalTailObject> tails;  // by start
+};
+
+class WalInventory {
+ public:
+  using Segments = std::map<Lsn, WalSegmentObjects>;
+
+  // Names that are no WAL objects go to unknown_names(): verify speaks of them, nothing else does.
+  static Result<WalInventory> load(const ClusterSpace& space, std::uint32_t segment_bytes);
+
+  [[nodiscard]] std::uint32_t segment_bytes() const { return segment_bytes_; }
+  [[nodiscard]] const std::map<TimelineId, Segments>& timelines() const { return timelines_; }
+  // Nothing when the space holds no part of that segment.
+  [[nodiscard]] const WalSegmentObjects* find(TimelineId timeline, Lsn segment_start) const;
+  // As if no object of that segment were there.
+  void forget(TimelineId timeline, Lsn segment_start);
+  [[nodiscard]] std::uint64_t stored_bytes() const { return stored_bytes_; }
+  [[nodiscard]] const std::vector<std::string>& unknown_names() const { return unknown_names_; }
+  [[nodiscard]] Lsn segment_start(Lsn lsn) const { return {lsn.value - lsn.value % segment_bytes_}; }
+
+ private:
+  explicit WalInventory(std::uint32_t segment_bytes) : segment_bytes_(segment_bytes) {}
+
+  std::uint32_t segment_bytes_;
+  std::map<TimelineId, Segments> timelines_;
+  std::uint64_t stored_bytes_ = 0;
+  std::vector<std::string> unknown_names_;
+};
+
+// "wal/00000001/000000010000000000000003": the sealed object of the segment that starts at `start`.
+[[nodiscard]] std::string wal_object_name(TimelineId timeline, Lsn start, std::uint32_t segment_bytes);
+
+// Timeline histories: the record `timelines/00000002`, the file as the server sent it.
+// Storing the same one again is no error.
+Result<void> put_timeline_history(const ClusterSpace& space, TimelineId timeline, ByteView content);
+// Nothing for timeline 1 and for those not stored. Errors: damaged.
+Result<std::optional<Bytes>> get_timeline_history(const ClusterSpace& space, TimelineId timeline);
+Result<std::vector<TimelineId>> list_timeline_histories(const ClusterSpace& space);
+
+}  // namespace pgstrata

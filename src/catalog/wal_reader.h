@@ -1,0 +1,30 @@
+// WAL of one timeline out of the repository: sealed segments, then tails, as one run of bytes.
+#pragma once
+
+#include "catalog/wal_inventory.h"
+#include "catalog/wal_segment.h"
+#include "catalog/wal_tail.h"
+
+namespace pgstrata {
+
+// The whole of one segment, or as much of it as is there. Errors: not_found, damaged.
+struct WalSegmentBytes {
+  Lsn start;
+  Bytes bytes;
+  WalMark mark;  // from its last tail; invalid when sealed
+};
+Result<WalSegmentBytes> read_wal_segment(const ClusterSpace& space, const WalInventory& inventory,
+                                         TimelineId timeline, Lsn segment_start);
+
+// Hands out the bytes of [from, to), in order, until `use` returns false, `to`, or the end of what is there.
+// `timeline_of` says which timeline to take a segment from, nothing where the way ends. Returns where it
+// ended. Errors: damaged.
+using UseWalBytes = std::function<Result<bool>(Lsn at, ByteView bytes)>;
+using TimelineOfSegment = std::function<std::optional<TimelineId>(Lsn segment_start)>;
+Result<Lsn> read_wal(const ClusterSpace& space, const WalInventory& inventory,
+                     const TimelineOfSegment& timeline_of, Lsn from, Lsn to, const UseWalBytes& use);
+// All from one timeline.
+Result<Lsn> read_wal(const ClusterSpace& space, const WalInventory& inventory, TimelineId timeline, Lsn from,
+                     Lsn to, const UseWalBytes& use);
+
+}  // namespace pgstrata

@@ -1,0 +1,136 @@
+#include "catalog/wal_run.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "catalog/wal_reader.h"
+#include "pg/format/wal_page.h"
+
+namespace pgstrata {
+
+namespace {
+
+using Way = std::map<Lsn, TimelineId>;  // by segment start
+
+Way way_to(const WalInventory& inventory, const std::vector<TimelineStretch>& path) {
+  Way way;
+  for (const auto& stretch : path) {
+    const auto segments = inventory.timelines().find(stretch.timeline);
+    if (segments == inventory.timelines().end()) continue;
+    // The segment in which a timeline begins holds its ancestor's bytes up to there.
+    const Lsn first = inventory.segment_start(stretch.from);
+    for (auto at = segments->second.lower_bound(first);
+         at != segments->second.end() && at->first < stretch.to; ++at) {
+      way[at->first] = stretch.timeline;
+    }
+  }
+  return way;
+}
+
+WalRunEnd end_of_sealed(const WalSegmentSummary& summary) {
+  return {summary.timeline,
+          summary.end_lsn,
+          std::max(summary.index.last_record_end, summary.start_lsn),
+          summary.latest_transaction_end,
+          {}};
+}
+
+// The summary of a segment that is sealed, whole or up to the timeline's end; nothing when it is not.
+Result<std::optional<WalSegmentSummary>> sealed_summary(const ClusterSpace& space,
+                                                        const WalInventory& inventory,
+                                                        const WalRunSegment& segment) {
+  const auto* objects = inventory.find(segment.timeline, segment.start);
+  PGS_ASSERT(objects != nullptr);
+  const auto& name = objects->sealed.empty() ? objects->partial : objects->sealed;
+  if (name.empty()) return std::nullopt;
+  PGS_TRY(auto reader, WalSegmentReader::open(space, name));
+  PGS_TRY(auto summary, reader.summary());
+  return summary;
+}
+
+// Reads the records of an unsealed segment, from where the last whole record before it ended.
+Result<WalRunEnd> end_of_unsealed(const ClusterSpace& space, const WalInventory& inventory,
+                                  const WalRun& run) {
+  const auto& last = run.segments.back();
+  PGS_TRY(const auto content, read_wal_segment(space, inventory, last.timeline, last.start));
+  WalRunEnd end{last.timeline, content.start + content.bytes.size(), last.start, {}, content.mark.time};
+
+  Lsn from = last.start;
+  if (run.segments.size() > 1) {
+    PGS_TRY(const auto before, sealed_summary(space, inventory, run.segments[run.segments.size() - 2]));
+    if (before) {
+      end.latest_transaction_end = before->latest_transaction_end;
+      end.records_end = before->index.last_record_end;
+      if (end.records_end.valid() && end.records_end < last.start) from = end.records_end;
+    }
+  }
+  const Lsn page{from.value - from.value % wal_page_size};
+  PGS_TRY(auto reader, WalRecordReader::create({.start = page,
+                                                .segment_size_bytes = inventory.segment_bytes(),
+                                                .major_version = 0,
+                                                .system_identifier = {}}));
+  WalIndexBuilder index(page);
+  // A record that spans segments begins in an earlier one: read on from there. Bytes that are no WAL end it.
+  if (page < last.start) {
+    PGS_TRY([[maybe_unused]] const auto read,
+            read_wal(
+                space, inventory, [&run](Lsn segment) { return run.timeline_of(segment); }, page, last.start,
+                [&](Lsn, ByteView bytes) -> Result<bool> {
+                  PGS_CHECK(reader.feed(bytes, index));
+                  return true;
+                }));
+  }
+  if (const auto fed = reader.feed(content.bytes, index); !fed) {
+    log_warning("WAL of timeline {} ends at {}: {}", last.timeline, reader.valid_to(),
+                fed.error().describe());
+    end.complete_until = {};
+  }
+  end.records_end = std::max(end.records_end, reader.valid_to());
+  end.latest_transaction_end =
+      std::max(end.latest_transaction_end, index.seal_segment(end.bytes_end).last_end_time);
+  return end;
+}
+
+Result<WalRunEnd> end_of(const ClusterSpace& space, const WalInventory& inventory, const WalRun& run) {
+  PGS_TRY(const auto sealed, sealed_summary(space, inventory, run.segments.back()));
+  if (sealed) return end_of_sealed(*sealed);
+  return end_of_unsealed(space, inventory, run);
+}
+
+}  // namespace
+
+std::optional<TimelineId> WalRun::timeline_of(Lsn segment_start) const {
+  const auto segment = std::ranges::lower_bound(segments, segment_start, {}, &WalRunSegment::start);
+  if (segment == segments.end() || segment->start != segment_start) return std::nullopt;
+  return segment->timeline;
+}
+
+std::vector<WalRun> wal_runs(const WalInventory& inventory, const std::vector<TimelineStretch>& path) {
+  std::vector<WalRun> runs;
+  bool continues = false;
+  Lsn expected;
+  for (const auto& [start, timeline] : way_to(inventory, path)) {
+    if (!continues || start != expected) runs.push_back({start, {}});
+    runs.back().segments.push_back({timeline, start});
+    continues = !inventory.find(timeline, start)->sealed.empty();
+    expected = start + inventory.segment_bytes();
+  }
+  return runs;
+}
+
+Result<WalRunEnd> examine_run_end(const ClusterSpace& space, const WalInventory& inventory,
+                                  const WalRun& run) {
+  WalRun rest = run;
+  while (!rest.segments.empty()) {
+    auto end = end_of(space, inventory, rest);
+    if (end) return end;
+    const auto code = end.error().code();
+    if (code != ErrorCode::damaged && code != ErrorCode::not_found) return end;
+    log_warning("WAL of timeline {} from {} on cannot be read: {}", rest.segments.back().timeline,
+                rest.segments.back().start, end.error().describe());
+    rest.segments.pop_back();
+  }
+  return WalRunEnd{run.segments.front().timeline, run.start, run.start, {}, {}};
+}
+
+}  // namespace pgstrata

@@ -1,0 +1,42 @@
+// Runs: stretches of WAL without a hole, on the way to a timeline, and what is at the end of one. Used by
+// coverage and by whoever must know which object holds which piece of that way.
+#pragma once
+
+#include <vector>
+
+#include "catalog/coverage.h"
+
+namespace pgstrata {
+
+// One segment on the way: recovery takes it from the newest timeline of the way that has it, as PostgreSQL
+// does.
+struct WalRunSegment {
+  TimelineId timeline;
+  Lsn start;
+};
+
+struct WalRun {
+  Lsn start;                            // a segment's start
+  std::vector<WalRunSegment> segments;  // at least one; all but the last are sealed
+
+  // For read_wal: the timeline to take that segment from.
+  [[nodiscard]] std::optional<TimelineId> timeline_of(Lsn segment_start) const;
+};
+
+[[nodiscard]] std::vector<WalRun> wal_runs(const WalInventory& inventory,
+                                           const std::vector<TimelineStretch>& path);
+
+struct WalRunEnd {
+  TimelineId timeline;
+  Lsn bytes_end;                     // what is there
+  Lsn records_end;                   // end of the last whole record
+  Timestamp latest_transaction_end;  // of the run; invalid when it holds none
+  Timestamp complete_until;          // the last mark; invalid when there is none
+};
+
+// Opens the last segments of the run. One that is damaged is left out, with a warning, and so is what follows
+// it.
+Result<WalRunEnd> examine_run_end(const ClusterSpace& space, const WalInventory& inventory,
+                                  const WalRun& run);
+
+}  // namespace pgstrata

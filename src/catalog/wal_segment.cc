@@ -1,0 +1,128 @@
+#include "catalog/wal_segment.h"
+
+#include <algorithm>
+
+#include "catalog/wal_inventory.h"
+#include "codec/endian.h"
+
+namespace pgstrata {
+
+namespace {
+
+constexpr std::uint8_t summary_version = 1;
+constexpr std::string_view partial_suffix = ".partial";
+
+Bytes encode_summary(const WalSegmentSummary& summary) {
+  ByteWriter writer;
+  writer.u8(summary_version);
+  writer.u64(summary.system_identifier.value);
+  writer.u32(summary.timeline.value);
+  writer.u64(summary.start_lsn.value);
+  writer.u64(summary.end_lsn.value);
+  writer.u64(static_cast<std::uint64_t>(summary.latest_transaction_end.micros));
+  writer.bytes(encode_wal_index(summary.index));
+  return writer.take();
+}
+
+Result<WalSegmentSummary> decode_summary(ByteView bytes) {
+  ByteReader reader(bytes);
+  if (const auto version = reader.u8(); version > summary_version) {
+    return fail(ErrorCode::newer_format, "WAL segment summary of format {}; this pgstrata reads up to {}",
+                version, summary_version);
+  }
+  WalSegmentSummary summary;
+  summary.system_identifier = {reader.u64()};
+  summary.timeline = {reader.u32()};
+  summary.start_lsn = {reader.u64()};
+  summary.end_lsn = {reader.u64()};
+  summary.latest_transaction_end = {static_cast<std::int64_t>(reader.u64())};
+  if (reader.failed() || summary.end_lsn < summary.start_lsn) {
+    return fail(ErrorCode::damaged, "WAL segment summary does not parse");
+  }
+  PGS_TRY(summary.index, decode_wal_index(reader.bytes(reader.remaining())));
+  return summary;
+}
+
+Result<PackWriter> create_pack(const ClusterSpace& space, std::string name, const Clock& clock, int level) {
+  return PackWriter::create(space, PackKind::wal, new_pack_id(clock), std::move(name), level);
+}
+
+}  // namespace
+
+WalSegmentWriter::WalSegmentWriter(const ClusterSpace& space, Lsn start, Lsn limit, PackWriter pack)
+    : pack_(std::move(pack)), tagger_(space.tag_key()), start_(start), end_(start), limit_(limit) {
+  PGS_ASSERT(start.value % (limit - start) == 0);
+}
+
+Result<WalSegmentWriter> WalSegmentWriter::create(const ClusterSpace& space, TimelineId timeline, Lsn start,
+                                                  std::uint32_t segment_bytes, const Clock& clock,
+                                                  int compression_level) {
+  auto name = wal_object_name(timeline, start, segment_bytes);
+  PGS_TRY(auto pack, create_pack(space, std::move(name), clock, compression_level));
+  return WalSegmentWriter(space, start, start + segment_bytes, std::move(pack));
+}
+
+Result<WalSegmentWriter> WalSegmentWriter::create_partial(const ClusterSpace& space, TimelineId timeline,
+                                                          Lsn start, std::uint32_t segment_bytes,
+                                                          const Clock& clock, int compression_level) {
+  auto name = wal_object_name(timeline, start, segment_bytes) + std::string(partial_suffix);
+  PGS_TRY(auto pack, create_pack(space, std::move(name), clock, compression_level));
+  return WalSegmentWriter(space, start, start + segment_bytes, std::move(pack));
+}
+
+Result<void> WalSegmentWriter::append(ByteView bytes) {
+  PGS_ASSERT(bytes.size() <= limit_ - end_);
+  end_ += bytes.size();
+  while (!bytes.empty()) {
+    const auto part = bytes.first(std::min(bytes.size(), piece_.room()));
+    piece_.append(part);
+    bytes = bytes.subspan(part.size());
+    if (piece_.room() > 0) continue;
+    PGS_CHECK(write_piece(piece_.view()));
+    piece_.resize(0);
+  }
+  return {};
+}
+
+Result<void> WalSegmentWriter::write_piece(ByteView piece) {
+  PGS_CHECK(pack_.append(piece, tagger_.tag(piece)));
+  return {};
+}
+
+Result<void> WalSegmentWriter::commit(const WalSegmentSummary& summary) {
+  PGS_ASSERT(summary.end_lsn == end_ && summary.start_lsn == start_);
+  if (!piece_.empty()) PGS_CHECK(write_piece(piece_.view()));
+  PGS_CHECK(write_piece(encode_summary(summary)));
+  auto committed = pack_.commit();
+  if (!committed && committed.error().code() == ErrorCode::already_exists) return {};
+  return committed;
+}
+
+Result<WalSegmentReader> WalSegmentReader::open(const ClusterSpace& space, std::string name) {
+  PGS_TRY(auto pack, PackReader::open(space, name, PackKind::wal));
+  if (pack.directory().empty()) return fail(ErrorCode::damaged, "{} holds nothing", name);
+  return WalSegmentReader(std::move(name), std::move(pack));
+}
+
+Result<WalSegmentReader> WalSegmentReader::open_with_key(ObjectStore& store, std::string_view cluster,
+                                                         std::string name, const SecretKey& pack_key) {
+  PGS_TRY(auto pack, PackReader::open_with_key(store, cluster, name, PackKind::wal, pack_key));
+  if (pack.directory().empty()) return fail(ErrorCode::damaged, "{} holds nothing", name);
+  return WalSegmentReader(std::move(name), std::move(pack));
+}
+
+Result<WalSegmentSummary> WalSegmentReader::summary() {
+  const auto entry = pack_.directory().back();
+  Bytes content(entry.content_size);
+  PGS_CHECK(pack_.read(entry, content));
+  return decode_summary(content).context(name_);
+}
+
+Result<void> WalSegmentReader::read(const std::function<Result<void>(ByteView piece)>& use) {
+  const auto* last = &pack_.directory().back();
+  return pack_.read_all([&](const PackDirectoryEntry& entry, ByteView content) -> Result<void> {
+    return &entry == last ? Result<void>() : use(content);
+  });
+}
+
+}  // namespace pgstrata

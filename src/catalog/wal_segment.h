@@ -1,0 +1,84 @@
+// A sealed WAL segment: a pack of its bytes in pieces, and its index as the last chunk.
+// Format: docs/formats/wal.md. Names, relative to the cluster's space:
+//   wal/00000001/000000010000000000000003           the whole segment
+//   wal/00000001/000000010000000000000003.partial   its beginning: the timeline ended in it
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/types.h"
+#include "pg/format/wal_index.h"
+#include "repo/pack.h"
+
+namespace pgstrata {
+
+// What the last chunk of a sealed segment says.
+struct WalSegmentSummary {
+  SystemIdentifier system_identifier;
+  TimelineId timeline;
+  Lsn start_lsn;
+  Lsn end_lsn;  // start + segment size, less for a partial one
+  // The latest commit or abort seen since this timeline's WAL here began without a gap, this segment
+  // included: clocks step back, so the last commit is not always the latest.
+  Timestamp latest_transaction_end;
+  WalIndex index;
+};
+
+inline constexpr std::size_t wal_piece_bytes = 1U << 20;
+
+// Writes one segment front to back. Belongs to one thread. Nothing is visible until commit.
+class WalSegmentWriter {
+ public:
+  static Result<WalSegmentWriter> create(const ClusterSpace& space, TimelineId timeline, Lsn start,
+                                         std::uint32_t segment_bytes, const Clock& clock,
+                                         int compression_level);
+  // For the beginning of a segment in which its timeline ended: the object's name ends in ".partial". What is
+  // known of such a segment before that is in its tails.
+  static Result<WalSegmentWriter> create_partial(const ClusterSpace& space, TimelineId timeline, Lsn start,
+                                                 std::uint32_t segment_bytes, const Clock& clock,
+                                                 int compression_level);
+  // Pieces follow each other without a hole.
+  Result<void> append(ByteView bytes);
+  void set_compression_level(int level) { pack_.set_compression_level(level); }
+  // Durable and visible when it returns. A segment that is already there is left as it is and is no error:
+  // two receivers of one timeline write the same bytes.
+  Result<void> commit(const WalSegmentSummary& summary);
+
+  [[nodiscard]] Lsn end() const { return end_; }
+
+ private:
+  WalSegmentWriter(const ClusterSpace& space, Lsn start, Lsn limit, PackWriter pack);
+  Result<void> write_piece(ByteView piece);
+
+  PackWriter pack_;
+  ContentTagger tagger_;
+  Buffer piece_{wal_piece_bytes};
+  Lsn start_;
+  Lsn end_;
+  Lsn limit_;  // of the segment
+};
+
+// Belongs to one thread.
+class WalSegmentReader {
+ public:
+  // `name` as the inventory lists it. Errors: not_found, damaged, newer_format.
+  static Result<WalSegmentReader> open(const ClusterSpace& space, std::string name);
+  // With the pack's key alone: for recovery.
+  static Result<WalSegmentReader> open_with_key(ObjectStore& store, std::string_view cluster,
+                                                std::string name, const SecretKey& pack_key);
+
+  [[nodiscard]] const PackId& pack_id() const { return pack_.id(); }
+  Result<WalSegmentSummary> summary();
+  // All bytes of the segment, in order, piece by piece.
+  Result<void> read(const std::function<Result<void>(ByteView piece)>& use);
+
+ private:
+  explicit WalSegmentReader(std::string name, PackReader pack)
+      : name_(std::move(name)), pack_(std::move(pack)) {}
+
+  std::string name_;
+  PackReader pack_;
+};
+
+}  // namespace pgstrata

@@ -1,0 +1,78 @@
+#include "catalog/wal_tail.h"
+
+#include <algorithm>
+
+#include "catalog/wal_inventory.h"
+#include "codec/digest.h"
+#include "codec/endian.h"
+
+namespace pgstrata {
+
+namespace {
+
+enum class FrameKind : std::uint8_t { bytes = 1, mark = 2 };
+constexpr std::size_t frame_payload_bytes = 1U << 20;  // of one `bytes` frame
+
+}  // namespace
+
+Result<WalTailWriter> WalTailWriter::create(const ClusterSpace& space, TimelineId timeline, Lsn start,
+                                            std::uint32_t segment_bytes) {
+  const Lsn segment{start.value - start.value % segment_bytes};
+  auto name = fmt::format("{}.{:08X}-{}.tail", wal_object_name(timeline, segment, segment_bytes),
+                          start - segment, to_hex(random_bytes(4)));
+  PGS_TRY(auto journal, JournalWriter::create(space, name));
+  return WalTailWriter(std::move(journal), std::move(name), start);
+}
+
+Result<void> WalTailWriter::append(ByteView bytes) {
+  while (!bytes.empty()) {
+    const auto part = bytes.first(std::min(bytes.size(), frame_payload_bytes));
+    ByteWriter frame;
+    frame.u8(static_cast<std::uint8_t>(FrameKind::bytes));
+    frame.u64(end_.value);
+    frame.bytes(part);
+    PGS_CHECK(journal_.append(frame.view()));
+    end_ += part.size();
+    bytes = bytes.subspan(part.size());
+  }
+  return {};
+}
+
+Result<void> WalTailWriter::mark(const WalMark& mark) {
+  ByteWriter frame;
+  frame.u8(static_cast<std::uint8_t>(FrameKind::mark));
+  frame.u64(mark.lsn.value);
+  frame.u64(static_cast<std::uint64_t>(mark.time.micros));
+  return journal_.append(frame.view());
+}
+
+Result<void> WalTailWriter::sync() {
+  return journal_.sync();
+}
+
+Result<WalTailContent> read_wal_tail(const ClusterSpace& space, std::string_view name) {
+  WalTailContent tail;
+  bool first = true;
+  PGS_CHECK(read_journal(space, name, [&](ByteView frame) -> Result<void> {
+    ByteReader reader(frame);
+    const auto kind = reader.u8();
+    const Lsn lsn{reader.u64()};
+    if (kind == static_cast<std::uint8_t>(FrameKind::mark)) {
+      tail.mark = {lsn, {static_cast<std::int64_t>(reader.u64())}};
+      if (!reader.finished()) return fail(ErrorCode::damaged, "{}: a mark does not parse", name);
+      return {};
+    }
+    if (kind != static_cast<std::uint8_t>(FrameKind::bytes) || reader.failed()) {
+      return fail(ErrorCode::damaged, "{}: a frame of no known kind", name);
+    }
+    if (first) tail.start = lsn;
+    first = false;
+    if (lsn != tail.start + tail.bytes.size())
+      return fail(ErrorCode::damaged, "{}: frames do not follow", name);
+    append(tail.bytes, reader.bytes(reader.remaining()));
+    return {};
+  }));
+  return tail;
+}
+
+}  // namespace pgstrata

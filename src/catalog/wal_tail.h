@@ -1,0 +1,53 @@
+// A WAL tail: the newest bytes of the segment being received, durable within a second, before the segment is
+// full. A journal (repo/sealed_journal.h) of two kinds of frame: bytes at an LSN, and marks. Format:
+// docs/formats/wal.md. Name: wal/TIMELINE/SEGMENT.OFFSET-RANDOM.tail, where OFFSET is where in the segment it
+// begins. A receiver that starts again in the middle of a segment begins a new tail where the old one ends.
+#pragma once
+
+#include <string>
+
+#include "base/types.h"
+#include "repo/sealed_journal.h"
+
+namespace pgstrata {
+
+// "Everything the server had flushed at `time`, by its own clock, lies before `lsn`."
+struct WalMark {
+  Lsn lsn;
+  Timestamp time;
+};
+
+// Belongs to one thread.
+class WalTailWriter {
+ public:
+  static Result<WalTailWriter> create(const ClusterSpace& space, TimelineId timeline, Lsn start,
+                                      std::uint32_t segment_bytes);
+  // Follows what was appended before; stays within the segment.
+  Result<void> append(ByteView bytes);
+  Result<void> mark(const WalMark& mark);
+  // What was appended so far is durable when this returns.
+  Result<void> sync();
+
+  [[nodiscard]] Lsn end() const { return end_; }
+  [[nodiscard]] const std::string& name() const { return name_; }
+
+ private:
+  WalTailWriter(JournalWriter journal, std::string name, Lsn start)
+      : journal_(std::move(journal)), name_(std::move(name)), end_(start) {}
+
+  JournalWriter journal_;
+  std::string name_;
+  Lsn end_;
+};
+
+struct WalTailContent {
+  Lsn start;
+  Bytes bytes;
+  WalMark mark;  // the last one; invalid when there is none
+};
+
+// Reads what of a tail is whole. Errors: damaged (the middle is broken, or frames do not follow each other);
+// not_found; newer_format.
+Result<WalTailContent> read_wal_tail(const ClusterSpace& space, std::string_view name);
+
+}  // namespace pgstrata

@@ -1,0 +1,125 @@
+#include "check/lost_coverage.h"
+
+#include <algorithm>
+
+namespace pgstrata {
+
+namespace {
+
+bool covers(const CoverageRange& range, TimelineId timeline, Lsn from, Lsn to) {
+  return range.timeline == timeline && range.from_lsn < to && range.to_lsn > from;
+}
+
+// Where the segments end that follow each other from `at` on.
+Lsn end_of_stretch(const WalInventory& inventory, TimelineId timeline, Lsn at) {
+  while (inventory.find(timeline, at) != nullptr) at += inventory.segment_bytes();
+  return at;
+}
+
+// Coverage says how far WAL can be read. What is broken at the end of a range was promised all the same, and
+// so was what follows a snapshot in whose segment nothing can be read.
+void promise_broken_segments(const std::vector<SnapshotRecord>& snapshots, const WalInventory& inventory,
+                             const Breakage& broken, std::vector<CoverageRange>& ranges) {
+  const auto segment_bytes = inventory.segment_bytes();
+  for (const auto& [timeline, start] : broken.segments) {
+    const Lsn end = start + segment_bytes;
+    const auto reaches = [&, tli = timeline, to = start](const CoverageRange& range) {
+      if (range.timeline != tli || range.to_lsn > to) return false;
+      Lsn at = inventory.segment_start(range.to_lsn);
+      while (at < to && inventory.find(tli, at) != nullptr) at += segment_bytes;
+      return at == to;
+    };
+    if (const auto before = std::ranges::find_if(ranges, reaches); before != ranges.end()) {
+      before->to_lsn = end_of_stretch(inventory, timeline, end);
+      before->to_time = {};
+      continue;
+    }
+    for (const auto& snapshot : snapshots) {
+      if (snapshot.timeline != timeline || snapshot.start_lsn >= end || snapshot.consistent_lsn < start)
+        continue;
+      const auto known = [&, tli = timeline](const CoverageRange& range) {
+        return covers(range, tli, snapshot.consistent_lsn, std::max(end, snapshot.consistent_lsn + 1));
+      };
+      if (std::ranges::any_of(ranges, known)) continue;
+      CoverageRange promised;
+      promised.timeline = timeline;
+      promised.from_lsn = snapshot.consistent_lsn;
+      promised.from_time = snapshot.consistent_time;
+      promised.to_lsn = std::max(end_of_stretch(inventory, timeline, end), snapshot.consistent_lsn);
+      ranges.push_back(std::move(promised));
+    }
+  }
+}
+
+// Without its history, a timeline's WAL follows no snapshot of an earlier one.
+void promise_cut_off_timelines(const WalInventory& inventory, const Breakage& broken,
+                               std::vector<CoverageRange>& ranges) {
+  for (const auto timeline : broken.histories) {
+    const auto segments = inventory.timelines().find(timeline);
+    if (segments == inventory.timelines().end() || segments->second.empty()) continue;
+    CoverageRange promised;
+    promised.timeline = timeline;
+    promised.from_lsn = segments->second.begin()->first;
+    promised.to_lsn = segments->second.rbegin()->first + inventory.segment_bytes();
+    std::erase_if(ranges, [timeline = timeline](const auto& range) { return range.timeline == timeline; });
+    ranges.push_back(std::move(promised));
+  }
+}
+
+void subtract(const CoverageRange& range, const Coverage& after, std::vector<LostCoverage>& lost) {
+  LostCoverage left{range.timeline, range.from_lsn, range.to_lsn, range.from_time, range.to_time};
+  for (const auto& kept : after.ranges) {
+    if (!covers(kept, left.timeline, left.from_lsn, left.to_lsn)) continue;
+    if (kept.from_lsn > left.from_lsn) {
+      lost.push_back({range.timeline, left.from_lsn, kept.from_lsn, left.from_time, kept.from_time});
+    }
+    left.from_lsn = kept.to_lsn;
+    left.from_time = kept.to_time;
+  }
+  if (left.from_lsn < left.to_lsn) lost.push_back(left);
+}
+
+// Whoever knows only a snapshot's id knows when it was begun: "20261121-100305-1f2e".
+Timestamp begun(std::string_view id) {
+  constexpr std::size_t length = 15;
+  if (id.size() < length) return {};
+  const auto time =
+      parse_rfc3339(fmt::format("{}-{}-{}T{}:{}:{}Z", id.substr(0, 4), id.substr(4, 2), id.substr(6, 2),
+                                id.substr(9, 2), id.substr(11, 2), id.substr(13, 2)));
+  return time ? *time : Timestamp{};
+}
+
+// What followed a snapshot whose record cannot be read, as far as nothing else covers it.
+void add_lost_with_record(std::string_view id, const WalInventory& inventory, const Coverage& after,
+                          std::vector<LostCoverage>& lost) {
+  if (inventory.timelines().empty()) return;
+  const auto& [timeline, segments] = *inventory.timelines().rbegin();
+  if (segments.empty()) return;
+  LostCoverage range{timeline, {}, segments.rbegin()->first + inventory.segment_bytes(), begun(id), {}};
+  for (const auto& kept : after.ranges) {
+    if (kept.to_time < range.from_time) continue;
+    if (kept.from_time <= range.from_time) return;
+    range.to_lsn = kept.from_lsn;
+    range.to_time = kept.from_time;
+    break;
+  }
+  lost.push_back(range);
+}
+
+}  // namespace
+
+Result<std::vector<LostCoverage>> find_lost_coverage(const ClusterSpace& space, SnapshotList list,
+                                                     WalInventory inventory, const Breakage& broken) {
+  PGS_TRY(auto before, compute_coverage(space, inventory, list));
+  promise_broken_segments(list.snapshots, inventory, broken, before.ranges);
+  promise_cut_off_timelines(inventory, broken, before.ranges);
+  std::erase_if(list.snapshots, [&](const auto& snapshot) { return broken.snapshots.contains(snapshot.id); });
+  for (const auto& [timeline, start] : broken.segments) inventory.forget(timeline, start);
+  PGS_TRY(const auto after, compute_coverage(space, inventory, list));
+  std::vector<LostCoverage> lost;
+  for (const auto& range : before.ranges) subtract(range, after, lost);
+  for (const auto& damaged : list.damaged) add_lost_with_record(damaged.id, inventory, after, lost);
+  return lost;
+}
+
+}  // namespace pgstrata

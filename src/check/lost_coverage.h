@@ -1,0 +1,26 @@
+// What damage takes from coverage: the ranges that the repository's names and roots promise, less those that
+// can still be restored. Internal to this room.
+#pragma once
+
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "check/verify.h"
+
+namespace pgstrata {
+
+// What turned out to be broken, or missing.
+struct Breakage {
+  std::set<std::string> snapshots;                // ids
+  std::set<std::pair<TimelineId, Lsn>> segments;  // timeline and start of those that cannot be read
+  std::set<TimelineId> histories;
+};
+
+// Where the end of lost WAL can no longer be read, to_lsn is the end of its segment and to_time is not valid;
+// of a snapshot whose record cannot be read, from_lsn is not valid and from_time when the snapshot was begun.
+Result<std::vector<LostCoverage>> find_lost_coverage(const ClusterSpace& space, SnapshotList list,
+                                                     WalInventory inventory, const Breakage& broken);
+
+}  // namespace pgstrata

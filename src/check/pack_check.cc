@@ -1,0 +1,87 @@
+#include "check/pack_check.h"
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <thread>
+
+namespace pgstrata {
+
+namespace {
+
+// A pack by its id is of files or of maps: the name does not say which.
+Result<PackReader> open_pack(const ClusterSpace& space, const PackId& id) {
+  auto pack = PackReader::open(space, pack_name(id), PackKind::data);
+  if (pack || pack.error().code() != ErrorCode::damaged) return pack;
+  auto map = PackReader::open(space, pack_name(id), PackKind::map);
+  return map ? std::move(map) : std::move(pack);
+}
+
+struct OnePack {
+  std::optional<PackDamage> damage;
+  std::uint64_t bytes_read = 0;
+};
+
+Result<OnePack> check_pack(const ClusterSpace& space, const PackId& id, const Cancellation& cancellation) {
+  OnePack checked;
+  auto pack = open_pack(space, id);
+  if (!pack) {
+    if (!is_damage(pack.error())) return std::unexpected(std::move(pack).error());
+    checked.damage = PackDamage{pack.error().describe(), true, {}};
+    return checked;
+  }
+  checked.bytes_read = pack->size_bytes();
+  const auto read = pack->read_all([&](const PackDirectoryEntry&, ByteView) { return cancellation.check(); },
+                                   [&](const PackDirectoryEntry& entry, const Error& error) {
+                                     if (!checked.damage)
+                                       checked.damage = PackDamage{error.describe(), false, {}};
+                                     checked.damage->offsets.insert(entry.location.offset);
+                                   });
+  if (!read && !is_damage(read.error())) return std::unexpected(read.error());
+  if (!read) checked.damage = PackDamage{read.error().describe(), true, {}};
+  return checked;
+}
+
+}  // namespace
+
+bool is_damage(const Error& error) {
+  return error.code() == ErrorCode::damaged || error.code() == ErrorCode::not_found ||
+         error.code() == ErrorCode::newer_format;
+}
+
+bool PackCheck::is_damaged(const ChunkRef& ref) const {
+  const auto pack = damaged.find(ref.pack);
+  return pack != damaged.end() && (pack->second.whole || pack->second.offsets.contains(ref.location.offset));
+}
+
+Result<PackCheck> check_packs(const ClusterSpace& space, const std::vector<PackId>& packs, unsigned workers,
+                              const Cancellation& cancellation,
+                              const std::function<void(std::uint64_t bytes)>& on_pack) {
+  PackCheck check;
+  std::optional<Error> failure;
+  std::mutex mutex;  // guards check, failure and on_pack
+  std::atomic<std::size_t> next{0};
+  {
+    std::vector<std::jthread> threads;
+    for (unsigned i = 0; i < std::max(1U, workers); ++i) {
+      threads.emplace_back([&] {
+        for (std::size_t at = next++; at < packs.size(); at = next++) {
+          auto one = check_pack(space, packs[at], cancellation);
+          const std::lock_guard lock(mutex);
+          if (failure) return;
+          if (!one) {
+            failure = std::move(one).error();
+            return;
+          }
+          check.bytes_read += one->bytes_read;
+          if (one->damage) check.damaged.emplace(packs[at], std::move(*one->damage));
+          on_pack(one->bytes_read);
+        }
+      });
+    }
+  }
+  if (failure) return std::unexpected(std::move(*failure));
+  return check;
+}
+
+}  // namespace pgstrata

@@ -1,0 +1,36 @@
+// Reading packs whole and remembering which of their chunks do not authenticate. Internal to this room.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+
+#include "base/cancellation.h"
+#include "repo/pack.h"
+
+namespace pgstrata {
+
+struct PackDamage {
+  std::string what;
+  bool whole = false;               // no chunk of it can be trusted to be there
+  std::set<std::uint64_t> offsets;  // of the damaged chunks
+};
+
+struct PackCheck {
+  std::map<PackId, PackDamage> damaged;
+  std::uint64_t bytes_read = 0;
+
+  // How this chunk is damaged; nothing when it is sound.
+  [[nodiscard]] bool is_damaged(const ChunkRef& ref) const;
+};
+
+// `on_pack` is told after each pack, by one thread at a time. Errors: cancelled, and those of a store that
+// answers nothing at all (unavailable, permission).
+Result<PackCheck> check_packs(const ClusterSpace& space, const std::vector<PackId>& packs, unsigned workers,
+                              const Cancellation& cancellation,
+                              const std::function<void(std::uint64_t bytes)>& on_pack);
+
+// Damage is what reading again will not cure.
+[[nodiscard]] bool is_damage(const Error& error);
+
+}  // namespace pgstrata

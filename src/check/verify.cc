@@ -1,0 +1,285 @@
+#include "check/verify.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <thread>
+
+#include "catalog/wal_reader.h"
+#include "check/lost_coverage.h"
+#include "check/pack_check.h"
+#include "repo/lease.h"
+#include "snapshot/file_tree_reader.h"
+
+namespace pgstrata {
+
+namespace {
+
+constexpr std::size_t listed_files = 10;
+constexpr std::string_view packs_prefix = "packs/";
+
+class Verification {
+ public:
+  Verification(const ClusterSpace& space, const VerifyOptions& options, const Cancellation& cancellation)
+      : space_(space), options_(options), cancellation_(cancellation) {}
+
+  Result<VerifyReport> run(std::uint32_t wal_segment_bytes) {
+    PGS_TRY(auto list, list_snapshots(space_));
+    PGS_TRY(auto inventory, WalInventory::load(space_, wal_segment_bytes));
+    PGS_TRY(const auto packs, packs_to_read(list));
+    progress_.objects_total =
+        packs.size() + list.snapshots.size() + list.damaged.size() + segments_in(inventory);
+    std::ranges::copy(inventory.unknown_names(), std::back_inserter(report_.unknown_objects));
+
+    for (const auto& damaged : list.damaged) {
+      note(space_.object_name("snapshots/" + damaged.id), damaged.error, {damaged.id});
+      count(0);
+    }
+    PGS_TRY(packs_, check_packs(space_, packs, worker_count(), cancellation_,
+                                [&](std::uint64_t bytes) { count(bytes); }));
+    for (const auto& [id, damage] : packs_.damaged) {
+      report_.damaged.push_back({space_.object_name(pack_name(id)), damage.what, {}, {}});
+    }
+    for (const auto& snapshot : list.snapshots) PGS_CHECK(check_snapshot(snapshot));
+    PGS_CHECK(check_wal(list, inventory));
+    for (const auto& snapshot : list.snapshots) check_wal_of(snapshot, inventory);
+    PGS_CHECK(check_histories(list, inventory));
+    PGS_CHECK(check_leases());
+    if (!report_.sound()) {
+      PGS_TRY(report_.lost, find_lost_coverage(space_, std::move(list), std::move(inventory), broken_));
+    }
+    report_.bytes_read = progress_.bytes_read;
+    report_.objects = progress_.objects;
+    return std::move(report_);
+  }
+
+ private:
+  [[nodiscard]] unsigned worker_count() const {
+    return options_.workers != 0 ? options_.workers : std::max(1U, std::thread::hardware_concurrency());
+  }
+
+  static std::uint64_t segments_in(const WalInventory& inventory) {
+    std::uint64_t segments = 0;
+    for (const auto& [timeline, by_start] : inventory.timelines()) segments += by_start.size();
+    return segments;
+  }
+
+  // Those the snapshots name, and on demand those that no snapshot does.
+  Result<std::vector<PackId>> packs_to_read(const SnapshotList& list) {
+    std::set<PackId> reached;
+    for (const auto& snapshot : list.snapshots) reached.insert(snapshot.packs.begin(), snapshot.packs.end());
+    std::vector<PackId> packs(reached.begin(), reached.end());
+    PGS_TRY(const auto objects, space_.list(packs_prefix));
+    for (const auto& object : objects) {
+      const auto id = parse_pack_id(std::string_view(object.name).substr(packs_prefix.size()));
+      if (!id) {
+        report_.unknown_objects.push_back(object.name);
+      } else if (!reached.contains(*id)) {
+        ++report_.unreferenced_packs;
+        if (options_.unreferenced) packs.push_back(*id);
+      }
+    }
+    return packs;
+  }
+
+  void count(std::uint64_t bytes) {
+    ++progress_.objects;
+    progress_.bytes_read += bytes;
+    if (options_.on_progress) options_.on_progress(progress_);
+  }
+
+  void note(std::string object, const Error& error, std::vector<std::string> snapshots) {
+    report_.damaged.push_back({std::move(object), error.describe(), std::move(snapshots), {}});
+  }
+
+  DamagedObject& damaged_pack(const PackId& id) {
+    const auto name = space_.object_name(pack_name(id));
+    auto object = std::ranges::find(report_.damaged, name, &DamagedObject::name);
+    if (object == report_.damaged.end()) {
+      report_.damaged.push_back({name, "a chunk of it does not parse", {}, {}});
+      object = std::prev(report_.damaged.end());
+    }
+    return *object;
+  }
+
+  void blame(const ChunkRef& ref, const SnapshotRecord& snapshot, const std::string& path) {
+    auto& object = damaged_pack(ref.pack);
+    if (object.snapshots.empty() || object.snapshots.back() != snapshot.id)
+      object.snapshots.push_back(snapshot.id);
+    if (!path.empty() && object.files.size() < listed_files &&
+        std::ranges::find(object.files, path) == object.files.end()) {
+      object.files.push_back(path);
+    }
+    broken_.snapshots.insert(snapshot.id);
+  }
+
+  Result<void> check_extents(FileTreeReader& tree, const SnapshotRecord& snapshot, const FileEntry& file) {
+    const auto extents = extent_count(file.size_bytes);
+    for (std::uint64_t first = 0; first < extents; first += page_map_leaf_extents) {
+      const auto count_here = std::min<std::uint64_t>(extents - first, page_map_leaf_extents);
+      auto refs = tree.extents(file, first, count_here);
+      if (!refs && !is_damage(refs.error())) return std::unexpected(std::move(refs).error());
+      if (!refs) {
+        const auto leaf = static_cast<std::size_t>(first / page_map_leaf_extents);
+        blame(leaf < file.map.leaves.size() ? file.map.leaves[leaf].chunk : snapshot.tree, snapshot,
+              file.path);
+        continue;
+      }
+      for (const auto& extent : *refs) {
+        if (extent.chunk && packs_.is_damaged(*extent.chunk)) blame(*extent.chunk, snapshot, file.path);
+      }
+    }
+    return {};
+  }
+
+  Result<void> check_snapshot(const SnapshotRecord& snapshot) {
+    FileTreeReader tree(space_, snapshot.tree);
+    const auto walked = tree.for_each([&](const FileEntry& file) -> Result<void> {
+      PGS_CHECK(cancellation_.check());
+      return check_extents(tree, snapshot, file);
+    });
+    if (!walked && !is_damage(walked.error())) return std::unexpected(walked.error());
+    if (!walked) blame_tree(snapshot, walked.error());
+    ++report_.snapshots;
+    count(0);
+    return {};
+  }
+
+  // A node of the tree is broken: the packs of the snapshot that are damaged are to blame, or else the tree
+  // itself.
+  void blame_tree(const SnapshotRecord& snapshot, const Error& error) {
+    bool found = false;
+    for (const auto& [id, damage] : packs_.damaged) {
+      if (!std::ranges::binary_search(snapshot.packs, id)) continue;
+      blame({id, {}}, snapshot, {});
+      found = true;
+    }
+    if (!found) note(space_.object_name("snapshots/" + snapshot.id), error, {snapshot.id});
+    broken_.snapshots.insert(snapshot.id);
+  }
+
+  Result<void> check_wal(const SnapshotList& list, const WalInventory& inventory) {
+    for (const auto& [timeline, segments] : inventory.timelines()) {
+      for (const auto& [start, objects] : segments) {
+        PGS_CHECK(cancellation_.check());
+        const auto bytes = read_wal_segment(space_, inventory, timeline, start);
+        if (bytes) {
+          wal_ends_[{timeline, start}] = start + bytes->bytes.size();
+        } else if (is_damage(bytes.error())) {
+          const Lsn end = start + inventory.segment_bytes();
+          note(space_.object_name(name_of(objects)), bytes.error(),
+               snapshots_that_need(list, timeline, start, end));
+          broken_.segments.emplace(timeline, start);
+        } else {
+          return std::unexpected(bytes.error());
+        }
+        ++report_.wal_segments;
+        count(objects.stored_bytes);
+      }
+    }
+    return {};
+  }
+
+  static std::vector<std::string> snapshots_that_need(const SnapshotList& list, TimelineId timeline, Lsn from,
+                                                      Lsn to) {
+    std::vector<std::string> ids;
+    for (const auto& snapshot : list.snapshots) {
+      if (snapshot.timeline == timeline && snapshot.start_lsn < to && snapshot.consistent_lsn > from)
+        ids.push_back(snapshot.id);
+    }
+    return ids;
+  }
+
+  // The WAL that makes the snapshot consistent was there when it was published.
+  void check_wal_of(const SnapshotRecord& snapshot, const WalInventory& inventory) {
+    Lsn start = inventory.segment_start(snapshot.start_lsn);
+    for (; start < snapshot.consistent_lsn; start += inventory.segment_bytes()) {
+      const auto end = wal_ends_.find({snapshot.timeline, start});
+      const Lsn needed = std::min(snapshot.consistent_lsn, start + inventory.segment_bytes());
+      if (end != wal_ends_.end() && end->second >= needed) continue;
+      broken_.snapshots.insert(snapshot.id);
+      if (!broken_.segments.emplace(snapshot.timeline, start).second) continue;  // noted with its damage
+      const auto* objects = inventory.find(snapshot.timeline, start);
+      const auto error = objects == nullptr
+                             ? make_error(ErrorCode::not_found, "it is missing")
+                             : make_error(ErrorCode::damaged, "WAL ends at {}, a snapshot needs it up to {}",
+                                          end->second, needed);
+      note(space_.object_name(objects == nullptr
+                                  ? wal_object_name(snapshot.timeline, start, inventory.segment_bytes())
+                                  : name_of(*objects)),
+           error, {snapshot.id});
+    }
+  }
+
+  static const std::string& name_of(const WalSegmentObjects& objects) {
+    if (!objects.sealed.empty()) return objects.sealed;
+    return objects.partial.empty() ? objects.tails.front().name : objects.partial;
+  }
+
+  // Each but the first timeline that is here came with its history.
+  Result<void> check_histories(const SnapshotList& list, const WalInventory& inventory) {
+    PGS_TRY(const auto stored, list_timeline_histories(space_));
+    std::set<TimelineId> timelines(stored.begin(), stored.end());
+    for (const auto& [timeline, segments] : inventory.timelines()) timelines.insert(timeline);
+    for (const auto& snapshot : list.snapshots) timelines.insert(snapshot.timeline);
+    for (const auto timeline : timelines) {
+      const auto name = space_.object_name(fmt::format("timelines/{:08X}", timeline.value));
+      if (std::ranges::find(stored, timeline) == stored.end()) {
+        if (timeline == *timelines.begin()) continue;
+        note(name, make_error(ErrorCode::not_found, "it is missing"), {});
+        broken_.histories.insert(timeline);
+        continue;
+      }
+      const auto path = timeline_ancestry(space_, timeline);
+      if (path) continue;
+      if (!is_damage(path.error())) return std::unexpected(path.error());
+      note(name, path.error(), {});
+      broken_.histories.insert(timeline);
+    }
+    return {};
+  }
+
+  // Nothing is lost with one, but nobody can take it.
+  Result<void> check_leases() {
+    constexpr std::string_view prefix = "leases/";
+    PGS_TRY(const auto leases, space_.list(prefix));
+    for (const auto& lease : leases) {
+      const auto holder = lease_holder(space_, std::string_view(lease.name).substr(prefix.size()));
+      if (holder) continue;
+      if (!is_damage(holder.error())) return std::unexpected(holder.error());
+      note(space_.object_name(lease.name), holder.error(), {});
+    }
+    return {};
+  }
+
+  const ClusterSpace& space_;
+  const VerifyOptions& options_;
+  const Cancellation& cancellation_;
+  VerifyReport report_;
+  VerifyProgress progress_;
+  PackCheck packs_;
+  Breakage broken_;
+  std::map<std::pair<TimelineId, Lsn>, Lsn> wal_ends_;  // of the segments that can be read
+};
+
+}  // namespace
+
+Result<VerifyReport> verify_cluster(const ClusterSpace& space, std::uint32_t wal_segment_bytes,
+                                    const VerifyOptions& options, const Cancellation& cancellation) {
+  return Verification(space, options, cancellation).run(wal_segment_bytes);
+}
+
+Result<std::vector<DamagedObject>> verify_key_slots(const Repository& repository) {
+  constexpr std::string_view prefix = "keys/";
+  PGS_TRY(const auto objects, repository.store().list_all(prefix));
+  std::vector<DamagedObject> damaged;
+  for (const auto& object : objects) {
+    PGS_TRY(const auto content, repository.store().get(object.name));
+    const auto info =
+        read_key_slot_info(repository.id(), std::string_view(object.name).substr(prefix.size()), content);
+    if (!info) damaged.push_back({object.name, info.error().describe(), {}, {}});
+  }
+  return damaged;
+}
+
+}  // namespace pgstrata

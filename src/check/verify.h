@@ -1,0 +1,65 @@
+// Verify: re-reads and authenticates everything a root reaches, and says what damage costs.
+//
+// Roots are the snapshots' records; the WAL and the timelines' histories are reached by their names. Damage
+// is reported, never an error of the call: errors are those of a store that cannot be read at all, and
+// cancelled. Reads packs on one thread per core; memory is a few MiB a thread.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/cancellation.h"
+#include "catalog/coverage.h"
+
+namespace pgstrata {
+
+// One object that is missing, does not authenticate or does not parse.
+struct DamagedObject {
+  std::string name;                    // in the store
+  std::string what;                    // how it is damaged
+  std::vector<std::string> snapshots;  // ids of those that cannot be restored whole because of it
+  std::vector<std::string> files;      // of their data directories, the first few
+};
+
+// What can be restored no more because of the damage.
+struct LostCoverage {
+  TimelineId timeline;
+  Lsn from_lsn;
+  Lsn to_lsn;
+  Timestamp from_time;
+  Timestamp to_time;
+};
+
+struct VerifyProgress {
+  std::uint64_t objects = 0;
+  std::uint64_t objects_total = 0;
+  std::uint64_t bytes_read = 0;
+};
+
+struct VerifyOptions {
+  bool unreferenced = false;                               // read packs that no root reaches, too
+  unsigned workers = 0;                                    // 0: one per core
+  std::function<void(const VerifyProgress&)> on_progress;  // from one thread at a time
+};
+
+struct VerifyReport {
+  std::uint64_t objects = 0;
+  std::uint64_t bytes_read = 0;
+  std::uint64_t snapshots = 0;
+  std::uint64_t wal_segments = 0;
+  std::uint64_t unreferenced_packs = 0;      // of interrupted or running work: garbage at worst
+  std::vector<std::string> unknown_objects;  // not ours; left alone
+  std::vector<DamagedObject> damaged;
+  std::vector<LostCoverage> lost;
+
+  [[nodiscard]] bool sound() const { return damaged.empty(); }
+};
+
+Result<VerifyReport> verify_cluster(const ClusterSpace& space, std::uint32_t wal_segment_bytes,
+                                    const VerifyOptions& options, const Cancellation& cancellation);
+
+// The repository's own objects: its key slots. Damaged ones are reported with no snapshot.
+Result<std::vector<DamagedObject>> verify_key_slots(const Repository& repository);
+
+}  // namespace pgstrata

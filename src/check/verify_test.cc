@@ -1,0 +1,319 @@
+// What verify says of each kind of damage, and what it finds that this costs.
+#include "check/verify.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/log.h"
+#include "repo/lease.h"
+#include "repo/record.h"
+#include "restore/restore_test_support.h"
+
+namespace pgstrata::testing {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::Field;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using ::testing::StartsWith;
+
+// Damaged WAL is told to the log as well.
+class SilentSink : public LogSink {
+ public:
+  SilentSink() { set_log_sink(this); }
+  ~SilentSink() override { set_log_sink(nullptr); }
+  SilentSink(const SilentSink&) = delete;
+  SilentSink& operator=(const SilentSink&) = delete;
+  void write(Severity, std::string_view) override {}
+};
+
+// Four sealed segments; a snapshot that needs the first alone and one that needs the last. In between is one
+// long record.
+class VerifyTest : public ::testing::Test {
+ protected:
+  VerifyTest() {
+    EXPECT_EQ(SampleCluster::segment_count(), 4U);
+    cluster_.seal(0, 4);
+    first_ = cluster_.snapshot(record_in(0, 0), record_in(0, 20), data_directory_files());
+    auto files = data_directory_files();
+    files["base/5/1259"] = noise(24576, 77);
+    second_ = cluster_.snapshot(record_in(3, 0), record_in(3, 20), files);
+  }
+
+  // The record of that number among those that begin and end in the segment.
+  static const RecordFacts& record_in(std::size_t segment, std::size_t number) {
+    const Lsn start = wal_sample().start + segment * segment_bytes;
+    for (const auto& record : sample_records().all) {
+      if (record.start < start || record.end > start + segment_bytes) continue;
+      if (number-- == 0) return record;
+    }
+    throw std::logic_error(fmt::format("segment {} of the sample has fewer records", segment));
+  }
+  static Lsn segment_at(std::size_t index) { return wal_sample().start + index * segment_bytes; }
+
+  VerifyReport verify(bool unreferenced = false) {
+    const Cancellation cancellation;
+    VerifyOptions options;
+    options.unreferenced = unreferenced;
+    options.workers = 2;
+    return must(verify_cluster(*cluster_.space, segment_bytes, options, cancellation));
+  }
+  [[nodiscard]] std::string wal_name(std::size_t index) const {
+    return cluster_.space->object_name(wal_object_name(TimelineId{1}, segment_at(index), segment_bytes));
+  }
+  std::string tail_name() {
+    for (const auto& object : must(cluster_.store.list_all(cluster_.space->object_name("wal/")))) {
+      if (object.name.ends_with(".tail")) return object.name;
+    }
+    throw std::logic_error("there is no tail");
+  }
+  [[nodiscard]] std::string name_of(const SnapshotRecord& snapshot) const {
+    return cluster_.space->object_name("snapshots/" + snapshot.id);
+  }
+  [[nodiscard]] std::string name_of(const PackId& pack) const {
+    return cluster_.space->object_name(pack_name(pack));
+  }
+  void remove(const std::string& name) { ASSERT_TRUE(cluster_.store.remove(name)); }
+  // Of the object's bytes, one in the middle.
+  void flip(const std::string& name) {
+    Bytes content = must(cluster_.store.get(name));
+    content[content.size() / 2] ^= std::byte{0x40};
+    overwrite(cluster_.store, name, content);
+  }
+  void truncate(const std::string& name) {
+    const Bytes content = must(cluster_.store.get(name));
+    overwrite(cluster_.store, name, ByteView(content).first(content.size() / 2));
+  }
+
+  // Does each damage in turn, expects the report of one damaged object, and puts the object back.
+  void for_each_damage_of(const std::string& name, const std::function<void(const VerifyReport&)>& expect) {
+    const Bytes sound = must(cluster_.store.get(name));
+    for (const auto* how : {"removed", "flipped", "truncated", "emptied"}) {
+      SCOPED_TRACE(fmt::format("{} {}", name, how));
+      if (how == std::string_view("removed")) remove(name);
+      if (how == std::string_view("flipped")) flip(name);
+      if (how == std::string_view("truncated")) truncate(name);
+      if (how == std::string_view("emptied")) overwrite(cluster_.store, name, {});
+      expect(verify());
+      if (how == std::string_view("removed")) {
+        ASSERT_TRUE(cluster_.store.put(name, sound));
+      } else {
+        overwrite(cluster_.store, name, sound);
+      }
+    }
+    EXPECT_TRUE(verify().sound()) << "put back";
+  }
+  static auto damaged(const std::string& name) { return Field(&DamagedObject::name, name); }
+
+  SilentSink silence_;
+  SampleCluster cluster_;
+  SnapshotRecord first_;
+  SnapshotRecord second_;
+};
+
+TEST_F(VerifyTest, ASoundClusterIsReadWhole) {
+  const auto report = verify();
+  EXPECT_TRUE(report.sound());
+  EXPECT_EQ(report.snapshots, 2U);
+  EXPECT_EQ(report.wal_segments, 4U);
+  EXPECT_EQ(report.unreferenced_packs, 0U);
+  EXPECT_THAT(report.unknown_objects, IsEmpty());
+  EXPECT_THAT(report.lost, IsEmpty());
+  EXPECT_GT(report.bytes_read, 0U);
+}
+
+TEST_F(VerifyTest, ADamagedPackCostsTheSnapshotsThatReachItAndNamesTheirFiles) {
+  for (const PackId& pack : second_.packs) {
+    const bool shared = std::ranges::binary_search(first_.packs, pack);
+    for_each_damage_of(name_of(pack), [&](const VerifyReport& report) {
+      ASSERT_THAT(report.damaged, SizeIs(1));
+      EXPECT_EQ(report.damaged[0].name, name_of(pack));
+      EXPECT_FALSE(report.damaged[0].what.empty());
+      if (shared) {
+        EXPECT_THAT(report.damaged[0].snapshots, ElementsAre(first_.id, second_.id));
+        ASSERT_THAT(report.lost, SizeIs(1));
+        EXPECT_EQ(report.lost[0].from_lsn, first_.consistent_lsn);
+      } else {
+        EXPECT_THAT(report.damaged[0].snapshots, ElementsAre(second_.id));
+        EXPECT_THAT(report.lost, IsEmpty()) << "the first snapshot leads to the same moments";
+      }
+    });
+  }
+}
+
+TEST_F(VerifyTest, WithoutTheOlderSnapshotItsTimeIsLostUpToTheNext) {
+  for (const PackId& pack : first_.packs) {
+    if (std::ranges::binary_search(second_.packs, pack)) continue;
+    for_each_damage_of(name_of(pack), [&](const VerifyReport& report) {
+      ASSERT_THAT(report.damaged, ElementsAre(damaged(name_of(pack))));
+      EXPECT_THAT(report.damaged[0].snapshots, ElementsAre(first_.id));
+      ASSERT_THAT(report.lost, SizeIs(1));
+      EXPECT_EQ(report.lost[0].from_lsn, first_.consistent_lsn);
+      EXPECT_EQ(report.lost[0].to_lsn, second_.consistent_lsn);
+      EXPECT_EQ(report.lost[0].from_time, first_.consistent_time);
+      EXPECT_EQ(report.lost[0].to_time, second_.consistent_time);
+    });
+  }
+}
+
+TEST_F(VerifyTest, ADamagedWalSegmentCostsTheTimeFromItToTheNextSnapshot) {
+  const std::string name = wal_name(1);
+  flip(name);
+  const auto report = verify();
+  ASSERT_THAT(report.damaged, ElementsAre(damaged(name)));
+  EXPECT_THAT(report.damaged[0].snapshots, IsEmpty()) << "neither needs it";
+  ASSERT_THAT(report.lost, SizeIs(1));
+  EXPECT_LE(report.lost[0].from_lsn, segment_at(1));
+  EXPECT_GT(report.lost[0].from_lsn, first_.consistent_lsn);
+  EXPECT_EQ(report.lost[0].to_lsn, second_.consistent_lsn);
+}
+
+TEST_F(VerifyTest, WalThatASnapshotNeedsIsPartOfIt) {
+  for_each_damage_of(wal_name(0), [&](const VerifyReport& report) {
+    ASSERT_THAT(report.damaged, ElementsAre(damaged(wal_name(0))));
+    EXPECT_THAT(report.damaged[0].snapshots, ElementsAre(first_.id));
+  });
+  for_each_damage_of(wal_name(3), [&](const VerifyReport& report) {
+    ASSERT_THAT(report.damaged, ElementsAre(damaged(wal_name(3))));
+    EXPECT_THAT(report.damaged[0].snapshots, ElementsAre(second_.id));
+  });
+}
+
+TEST_F(VerifyTest, DamageAtTheEndCostsTheEnd) {
+  const auto expect_end_lost = [&](const VerifyReport& report, const std::string& name) {
+    ASSERT_THAT(report.damaged, ElementsAre(damaged(name)));
+    ASSERT_THAT(report.lost, SizeIs(1));
+    EXPECT_GT(report.lost[0].from_lsn, first_.consistent_lsn);
+    EXPECT_LE(report.lost[0].from_lsn, segment_at(3));
+    EXPECT_EQ(report.lost[0].to_lsn, segment_at(4));
+  };
+  truncate(wal_name(3));
+  expect_end_lost(verify(), wal_name(3));
+  remove(wal_name(3));
+  {
+    auto tail = must(WalTailWriter::create(*cluster_.space, TimelineId{1}, segment_at(3), segment_bytes));
+    constexpr std::size_t synced_bytes = 64U << 10;
+    for (std::size_t from = 0; from < segment_bytes; from += synced_bytes) {
+      ASSERT_TRUE(tail.append(SampleCluster::segment(3).subspan(from, synced_bytes)));
+      ASSERT_TRUE(tail.sync());
+    }
+  }
+  ASSERT_TRUE(verify().sound());
+  flip(tail_name());
+  expect_end_lost(verify(), tail_name());
+}
+
+TEST_F(VerifyTest, WithoutAnyWalThatCanBeReadASnapshotIsLostWhole) {
+  remove(name_of(second_));
+  for (const std::size_t index : {1U, 2U, 3U}) remove(wal_name(index));
+  flip(wal_name(0));
+  const auto report = verify();
+  ASSERT_THAT(report.damaged, ElementsAre(damaged(wal_name(0))));
+  ASSERT_THAT(report.lost, SizeIs(1));
+  EXPECT_EQ(report.lost[0].from_lsn, first_.consistent_lsn);
+  EXPECT_EQ(report.lost[0].from_time, first_.consistent_time);
+  EXPECT_EQ(report.lost[0].to_lsn, segment_at(1));
+}
+
+TEST_F(VerifyTest, ATailCutShortIsWhatACrashLeavesAndNoDamage) {
+  remove(name_of(second_));
+  remove(wal_name(3));
+  cluster_.tail(3, segment_bytes / 2);
+  truncate(tail_name());
+  EXPECT_TRUE(verify().sound());
+}
+
+TEST_F(VerifyTest, ADamagedSnapshotRecordIsNamedAndItsPacksAreReadOnDemandOnly) {
+  flip(name_of(first_));
+  const auto report = verify();
+  ASSERT_THAT(report.damaged, ElementsAre(damaged(name_of(first_))));
+  EXPECT_THAT(report.damaged[0].snapshots, ElementsAre(first_.id));
+  EXPECT_GT(report.unreferenced_packs, 0U);
+  EXPECT_EQ(report.snapshots, 1U);
+  EXPECT_THAT(report.lost, SizeIs(1)) << "from when it was begun to the next snapshot";
+}
+
+TEST_F(VerifyTest, PacksThatNothingReachesAreCountedAndReadOnDemand) {
+  const PackId id = new_pack_id(system_clock());
+  auto pack = must(PackWriter::create(*cluster_.space, PackKind::data, id, pack_name(id), 1));
+  ASSERT_TRUE(pack.append(noise(50'000, 5), {}));
+  ASSERT_TRUE(pack.commit());
+  EXPECT_EQ(verify().unreferenced_packs, 1U);
+  EXPECT_TRUE(verify(true).sound());
+  flip(name_of(id));
+  EXPECT_TRUE(verify().sound());
+  const auto report = verify(true);
+  ASSERT_THAT(report.damaged, ElementsAre(damaged(name_of(id))));
+  EXPECT_THAT(report.damaged[0].snapshots, IsEmpty());
+}
+
+TEST_F(VerifyTest, WhatIsNotOursIsNamedAndLeftAlone) {
+  for (const auto* name : {"packs/README", "wal/00000001/notes.txt"}) {
+    ASSERT_TRUE(cluster_.store.put(cluster_.space->object_name(name), as_byte_view("hello")));
+  }
+  const auto report = verify(true);
+  EXPECT_TRUE(report.sound());
+  EXPECT_THAT(report.unknown_objects,
+              ::testing::UnorderedElementsAre("packs/README", "wal/00000001/notes.txt"));
+}
+
+TEST_F(VerifyTest, ATimelinesHistoryIsMissedOnlyWhereAnotherTimelineIsThere) {
+  const TimelineId two{2};
+  cluster_.seal(3, 4, two);
+  const std::string name = cluster_.space->object_name("timelines/00000002");
+  ASSERT_TRUE(put_timeline_history(
+      *cluster_.space, two,
+      as_byte_view(fmt::format("1\t{}\tno recovery target specified\n", segment_at(3) + segment_bytes / 4))));
+  ASSERT_TRUE(verify().sound());
+  for_each_damage_of(name, [&](const VerifyReport& report) {
+    ASSERT_THAT(report.damaged, ElementsAre(damaged(name)));
+    ASSERT_THAT(report.lost, SizeIs(1));
+    EXPECT_EQ(report.lost[0].timeline, two);
+    EXPECT_EQ(report.lost[0].to_lsn, segment_at(4));
+  });
+}
+
+TEST_F(VerifyTest, AClusterThatCameOnALaterTimelineNeedsNoHistory) {
+  SampleCluster later;
+  later.seal(0, 4, TimelineId{3});
+  const Cancellation cancellation;
+  EXPECT_TRUE(must(verify_cluster(*later.space, segment_bytes, {}, cancellation)).sound());
+}
+
+TEST_F(VerifyTest, ADamagedLeaseIsNamed) {
+  {
+    const auto lease = must(Lease::acquire(*cluster_.space, "stream", "stream", system_clock()));
+    EXPECT_TRUE(verify().sound());
+  }
+  const std::string name = cluster_.space->object_name("leases/stream");
+  flip(name);
+  const auto report = verify();
+  ASSERT_THAT(report.damaged, ElementsAre(damaged(name)));
+  EXPECT_THAT(report.lost, IsEmpty());
+}
+
+TEST_F(VerifyTest, ItStopsWhenAsked) {
+  Cancellation cancellation;
+  cancellation.request();
+  const auto stopped = verify_cluster(*cluster_.space, segment_bytes, {}, cancellation);
+  ASSERT_FALSE(stopped);
+  EXPECT_EQ(stopped.error().code(), ErrorCode::cancelled);
+}
+
+TEST(VerifyKeySlots, ADamagedSlotIsNamed) {
+  MemoryStore store;
+  auto repository = must(Repository::create(borrow(store), NoEncryption{}, system_clock()));
+  EXPECT_THAT(must(verify_key_slots(repository)), IsEmpty());
+  const auto slots = must(store.list_all("keys/"));
+  ASSERT_THAT(slots, SizeIs(1));
+  Bytes content = must(store.get(slots[0].name));
+  content[content.size() / 2] ^= std::byte{1};
+  overwrite(store, slots[0].name, content);
+  EXPECT_THAT(must(verify_key_slots(repository)), ElementsAre(Field(&DamagedObject::name, slots[0].name)));
+}
+
+}  // namespace
+}  // namespace pgstrata::testing

@@ -1,0 +1,133 @@
+#include <memory>
+
+#include "app/restore_target.h"
+#include "cli/commands.h"
+#include "cli/human.h"
+#include "cli/progress_meter.h"
+#include "cli/restore_flags.h"
+#include "cli/shapes.h"
+
+namespace pgstrata {
+namespace {
+
+constexpr const char* details =
+    R"(Writes the cluster as it was into a directory of its own: into an empty one, or with --delta over an
+existing one, of which only what differs is rewritten. Without a target: the latest moment. A target
+that cannot be restored is refused before anything is written, and the nearest moments that can be
+are named. Start the server on the directory, or let --start do it: PostgreSQL recovers by itself.
+
+Examples:
+  pgstrata restore app --to /srv/restored --at "2026-11-21 14:03:59" --start
+  pgstrata restore app --to /srv/restored --at "10 minutes ago" --exclusive
+  pgstrata restore app --to /var/lib/postgresql/15/main --delta --latest
+
+Exit codes: 0 restored, 1 failed or stopped, 3 no such cluster, 4 the target cannot be restored,
+5 the repository is damaged there, 7 another restore or a server uses the directory.)";
+
+Json plan_json(const RecoveryPlan& plan) {
+  return {{"target", describe(plan.target.point)},
+          {"timeline", plan.timeline.value},
+          {"snapshot", plan.snapshot.id},
+          {"end_lsn", json_lsn(plan.expected_end_lsn)},
+          {"last_commit", json_time(plan.last_commit)},
+          {"wal_segments", plan.segments.size()},
+          {"warnings", plan.warnings}};
+}
+
+Json files_json(const RestoredFiles& files) {
+  return {{"files", files.files},
+          {"total_bytes", files.total_bytes},
+          {"written_bytes", files.written_bytes},
+          {"reused_bytes", files.reused_bytes},
+          {"owner", files.owner.name}};
+}
+
+Json to_json(const RestoreFlags& flags, const RestoreOutcome& outcome) {
+  Json json{{"cluster", flags.cluster},
+            {"directory", flags.directory},
+            {"plan", plan_json(outcome.plan)},
+            {"restored", files_json(outcome.restored.files)},
+            {"started", Json()}};
+  if (outcome.started) {
+    json["started"] = {{"process_id", outcome.started->process},
+                       {"timeline", outcome.started->timeline.value},
+                       {"recovered_to", json_lsn(outcome.started->recovered_to)},
+                       {"url", outcome.started->url.without_password().text()},
+                       {"log_file", outcome.started->log_file.string()}};
+  }
+  return json;
+}
+
+std::string to_text(const RestoreFlags& flags, const RestoreOutcome& outcome) {
+  const RecoveryPlan& plan = outcome.plan;
+  const RestoredFiles& files = outcome.restored.files;
+  std::string text =
+      fmt::format("restored {} to {} into {}\n", flags.cluster, describe(plan.target.point), flags.directory);
+  text += fmt::format("from snapshot {}: {}, {} written", plan.snapshot.id, human_size(files.total_bytes),
+                      human_size(files.written_bytes));
+  if (files.reused_bytes > 0) text += fmt::format(", {} found in place", human_size(files.reused_bytes));
+  text += "\n";
+  if (plan.last_commit.valid()) text += fmt::format("last commit at {}\n", human_time(plan.last_commit));
+  if (!outcome.started) {
+    return text + fmt::format("start PostgreSQL {} on it as {}: recovery runs by itself\n",
+                              plan.snapshot.server_version / 10000, files.owner.name);
+  }
+  return text + fmt::format("started as process {}, open for writes on timeline {}: {}\n",
+                            outcome.started->process, outcome.started->timeline,
+                            outcome.started->url.without_password().text());
+}
+
+Error explain(Error error) {
+  if (error.code() != ErrorCode::cancelled) return error;
+  return make_error(ErrorCode::cancelled, "stopped on request; the restore is not complete")
+      .with_hint("The same command goes on where it was.");
+}
+
+Result<RestoreOutcome> run_restore(const CommandContext& context, const Repository& repository,
+                                   RestoreRequest request) {
+  ProgressMeter meter(context.console, context.clock);
+  request.on_plan = [&](const RecoveryPlan& plan) {
+    for (const std::string& warning : plan.warnings) log_warning("{}", warning);
+    meter.begin("restoring");
+  };
+  request.on_progress = [&](const RestoreProgress& progress) {
+    meter.update(progress.bytes_done, progress.bytes_total);
+  };
+  bool recovering = false;
+  Lsn recovery_start{};
+  request.on_start_progress = [&](const StartProgress& progress) {
+    if (!recovering && progress.replaying.valid()) {
+      recovering = true;
+      recovery_start = progress.replaying;
+      meter.begin("recovering");
+    }
+    if (recovering && progress.end > recovery_start) {
+      meter.update(progress.replaying - recovery_start, progress.end - recovery_start);
+    }
+  };
+  return restore_target(repository, request, context.cancellation);
+}
+
+Result<int> run(const CommandContext& context, const RestoreFlags& flags) {
+  PGS_TRY(RestoreRequest request, restore_request(flags, context.clock));
+  PGS_TRY(const Repository repository, context.open_repository());
+  request.repository_location = repository.store().describe();
+  auto outcome = run_restore(context, repository, std::move(request));
+  if (!outcome.has_value()) return std::unexpected(explain(std::move(outcome).error()));
+  for (const std::string& warning : outcome->restored.files.warnings) log_warning("{}", warning);
+  context.print(to_json(flags, *outcome), to_text(flags, *outcome));
+  return 0;
+}
+
+}  // namespace
+
+void add_restore_command(CLI::App& program, Invocation& invocation) {
+  const auto flags = std::make_shared<RestoreFlags>();  // shared with the action, which outlives this call
+  CLI::App* command =
+      add_command(program, invocation,
+                  {.name = "restore", .summary = "a cluster as it was, at any moment", .details = details},
+                  [flags](const CommandContext& context) { return run(context, *flags); });
+  add_restore_flags(*command, *flags);
+}
+
+}  // namespace pgstrata

@@ -1,0 +1,66 @@
+#include <memory>
+
+#include "app/registered_cluster.h"
+#include "cli/commands.h"
+#include "cli/human.h"
+#include "cli/shapes.h"
+#include "cli/table.h"
+
+namespace pgstrata {
+namespace {
+
+constexpr const char* list_details =
+    R"(The snapshots of a cluster, oldest first. One that cannot be read is named and passed over.
+
+Examples:
+  pgstrata snapshot list app
+  pgstrata snapshot list app --output json
+
+Exit codes: 0 listed, 3 no such cluster, 5 one of them is damaged.)";
+
+std::string text_list(const std::vector<SnapshotRecord>& snapshots) {
+  Table table({{.title = "SNAPSHOT"},
+               {.title = "KIND"},
+               {.title = "RESTORABLE FROM"},
+               {.title = "TIMELINE", .align = Align::right},
+               {.title = "SIZE", .align = Align::right},
+               {.title = "ADDED", .align = Align::right},
+               {.title = "BAD PAGES", .align = Align::right}});
+  for (const SnapshotRecord& snapshot : snapshots) {
+    table.add({snapshot.id, std::string(to_string(snapshot.kind)), human_time(snapshot.consistent_time),
+               fmt::format("{}", snapshot.timeline), human_size(snapshot.total_bytes),
+               human_size(snapshot.added_bytes), fmt::format("{}", snapshot.bad_page_count)});
+  }
+  return table.text();
+}
+
+Result<int> run_list(const CommandContext& context, const std::string& cluster) {
+  PGS_TRY(const Repository repository, context.open_repository());
+  PGS_TRY(const RegisteredCluster registered, open_registered_cluster(repository, cluster));
+  PGS_TRY(const SnapshotList list, list_snapshots(registered.space));
+  Json snapshots = Json::array();
+  for (const SnapshotRecord& snapshot : list.snapshots) snapshots.push_back(json_snapshot(snapshot));
+  Json damaged = Json::array();
+  for (const auto& one : list.damaged) {
+    damaged.push_back({{"id", one.id}, {"error", one.error.describe()}});
+    log_error("snapshot {} cannot be read: {}", one.id, one.error.describe());
+  }
+  context.print({{"cluster", cluster}, {"snapshots", std::move(snapshots)}, {"damaged", std::move(damaged)}},
+                list.snapshots.empty()
+                    ? fmt::format("{} has no snapshot: `pgstrata backup {}` makes one\n", cluster, cluster)
+                    : text_list(list.snapshots));
+  return list.damaged.empty() ? 0 : exit_code(ErrorCode::damaged);
+}
+
+}  // namespace
+
+void add_snapshot_commands(CLI::App& program, Invocation& invocation) {
+  CLI::App* noun = add_noun(program, "snapshot", "the snapshots: list");
+  const auto cluster = std::make_shared<std::string>();  // shared with the action, which outlives this call
+  CLI::App* list = add_command(
+      *noun, invocation, {.name = "list", .summary = "a cluster's snapshots", .details = list_details},
+      [cluster](const CommandContext& context) { return run_list(context, *cluster); });
+  add_cluster_argument(*list, *cluster);
+}
+
+}  // namespace pgstrata

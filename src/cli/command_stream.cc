@@ -1,0 +1,84 @@
+#include <memory>
+
+#include "app/stream_cluster.h"
+#include "cli/commands.h"
+#include "cli/human.h"
+#include "cli/shapes.h"
+#include "cli/source_flags.h"
+
+namespace pgstrata {
+namespace {
+
+constexpr const char* details =
+    R"(Receives the cluster's WAL in the foreground until it is told to stop (SIGINT, SIGTERM). A commit is
+durable in the repository within a second; with pgstrata in the source's synchronous_standby_names,
+before it is acknowledged. Comes back by itself after lost connections, restarts and promotions.
+When WAL was lost, it says so and makes a new base backup.
+
+Examples:
+  pgstrata stream app
+  pgstrata stream app --until-lsn 0/5000000
+  systemctl enable --now pgstrata-stream@app
+
+Exit codes: 0 stopped on request or --until-lsn is durable, 1 failed, 7 another process streams the
+cluster.)";
+
+struct StreamFlags {
+  SourceFlags source;
+  std::optional<std::string> until_lsn;
+};
+
+std::string status_line(const WalReceiverStatus& status) {
+  std::string line = fmt::format("{}  durable up to {}  lag {}", to_string(status.state), status.durable,
+                                 human_size(status.lag_bytes()));
+  if (status.synchronous) line += "  synchronous";
+  if (!status.problem.empty()) line += "  " + status.problem;
+  return line;
+}
+
+Json to_json(const StreamFlags& flags, const StreamOutcome& outcome) {
+  return {{"cluster", flags.source.cluster},
+          {"timeline", outcome.last.timeline.value},
+          {"durable_lsn", json_lsn(outcome.last.durable)},
+          {"lag_bytes", outcome.last.lag_bytes()}};
+}
+
+std::string to_text(const StreamOutcome& outcome) {
+  if (!outcome.last.durable.valid()) return "stopped\n";
+  return fmt::format("stopped; timeline {} is durable up to {}\n", outcome.last.timeline,
+                     outcome.last.durable);
+}
+
+Result<int> run(const CommandContext& context, const StreamFlags& flags) {
+  StreamRequest request;
+  if (flags.until_lsn) {
+    PGS_TRY(request.until, parse_lsn(*flags.until_lsn));
+  }
+  request.on_status = [&](const WalReceiverStatus& status) {
+    context.console.show_progress(status_line(status));
+  };
+  PGS_TRY(const Repository repository, context.open_repository());
+  PGS_TRY(const SourceWork work, source_work(context, repository, flags.source));
+  auto outcome = stream_cluster(work, request);
+  if (!outcome.has_value()) {
+    // A stop that was asked for before the stream had begun is a stop all the same.
+    if (outcome.error().code() != ErrorCode::cancelled) return std::unexpected(std::move(outcome).error());
+    outcome = StreamOutcome{};
+  }
+  context.print(to_json(flags, *outcome), to_text(*outcome));
+  return 0;
+}
+
+}  // namespace
+
+void add_stream_command(CLI::App& program, Invocation& invocation) {
+  const auto flags = std::make_shared<StreamFlags>();  // shared with the action, which outlives this call
+  CLI::App* command = add_command(
+      program, invocation, {.name = "stream", .summary = "receive WAL until stopped", .details = details},
+      [flags](const CommandContext& context) { return run(context, *flags); });
+  add_source_flags(*command, flags->source);
+  command->add_option("--until-lsn", flags->until_lsn, "stop once everything before it is durable")
+      ->type_name("LSN");
+}
+
+}  // namespace pgstrata

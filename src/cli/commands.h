@@ -1,0 +1,20 @@
+// Every command, each from a file of its own (command_NAME.cc).
+#pragma once
+
+#include "cli/command.h"
+
+namespace pgstrata {
+
+void add_init_command(CLI::App& program, Invocation& invocation);
+void add_key_commands(CLI::App& program, Invocation& invocation);
+void add_add_command(CLI::App& program, Invocation& invocation);
+void add_backup_command(CLI::App& program, Invocation& invocation);
+void add_stream_command(CLI::App& program, Invocation& invocation);
+void add_status_command(CLI::App& program, Invocation& invocation);
+void add_snapshot_commands(CLI::App& program, Invocation& invocation);
+void add_restore_command(CLI::App& program, Invocation& invocation);
+void add_verify_command(CLI::App& program, Invocation& invocation);
+void add_completion_command(CLI::App& program, Invocation& invocation);
+void add_wal_fetch_command(CLI::App& program, Invocation& invocation);
+
+}  // namespace pgstrata

@@ -1,0 +1,48 @@
+#include "cli/config_file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace pgstrata {
+namespace {
+
+std::string refusal_of(std::string_view text) {
+  const auto config = parse_config(text, "x.toml");
+  if (config.has_value()) return "taken";
+  EXPECT_EQ(config.error().code(), ErrorCode::usage);
+  EXPECT_FALSE(config.error().hint().empty());
+  return config.error().message();
+}
+
+TEST(ConfigFile, ReadsEverySetting) {
+  const auto config =
+      parse_config("# settings\nrepo = \"/srv/backup\"\nkey_file = '/etc/key'\nlog = \"debug\"\n", "x");
+  ASSERT_TRUE(config.has_value()) << config.error().describe();
+  EXPECT_EQ(config->repo, "/srv/backup");
+  EXPECT_EQ(config->key_file, "/etc/key");
+  EXPECT_EQ(config->log, Severity::debug);
+  EXPECT_EQ(config->passphrase_env, std::nullopt);
+  EXPECT_EQ(parse_config("passphrase_env = \"P\"", "x").value().passphrase_env, "P");
+  EXPECT_EQ(parse_config("", "x").value().repo, std::nullopt);
+}
+
+TEST(ConfigFile, NamesFileAndLineOfWhatItDoesNotUnderstand) {
+  EXPECT_EQ(refusal_of("\nrepository = \"/srv\"\n"), "x.toml line 2: there is no setting \"repository\"");
+  EXPECT_EQ(refusal_of("repo = 5"), "x.toml line 1: repo takes a text");
+  EXPECT_EQ(refusal_of("\n\nlog = \"loud\""), "x.toml line 3: log cannot be \"loud\"");
+  EXPECT_EQ(refusal_of("[repo]\nfolder = \"x\""), "x.toml line 1: repo takes a text");
+  EXPECT_EQ(refusal_of("key_file = \"a\"\npassphrase_env = \"b\""),
+            "x.toml line 2: key_file and passphrase_env exclude each other");
+  EXPECT_THAT(refusal_of("repo = /srv"), ::testing::StartsWith("x.toml line 1: "));
+  EXPECT_THAT(refusal_of("repo = \"a\"\nrepo = \"b\""), ::testing::StartsWith("x.toml line 2: "));
+}
+
+TEST(ConfigFile, NamesTheFileThatIsMissing) {
+  const auto config = read_config("/nonexistent/pgstrata.toml");
+  ASSERT_FALSE(config.has_value());
+  EXPECT_EQ(config.error().code(), ErrorCode::not_found);
+  EXPECT_THAT(config.error().describe(), ::testing::HasSubstr("/nonexistent/pgstrata.toml"));
+}
+
+}  // namespace
+}  // namespace pgstrata

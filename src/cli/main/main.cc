@@ -1,0 +1,18 @@
+// The program `pgstrata`.
+#include <iostream>
+#include <optional>
+
+#include <unistd.h>
+
+#include "cli/program.h"
+#include "cli/stop_signals.h"
+
+int main(int argc, char** argv) {
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  pgstrata::Cancellation cancellation;
+  std::optional<pgstrata::StopSignals> signals;
+  // Recovery expects its restore_command to die of SIGTERM.
+  if (!pgstrata::is_wal_fetch(arguments)) signals.emplace(cancellation);
+  pgstrata::Console console(std::cout, std::cerr, isatty(STDERR_FILENO) == 1);
+  return pgstrata::run_program(arguments, console, cancellation);
+}

@@ -1,0 +1,232 @@
+#include "cli/program.h"
+
+#include <sstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cli/command_tree.h"
+#include "cli/completion.h"
+#include "sys/files.h"
+#include "sys/temporary_directory.h"
+
+namespace pgstrata {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+struct CommandRun {
+  int code = -1;
+  std::string out;
+  std::string err;
+};
+
+// With a settings file of its own, so that none of this machine's is read.
+class ProgramTest : public ::testing::Test {
+ protected:
+  CommandRun run(std::vector<std::string> arguments) {
+    std::ostringstream out;
+    std::ostringstream err;
+    Console console(out, err, false);
+    const int code = run_program(arguments, console, cancellation_);
+    return {.code = code, .out = out.str(), .err = err.str()};
+  }
+  // The command with its repository and no other settings.
+  CommandRun run_here(std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), {"--repo", repo_, "--config", config_});
+    return run(std::move(arguments));
+  }
+  std::string path(const std::string& name) { return (directory_.path() / name).string(); }
+
+  TemporaryDirectory directory_ = TemporaryDirectory::create("program").value();
+  std::string repo_ = path("repo");
+  std::string config_ = [this] {
+    EXPECT_TRUE(write_file(path("config.toml"), {}).has_value());
+    return path("config.toml");
+  }();
+  Cancellation cancellation_;
+};
+
+TEST_F(ProgramTest, SaysItsVersion) {
+  const CommandRun version = run({"--version"});
+  EXPECT_EQ(version.code, 0);
+  EXPECT_EQ(version.out, "pgstrata " PGSTRATA_TEST_VERSION "\n");
+}
+
+TEST_F(ProgramTest, EveryCommandHasHelpWithAnExample) {
+  Invocation invocation;
+  const auto program = build_program(invocation);
+  for (const NamedCommand& command : all_commands(*program)) {
+    if (!visible_commands(*command.app).empty()) continue;
+    std::vector<std::string> arguments;
+    std::istringstream words(command.name);
+    for (std::string word; words >> word;) arguments.push_back(word);
+    arguments.emplace_back("--help");
+    const CommandRun help = run(arguments);
+    EXPECT_EQ(help.code, 0) << command.name << help.err;
+    EXPECT_THAT(help.out, HasSubstr("Usage: pgstrata " + command.name));
+    EXPECT_THAT(help.out, HasSubstr(command.name == "wal-fetch" ? "Exit codes" : "Example")) << command.name;
+    EXPECT_EQ(help.err, "");
+  }
+}
+
+TEST_F(ProgramTest, RefusesWhatMakesNoSense) {
+  for (const std::vector<std::string>& arguments :
+       std::vector<std::vector<std::string>>{{},
+                                             {"frobnicate"},
+                                             {"snapshot"},
+                                             {"backup"},
+                                             {"status", "a", "b"},
+                                             {"restore", "app"},
+                                             {"restore", "app", "--to", "d", "--at", "now", "--latest"},
+                                             {"status", "--output", "xml"},
+                                             {"init", "--no-encryption", "--key-file", "k"},
+                                             {"stream", "app", "--until-lsn", "x", "--repo", repo_}}) {
+    const CommandRun refused = run(arguments);
+    EXPECT_EQ(refused.code, 2) << ::testing::PrintToString(arguments) << refused.err;
+    EXPECT_THAT(refused.err, StartsWith("pgstrata: error: "));
+    EXPECT_THAT(refused.err, HasSubstr("\nhint: "));
+    EXPECT_EQ(refused.out, "");
+  }
+}
+
+TEST_F(ProgramTest, NeverShowsAPasswordThatCameToTheWrongPlace) {
+  const CommandRun refused =
+      run({"add", "app", "postgresql://u:s3cret@db/x", "--url", "postgresql://u:s3cret@db/x"});
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_THAT(refused.err, Not(HasSubstr("s3cret")));
+}
+
+TEST_F(ProgramTest, InitMakesAKeyAndTellsToKeepIt) {
+  const std::string key = path("key");
+  const CommandRun made = run_here({"init", "--key-file", key, "--output", "json"});
+  ASSERT_EQ(made.code, 0) << made.err;
+  const Json json = Json::parse(made.out);
+  EXPECT_EQ(json.at("repository"), repo_);
+  EXPECT_EQ(json.at("encrypted"), true);
+  EXPECT_EQ(json.at("key_file_generated"), true);
+  EXPECT_EQ(json.at("key_slot").at("kind"), "key_file");
+  EXPECT_THAT(made.err, HasSubstr("KEEP A COPY OF THE KEY FILE"));
+  EXPECT_EQ(stat_file(key).value().permissions, 0600U);
+  EXPECT_EQ(stat_file(key).value().size_bytes, 65U);
+
+  const CommandRun again = run_here({"init", "--key-file", key});
+  EXPECT_EQ(again.code, 1);
+  EXPECT_THAT(again.err, HasSubstr("already"));
+  EXPECT_TRUE(file_exists(key).value());
+}
+
+TEST_F(ProgramTest, InitLeavesNoKeyForARepositoryThatIsNotMade) {
+  ASSERT_EQ(run_here({"init", "--no-encryption"}).code, 0);
+  EXPECT_EQ(run_here({"init", "--key-file", path("useless")}).code, 1);
+  EXPECT_FALSE(file_exists(path("useless")).value());
+}
+
+TEST_F(ProgramTest, InitTeachesAboutEncryptionAndPlaces) {
+  const CommandRun unsaid = run_here({"init"});
+  EXPECT_EQ(unsaid.code, 2);
+  EXPECT_THAT(unsaid.err, HasSubstr("--key-file"));
+  EXPECT_FALSE(file_exists(repo_).value());
+  const CommandRun inside = run_here({"init", "--key-file", repo_ + "/key"});
+  EXPECT_EQ(inside.code, 2);
+  EXPECT_THAT(inside.err, HasSubstr("apart"));
+  ASSERT_TRUE(write_file(path("short"), as_byte_view("short")).has_value());
+  EXPECT_EQ(run_here({"init", "--key-file", path("short")}).code, 2);
+  EXPECT_EQ(run({"init", "--no-encryption", "--repo", "s3://bucket/x", "--config", config_}).code, 1);
+  EXPECT_EQ(run({"init", "--no-encryption", "--repo", "ftp://host/x", "--config", config_}).code, 2);
+}
+
+TEST_F(ProgramTest, KeysComeAndGo) {
+  const std::string key = path("key");
+  const std::string second = path("second");
+  ASSERT_EQ(run_here({"init", "--key-file", key}).code, 0);
+  EXPECT_EQ(run_here({"key", "add", "--key-file", key}).code, 2);
+  ASSERT_EQ(run_here({"key", "add", "--key-file", key, "--new-key-file", second}).code, 0);
+  const CommandRun list = run_here({"key", "list", "--key-file", second, "--output", "json"});
+  ASSERT_EQ(list.code, 0) << list.err;
+  const Json slots = Json::parse(list.out).at("key_slots");
+  ASSERT_EQ(slots.size(), 2U);
+  EXPECT_EQ(run_here({"key", "remove", "--key-file", second, "00000000"}).code, 3);
+  for (const Json& slot : slots) {
+    const CommandRun removed =
+        run_here({"key", "remove", "--key-file", second, slot.at("id").get<std::string>()});
+    // Whichever comes second is the last one, or is opened by the key that is gone.
+    EXPECT_TRUE(removed.code == 0 || removed.code == 2 || removed.code == 5) << removed.err;
+  }
+}
+
+TEST_F(ProgramTest, WrongKeyIsItsOwnCode) {
+  ASSERT_EQ(run_here({"init", "--key-file", path("key")}).code, 0);
+  ASSERT_TRUE(write_file(path("other"), as_byte_view(std::string(64, 'x'))).has_value());
+  EXPECT_EQ(run_here({"key", "list", "--key-file", path("other")}).code, 5);
+  EXPECT_EQ(run_here({"key", "list"}).code, 5);
+  EXPECT_EQ(run_here({"status", "nobody", "--key-file", path("key")}).code, 3);
+  EXPECT_EQ(run({"status", "--repo", path("nowhere"), "--config", config_}).code, 3);
+}
+
+TEST_F(ProgramTest, StatusOfAnEmptyRepository) {
+  ASSERT_EQ(run_here({"init", "--no-encryption"}).code, 0);
+  const CommandRun status = run_here({"status", "--output", "json"});
+  ASSERT_EQ(status.code, 0) << status.err;
+  const Json json = Json::parse(status.out);
+  EXPECT_EQ(json.at("repository").at("encrypted"), false);
+  EXPECT_TRUE(json.at("clusters").empty());
+  EXPECT_THAT(run_here({"status"}).out, HasSubstr("pgstrata add"));
+  EXPECT_EQ(run_here({"verify"}).code, 0);
+}
+
+TEST_F(ProgramTest, WalFetchNeverLooksLikeTheEndOfTheWal) {
+  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
+           {"wal-fetch"}, {"wal-fetch", "--kit", path("missing"), "000000010000000000000001", path("wal")}}) {
+    EXPECT_GT(run(arguments).code, 125);
+  }
+}
+
+TEST_F(ProgramTest, CompletionKnowsEveryCommandAndOption) {
+  Invocation invocation;
+  const auto program = build_program(invocation);
+  const std::string bash = bash_completion(*program);
+  const std::string zsh = zsh_completion(*program);
+  for (const NamedCommand& command : all_commands(*program)) {
+    EXPECT_THAT(bash, HasSubstr("'" + command.name + "')"));
+    EXPECT_THAT(zsh, HasSubstr("'" + command.name + "')"));
+    for (const CLI::Option* option : command.app->get_options()) {
+      for (const std::string& name : option_names(*option)) {
+        EXPECT_THAT(bash, HasSubstr(name));
+        EXPECT_THAT(zsh, HasSubstr(name));
+      }
+    }
+  }
+  EXPECT_EQ(run({"completion", "bash"}).out, bash);
+  EXPECT_EQ(run({"completion", "fish"}).code, 2);
+}
+
+// The reference is complete: each command has a heading, each option is named under it or among the shared
+// ones.
+TEST_F(ProgramTest, TheReferenceNamesEveryCommandAndOption) {
+  const auto document = read_file(std::string(PGSTRATA_SOURCE_DIR) + "/docs/cli.md");
+  ASSERT_TRUE(document.has_value()) << document.error().describe();
+  const std::string text(as_text(*document));
+  const auto manual = read_file(std::string(PGSTRATA_SOURCE_DIR) + "/docs/man/pgstrata.1");
+  ASSERT_TRUE(manual.has_value()) << manual.error().describe();
+  std::string man(as_text(*manual));
+  for (std::size_t at = 0; (at = man.find("\\-", at)) != std::string::npos;) man.erase(at, 1);
+  Invocation invocation;
+  const auto program = build_program(invocation);
+  for (const NamedCommand& command : all_commands(*program)) {
+    if (!visible_commands(*command.app).empty()) continue;
+    EXPECT_THAT(text, HasSubstr("\n### pgstrata " + command.name + "\n"));
+    EXPECT_THAT(man, HasSubstr("pgstrata " + command.name));
+    for (const CLI::Option* option : command.app->get_options()) {
+      for (const std::string& name : option_names(*option)) {
+        EXPECT_THAT(text, HasSubstr("`" + name)) << command.name;
+        EXPECT_THAT(man, HasSubstr(name)) << command.name;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace pgstrata

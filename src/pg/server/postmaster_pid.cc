@@ -1,0 +1,61 @@
+#include "pg/server/postmaster_pid.h"
+
+#include <charconv>
+
+#include "sys/files.h"
+
+namespace pgstrata {
+namespace {
+
+// Takes one line that ends as a line should; a line still being written is none.
+std::optional<std::string_view> take_line(std::string_view& text) {
+  const auto end = text.find('\n');
+  if (end == std::string_view::npos) return std::nullopt;
+  auto line = text.substr(0, end);
+  text.remove_prefix(end + 1);
+  while (line.ends_with(' ')) line.remove_suffix(1);
+  return line;
+}
+
+template <class Integer>
+bool parse_number(std::string_view text, Integer& into) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), into);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+}  // namespace
+
+std::optional<PostmasterPid> parse_postmaster_pid(std::string_view text) {
+  PostmasterPid parsed;
+  const auto pid = take_line(text);
+  // A single-user backend writes its id negated.
+  if (!pid.has_value() || !parse_number(*pid, parsed.pid) || parsed.pid <= 0) return std::nullopt;
+  const auto skip_lines = [&](int count) {
+    for (; count > 0; --count) take_line(text);
+  };
+  skip_lines(2);  // data directory, start time
+  const auto port = take_line(text);
+  const auto socket_directory = take_line(text);
+  skip_lines(2);  // listen address, shared memory
+  const auto status = take_line(text);
+  if (port.has_value() && !parse_number(*port, parsed.port)) parsed.port = 0;
+  if (socket_directory.has_value()) parsed.socket_directory = *socket_directory;
+  if (status.has_value()) parsed.status = *status;
+  return parsed;
+}
+
+Result<std::optional<PostmasterPid>> read_postmaster_pid(const std::filesystem::path& data_directory) {
+  auto content = read_file(data_directory / "postmaster.pid", 64 * 1024);
+  if (!content.has_value() && content.error().code() == ErrorCode::not_found)
+    return std::optional<PostmasterPid>();
+  if (!content.has_value()) return std::unexpected(std::move(content).error());
+  return parse_postmaster_pid(as_text(*content));
+}
+
+bool is_postmaster_of(pid_t pid, const std::filesystem::path& data_directory) {
+  std::error_code ignored;
+  const auto working_directory = std::filesystem::read_symlink(fmt::format("/proc/{}/cwd", pid), ignored);
+  return !ignored && std::filesystem::equivalent(working_directory, data_directory, ignored) && !ignored;
+}
+
+}  // namespace pgstrata

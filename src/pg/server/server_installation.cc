@@ -1,0 +1,116 @@
+#include "pg/server/server_installation.h"
+
+#include <array>
+#include <cctype>
+#include <charconv>
+#include <cstdlib>
+#include <vector>
+
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "sys/files.h"
+#include "sys/process.h"
+
+namespace pgstrata {
+namespace {
+
+// "postgres (PostgreSQL) 15.18 (Debian …)", "postgres (PostgreSQL) 18beta1". Nothing when it is another
+// program.
+std::optional<int> major_of_program(const std::filesystem::path& postgres) {
+  const auto run = run_command({.arguments = {postgres.string(), "--version"}});
+  if (!run.has_value() || !run->status.success()) return std::nullopt;
+  const std::string_view text = as_text(run->output);
+  constexpr std::string_view mark = "(PostgreSQL) ";
+  const auto at = text.find(mark);
+  if (at == std::string_view::npos) return std::nullopt;
+  int major = 0;
+  const auto digits = text.substr(at + mark.size());
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), major);
+  if (error != std::errc()) return std::nullopt;
+  return major;
+}
+
+std::vector<std::filesystem::path> folders_of_variable(const char* name) {
+  std::vector<std::filesystem::path> folders;
+  const char* value = std::getenv(name);
+  for (std::string_view rest = value == nullptr ? "" : value; !rest.empty();) {
+    const auto end = rest.find(':');
+    if (end != 0) folders.emplace_back(rest.substr(0, end));
+    rest = end == std::string_view::npos ? "" : rest.substr(end + 1);
+  }
+  return folders;
+}
+
+bool holds_major(const std::filesystem::path& folder, int major) {
+  const auto postgres = folder / "postgres";
+  return ::access(postgres.c_str(), X_OK) == 0 && major_of_program(postgres) == major;
+}
+
+}  // namespace
+
+Result<ServerInstallation> ServerInstallation::find(int major) {
+  std::vector<std::filesystem::path> folders = folders_of_variable("PGSTRATA_PG_BINDIR");
+  folders.emplace_back(fmt::format("/usr/lib/postgresql/{}/bin", major));
+  folders.emplace_back(fmt::format("/usr/pgsql-{}/bin", major));
+  for (auto& folder : folders_of_variable("PATH")) folders.push_back(std::move(folder));
+  for (const auto& folder : folders) {
+    if (holds_major(folder, major)) return ServerInstallation(major, std::filesystem::absolute(folder));
+  }
+  return std::unexpected(
+      make_error(ErrorCode::not_found, "PostgreSQL {} is not installed on this machine", major)
+          .with_hint(
+              fmt::format("Install Debian's postgresql-{} (apt.postgresql.org has every major), or name the "
+                          "folder of its programs in PGSTRATA_PG_BINDIR.",
+                          major)));
+}
+
+Result<std::filesystem::path> ServerInstallation::program(std::string_view name) const {
+  auto path = directory_ / name;
+  if (::access(path.c_str(), X_OK) == 0) return path;
+  return std::unexpected(
+      make_error(ErrorCode::not_found, "PostgreSQL {} has no {} in {}", major_, name, directory_.string())
+          .with_hint(
+              fmt::format("Install Debian's postgresql-client-{} and postgresql-{}.", major_, major_)));
+}
+
+Result<int> major_of_data_directory(const std::filesystem::path& data_directory) {
+  PGS_TRY(const auto content, read_file(data_directory / "PG_VERSION", 64));
+  const auto text = as_text(content);
+  int major = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), major);
+  const bool well_formed = error == std::errc() && (end == text.data() + text.size() || *end == '\n');
+  if (!well_formed) {
+    return fail(ErrorCode::damaged, "{} does not name a major of PostgreSQL 10 or later",
+                (data_directory / "PG_VERSION").string());
+  }
+  return major;
+}
+
+Result<std::optional<std::string>> user_for_data_directory(const std::filesystem::path& data_directory) {
+  if (::geteuid() != 0) return std::optional<std::string>();
+  struct stat info {};
+  if (::stat(data_directory.c_str(), &info) != 0) {
+    return std::unexpected(
+        error_from_errno(errno, fmt::format("could not look at {}", data_directory.string())));
+  }
+  if (info.st_uid == 0) {
+    return std::unexpected(make_error(ErrorCode::permission,
+                                      "{} belongs to root, as whom PostgreSQL refuses to run",
+                                      data_directory.string())
+                               .with_hint(fmt::format("Give it to a user of its own: chown -R postgres: {}",
+                                                      data_directory.string())));
+  }
+  struct passwd entry {};
+  struct passwd* found = nullptr;
+  std::array<char, 16384> space{};
+  ::getpwuid_r(info.st_uid, &entry, space.data(), space.size(), &found);
+  if (found == nullptr) {
+    return fail(ErrorCode::permission, "{} belongs to user {}, who is unknown on this machine",
+                data_directory.string(), info.st_uid);
+  }
+  return std::optional<std::string>(entry.pw_name);
+}
+
+}  // namespace pgstrata

@@ -1,0 +1,76 @@
+// What this room's tests share: unwrapping results, connecting, and a TCP link that can be cut.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "pg/wire/replication_connection.h"
+#include "support/postgres_server.h"
+#include "support/test_failure.h"
+
+namespace pgstrata {
+
+// Ends the test with the error's words when there is no value.
+template <class T>
+T must(Result<T> result) {
+  if (!result.has_value()) {
+    throw testing::TestFailure(result.error().describe() + " | " + result.error().hint());
+  }
+  if constexpr (!std::is_void_v<T>) return *std::move(result);
+}
+
+// Ends the test when there is one.
+template <class T>
+Error must_fail(Result<T> result) {
+  if (result.has_value()) throw testing::TestFailure("no error where one is due");
+  return std::move(result).error();
+}
+
+inline ConnectionUrl url_of(const std::string& text) {
+  return must(ConnectionUrl::parse(text));
+}
+
+// One server per major serves most tests, since initdb is what takes time. It runs when this returns, has no
+// slots and these settings, and no client but the test's. Tests that change its timeline or lose its WAL make
+// their own.
+testing::PostgresServer& shared_server(int major, const std::vector<std::string>& settings = {});
+
+inline ReplicationConnection connect_to(const testing::PostgresServer& server,
+                                        const Cancellation& cancellation) {
+  return must(ReplicationConnection::connect(url_of(server.url()), {}, cancellation));
+}
+
+inline SteadyTime within(std::chrono::milliseconds span) {
+  return std::chrono::steady_clock::now() + span;
+}
+
+// Passes bytes between one client at a time and a server on 127.0.0.1, until it is cut or stalled.
+class CuttableLink {
+ public:
+  explicit CuttableLink(int server_port);
+  ~CuttableLink();
+  CuttableLink(const CuttableLink&) = delete;
+  CuttableLink& operator=(const CuttableLink&) = delete;
+
+  [[nodiscard]] int port() const { return port_; }
+  // Closes both sides.
+  void cut() { cut_ = true; }
+  // Passes nothing on any more, without a word.
+  void stall() { stalled_ = true; }
+
+ private:
+  void run(int server_port);
+
+  int listener_ = -1;
+  int port_ = 0;
+  std::atomic<bool> cut_{false};
+  std::atomic<bool> stalled_{false};
+  std::thread thread_;
+};
+
+}  // namespace pgstrata

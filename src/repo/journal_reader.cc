@@ -1,0 +1,160 @@
+#include <algorithm>
+
+#include "repo/journal_format.h"
+
+namespace pgstrata {
+namespace {
+
+// Holds the largest frame and then some.
+constexpr std::size_t window_size_bytes = 8U << 20;
+static_assert(window_size_bytes >= max_frame_size_bytes + frame_overhead_bytes);
+
+// An object seen through a window that slides over it.
+class ObjectWindow {
+ public:
+  ObjectWindow(ObjectStore& store, std::string name, std::uint64_t size_bytes)
+      : store_(store), name_(std::move(name)), size_bytes_(size_bytes) {}
+
+  [[nodiscard]] std::uint64_t size_bytes() const { return size_bytes_; }
+
+  // The bytes from `offset`, at most `count` and as many as there are. Valid until the next call.
+  Result<ByteView> view(std::uint64_t offset, std::size_t count) {
+    if (offset >= size_bytes_) return ByteView();
+    const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(count, size_bytes_ - offset));
+    if (offset < start_ || offset + wanted > start_ + bytes_.size()) PGS_CHECK(load(offset));
+    return ByteView(bytes_).subspan(static_cast<std::size_t>(offset - start_), wanted);
+  }
+
+ private:
+  Result<void> load(std::uint64_t offset) {
+    start_ = offset;
+    bytes_.resize(static_cast<std::size_t>(std::min<std::uint64_t>(window_size_bytes, size_bytes_ - offset)));
+    auto done = store_.read(name_, offset, bytes_);
+    if (!done.has_value()) bytes_.clear();
+    return done;
+  }
+
+  ObjectStore& store_;
+  std::string name_;
+  std::uint64_t size_bytes_;
+  std::uint64_t start_ = 0;
+  Bytes bytes_;
+};
+
+struct Frame {
+  FrameHeader header;
+  std::size_t stored_size = 0;
+};
+
+class JournalReader {
+ public:
+  JournalReader(ObjectWindow window, std::string full_name, ByteView header, const SecretKey& key,
+                std::string_view name)
+      : window_(std::move(window)), full_name_(std::move(full_name)), aead_(key), binding_(header, name) {}
+
+  Result<void> read(const std::function<Result<void>(ByteView)>& use) {
+    std::uint64_t offset = object_header_size_bytes;
+    std::uint32_t number = 0;
+    while (true) {
+      PGS_TRY(const auto frame, open_frame(offset));
+      if (!frame.has_value() || frame->header.number != number) break;
+      PGS_CHECK(use(ByteView(content_).first(frame->header.length)));
+      offset += frame->stored_size;
+      ++number;
+    }
+    return check_end(offset, number);
+  }
+
+ private:
+  // Opens the frame at `offset` into content_; nothing when there is none that authenticates.
+  Result<std::optional<Frame>> open_frame(std::uint64_t offset) {
+    PGS_TRY(const ByteView start, window_.view(offset, frame_header_size_bytes));
+    const auto header = parse_frame_header(start);
+    if (!header.has_value()) return std::optional<Frame>();
+    const std::size_t stored_size = header->length + frame_overhead_bytes;
+    PGS_TRY(const ByteView stored, window_.view(offset, stored_size));
+    if (stored.size() < stored_size) return std::optional<Frame>();
+    if (content_.size() < header->length) content_.resize(header->length);
+    const ByteView frame_header = stored.first(frame_header_size_bytes);
+    const auto opened =
+        aead_.open(header->number, binding_.at(offset, frame_header), stored.subspan(frame_header_size_bytes),
+                   MutableByteView(content_).first(header->length));
+    opened_bytes_ += stored_size;
+    if (!opened.has_value()) return std::optional<Frame>();
+    return std::optional<Frame>({.header = *header, .stored_size = stored_size});
+  }
+
+  std::unexpected<Error> damaged(std::uint64_t offset) const {
+    return fail(ErrorCode::damaged, "journal \"{}\" is damaged at offset {}", full_name_, offset);
+  }
+
+  // Frame `number` should be at `offset` and is not there. That is where the journal ends, unless a later
+  // frame tells that this one was durable.
+  Result<void> check_end(std::uint64_t offset, std::uint32_t number) {
+    // A forged journal could hold a frame header every few bytes, each asking for megabytes to be checked.
+    const std::uint64_t work_limit_bytes = opened_bytes_ + 4 * window_.size_bytes() + window_size_bytes;
+    std::uint64_t at = offset;
+    while (true) {
+      PGS_TRY(const auto candidate, find_magic(at));
+      if (!candidate.has_value()) return {};
+      PGS_TRY(const auto frame, open_frame(*candidate));
+      if (frame.has_value() && frame->header.durable > number) return damaged(offset);
+      if (opened_bytes_ > work_limit_bytes) return damaged(offset);
+      at = *candidate + (frame.has_value() ? frame->stored_size : 1);
+    }
+  }
+
+  Result<std::optional<std::uint64_t>> find_magic(std::uint64_t from) {
+    constexpr std::size_t step_bytes = 1U << 20;
+    const ByteView magic = frame_magic();
+    while (from < window_.size_bytes()) {
+      PGS_TRY(const ByteView bytes, window_.view(from, step_bytes));
+      const auto found = std::ranges::search(bytes, magic);
+      if (!found.empty()) {
+        return std::optional(from + static_cast<std::uint64_t>(found.begin() - bytes.begin()));
+      }
+      if (bytes.size() < magic.size()) break;
+      from += bytes.size() - (magic.size() - 1);
+    }
+    return std::optional<std::uint64_t>();
+  }
+
+  ObjectWindow window_;
+  std::string full_name_;
+  Aead aead_;
+  FrameBinding binding_;
+  Bytes content_;
+  std::uint64_t opened_bytes_ = 0;
+};
+
+// The header is durable before the first frame is appended: where it is torn, nothing may follow.
+Result<bool> only_zeros_after_header(ObjectWindow& window) {
+  for (std::uint64_t at = object_header_size_bytes; at < window.size_bytes();) {
+    PGS_TRY(const ByteView bytes, window.view(at, window_size_bytes));
+    if (std::ranges::any_of(bytes, [](std::byte byte) { return byte != std::byte{0}; })) return false;
+    at += bytes.size();
+  }
+  return true;
+}
+
+}  // namespace
+
+Result<void> read_journal(const ClusterSpace& space, std::string_view name,
+                          const std::function<Result<void>(ByteView frame)>& use) {
+  const std::string full_name = space.object_name(name);
+  PGS_TRY(const ObjectInfo info, space.store().stat(full_name));
+  ObjectWindow window(space.store(), full_name, info.size_bytes);
+  PGS_TRY(const ByteView start, window.view(0, object_header_size_bytes));
+  const Bytes header = to_bytes(start);
+  const auto id = read_object_header(header, journal_magic, journal_kind, full_name);
+  if (!id.has_value()) {
+    if (id.error().code() != ErrorCode::damaged) return std::unexpected(id.error());
+    PGS_TRY(const bool never_written, only_zeros_after_header(window));
+    if (never_written) return {};
+    return std::unexpected(id.error());
+  }
+  const SecretKey key = space.object_key(*id, journal_key_purpose);
+  return JournalReader(std::move(window), full_name, header, key, name).read(use);
+}
+
+}  // namespace pgstrata

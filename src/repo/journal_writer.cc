@@ -1,0 +1,79 @@
+#include <algorithm>
+#include <limits>
+
+#include "repo/journal_format.h"
+
+namespace pgstrata {
+
+struct JournalWriter::State {
+  State(std::unique_ptr<ObjectJournal> journal, std::string journal_name, const ObjectHeaderBytes& header,
+        const SecretKey& key)
+      : object(std::move(journal)), name(std::move(journal_name)), aead(key), binding(header, name) {}
+
+  // After a failed write or sync nobody knows what the store holds, and no frame number may be sealed twice.
+  Result<void> check_usable() const {
+    if (broken) return fail(ErrorCode::failed, "journal \"{}\" was given up after a failed write", name);
+    return {};
+  }
+  Result<void> noting_failure(Result<void> done) {
+    if (!done.has_value()) broken = true;
+    return done;
+  }
+
+  std::unique_ptr<ObjectJournal> object;
+  std::string name;
+  Aead aead;
+  FrameBinding binding;
+  std::uint64_t offset = object_header_size_bytes;
+  std::uint32_t frames = 0;
+  std::uint32_t durable = 0;
+  Bytes stored;
+  bool broken = false;
+};
+
+JournalWriter::JournalWriter(std::unique_ptr<State> state) : state_(std::move(state)) {}
+JournalWriter::JournalWriter(JournalWriter&&) noexcept = default;
+JournalWriter& JournalWriter::operator=(JournalWriter&&) noexcept = default;
+JournalWriter::~JournalWriter() = default;
+
+Result<JournalWriter> JournalWriter::create(const ClusterSpace& space, std::string name) {
+  PGS_TRY(auto object, space.store().create_journal(space.object_name(name)));
+  ObjectId id;
+  fill_random(id);
+  const ObjectHeaderBytes header = write_object_header(journal_magic, journal_kind, id);
+  PGS_CHECK(object->append(header));
+  PGS_CHECK(object->sync());
+  return JournalWriter(std::make_unique<State>(std::move(object), std::move(name), header,
+                                               space.object_key(id, journal_key_purpose)));
+}
+
+Result<void> JournalWriter::append(ByteView frame) {
+  State& state = *state_;
+  PGS_CHECK(state.check_usable());
+  if (frame.size() > max_frame_size_bytes) {
+    return fail(ErrorCode::usage, "a frame of {} bytes is larger than the limit of {}", frame.size(),
+                max_frame_size_bytes);
+  }
+  if (state.frames == std::numeric_limits<std::uint32_t>::max()) {
+    return fail(ErrorCode::usage, "journal \"{}\" has {} frames and takes no more", state.name, state.frames);
+  }
+  const FrameHeaderBytes header = write_frame_header(
+      {.number = state.frames, .length = static_cast<std::uint32_t>(frame.size()), .durable = state.durable});
+  state.stored.resize(frame.size() + frame_overhead_bytes);
+  std::ranges::copy(header, state.stored.begin());
+  state.aead.seal(state.frames, state.binding.at(state.offset, header), frame,
+                  MutableByteView(state.stored).subspan(header.size()));
+  state.offset += state.stored.size();
+  ++state.frames;
+  return state.noting_failure(state.object->append(state.stored));
+}
+
+Result<void> JournalWriter::sync() {
+  State& state = *state_;
+  PGS_CHECK(state.check_usable());
+  PGS_CHECK(state.noting_failure(state.object->sync()));
+  state.durable = state.frames;
+  return {};
+}
+
+}  // namespace pgstrata

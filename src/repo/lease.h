@@ -1,0 +1,62 @@
+// Leases: who is at work on a cluster. The only objects that change (by compare-and-swap).
+//
+// A lease is held by one process and renewed by a thread of its own. A holder that died on this machine (same
+// boot, same container, no such process) loses it at once; one on another machine when its lease has not
+// changed for the time to live, measured by the taker's own steady clock, so no two machines' clocks need
+// agree. On a store without conditional writes two takers at the same moment may both believe they hold it:
+// there, one machine only should write. Format: docs/formats/lease.md.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/cancellation.h"
+#include "repo/repository.h"
+#include "sys/process_identity.h"
+
+namespace pgstrata {
+
+struct LeaseHolder {
+  ProcessIdentity process;
+  std::string purpose;  // "stream", "backup": for messages
+  Timestamp since;
+};
+
+struct LeaseOptions {
+  // Renewed three times in each. Whoever waits for it waits the longer of its own and the holder's.
+  std::chrono::milliseconds time_to_live = std::chrono::seconds(30);
+  // Ends the wait for a holder that may be dead; borrowed for the call.
+  const Cancellation* cancellation = nullptr;
+};
+
+class Lease {
+ public:
+  // Takes `leases/NAME` for this process. `clock` is borrowed for the life of the lease.
+  // Waits, up to the time to live, only when the holder may be dead on another machine.
+  // Errors: busy, naming who holds it: "stream of app is held by process 4711 on host db1 since ...";
+  // cancelled; damaged; newer_format.
+  static Result<Lease> acquire(const ClusterSpace& space, std::string name, std::string purpose,
+                               const Clock& clock, LeaseOptions options = {});
+  Lease(Lease&&) noexcept;
+  Lease& operator=(Lease&&) noexcept;
+  // Gives it back.
+  ~Lease();
+
+  // Still held, and not about to be taken over. Renews on the spot when the last renewal is too long ago
+  // (this process or its machine was stopped). Thread-safe. Error: busy, when somebody took it over or it
+  // could not be renewed in time; publish nothing after that.
+  Result<void> check() const;
+
+ private:
+  struct State;
+  explicit Lease(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+// Who holds it now; nobody when it is free, given back, or its holder is dead on this machine. Does not wait,
+// so a holder that died on another machine is still named. Errors: damaged; newer_format.
+Result<std::optional<LeaseHolder>> lease_holder(const ClusterSpace& space, std::string_view name);
+
+}  // namespace pgstrata

@@ -1,0 +1,42 @@
+#include <algorithm>
+
+#include "codec/digest.h"
+#include "codec/secret.h"
+#include "repo/pack.h"
+
+namespace pgstrata {
+
+PackId new_pack_id(const Clock& clock) {
+  constexpr std::size_t time_size_bytes = 6;
+  PackId id;
+  fill_random(id.bytes);
+  auto milliseconds = static_cast<std::uint64_t>(std::max<std::int64_t>(clock.now().micros, 0)) / 1000;
+  for (std::size_t i = time_size_bytes; i-- > 0; milliseconds >>= 8) {
+    id.bytes[i] = static_cast<std::byte>(milliseconds & 0xFF);
+  }
+  return id;
+}
+
+std::string to_string(const PackId& id) {
+  return to_hex(id.bytes);
+}
+
+Result<PackId> parse_pack_id(std::string_view text) {
+  PackId id;
+  const auto bytes = from_hex(text);
+  if (!bytes.has_value() || bytes->size() != id.bytes.size()) {
+    return fail(ErrorCode::usage, "\"{}\" is not a pack id: it has 32 hexadecimal digits", text);
+  }
+  std::ranges::copy(*bytes, id.bytes.begin());
+  return id;
+}
+
+std::string pack_name(const PackId& id) {
+  return "packs/" + to_string(id);
+}
+
+SecretKey pack_key(const ClusterSpace& space, const PackId& id) {
+  return space.object_key(id.bytes, "pack v1");
+}
+
+}  // namespace pgstrata

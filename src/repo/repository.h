@@ -1,0 +1,107 @@
+// A repository: a store, its identity, its key, and one space for each cluster.
+//
+// Layout (docs/formats/repository.md):
+//   repository                  who it is: format version and id, clear text
+//   keys/SLOT                   key slots
+//   clusters/NAME/key           the cluster's key, wrapped by the repository key
+//   clusters/NAME/...           all else of that cluster, each object under a key derived from the cluster's
+//
+// There is no other state: a machine with the store and one secret reads everything.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "repo/key_slot.h"
+#include "storage/object_store.h"
+
+namespace pgstrata {
+
+// "app", "packs/abc" -> "clusters/app/packs/abc": the object's name in the store.
+[[nodiscard]] std::string cluster_object_name(std::string_view cluster_name, std::string_view name);
+
+// The part of a repository that belongs to one cluster: a name prefix and a key. Cheap to copy; borrows the
+// store, which must outlive it. Thread-safe.
+class ClusterSpace {
+ public:
+  ClusterSpace(ObjectStore& store, std::string name, const SecretKey& key);
+
+  [[nodiscard]] const std::string& name() const { return name_; }
+  [[nodiscard]] ObjectStore& store() const { return *store_; }
+
+  // cluster_object_name of this cluster.
+  [[nodiscard]] std::string object_name(std::string_view name) const;
+  // list_all below the cluster's prefix, with names relative to it.
+  Result<std::vector<ObjectInfo>> list(std::string_view prefix) const;
+
+  // The key of one pack, record, journal or lease, from its id (drawn anew for each). `purpose` is "pack v1"
+  // and the like.
+  [[nodiscard]] SecretKey object_key(ByteView id, std::string_view purpose) const;
+  // For ContentTagger: equal content has equal tags within one cluster only.
+  [[nodiscard]] SecretKey tag_key() const;
+
+ private:
+  ObjectStore* store_;
+  std::string name_;
+  SecretKey key_;
+};
+
+class Repository {
+ public:
+  // Makes a repository in an empty store; what an earlier create that was cut short left there is no
+  // obstacle. Errors: already_exists (there is one: the message names the place); usage (the store holds
+  // other things; an empty passphrase or a key file of fewer than 32 bytes).
+  static Result<Repository> create(std::unique_ptr<ObjectStore> store, const KeySource& source,
+                                   const Clock& clock);
+
+  // Tries `source` on every slot of its kind; a repository without encryption opens with any source.
+  // Errors: not_found (no repository there: the hint says init, or that a disk may not be mounted); wrong_key
+  // (a repository, but no slot opens); usage (as for create); newer_format; damaged.
+  static Result<Repository> open(std::unique_ptr<ObjectStore> store, const KeySource& source);
+
+  // Which kinds of secret open the repository in `store`, without one at hand: what to ask for. Errors:
+  // not_found and newer_format as for open; damaged.
+  static Result<std::vector<KeySlotKind>> key_slot_kinds(ObjectStore& store);
+
+  Repository(Repository&&) noexcept = default;
+  Repository& operator=(Repository&&) noexcept = default;
+
+  [[nodiscard]] const RepositoryId& id() const { return id_; }
+  [[nodiscard]] ObjectStore& store() const { return *store_; }
+  // False when a slot of kind `none` exists.
+  [[nodiscard]] bool encrypted() const { return encrypted_; }
+
+  // Errors: damaged (names the slot: it can be removed); newer_format.
+  Result<std::vector<KeySlotInfo>> key_slots() const;
+  // Error: usage (as for create).
+  Result<KeySlotInfo> add_key_slot(const KeySource& source, const Clock& clock);
+  // Errors: not_found; usage when it is the last slot (nothing would open the repository any more).
+  Result<void> remove_key_slot(std::string_view id);
+
+  // Sorted names of the clusters that have a key.
+  Result<std::vector<std::string>> clusters() const;
+  // Sorted names of those that have none, of which nothing can be read: the key is lost, or was destroyed and
+  // the rest not removed yet.
+  Result<std::vector<std::string>> clusters_without_key() const;
+  // Draws the cluster's key. Errors: already_exists (or objects of a destroyed cluster of that name are still
+  // there); usage (check_cluster_name).
+  Result<ClusterSpace> create_cluster(std::string_view name);
+  // Errors: not_found (the hint lists the clusters there are); usage (check_cluster_name); damaged.
+  Result<ClusterSpace> open_cluster(std::string_view name) const;
+
+ private:
+  Repository(std::unique_ptr<ObjectStore> store, RepositoryId id, const SecretKey& key, bool encrypted);
+
+  Result<std::vector<std::string>> cluster_folders(bool with_key) const;
+
+  std::unique_ptr<ObjectStore> store_;
+  RepositoryId id_;
+  SecretKey key_;
+  bool encrypted_;
+};
+
+// 1 to 48 of a-z, 0-9, "_" and "-", starting with a letter. Error: usage.
+Result<void> check_cluster_name(std::string_view name);
+
+}  // namespace pgstrata

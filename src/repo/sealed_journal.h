@@ -1,0 +1,51 @@
+// An append-only object of sealed frames, durable frame by frame: where the newest WAL lives until its
+// segment is full. Each frame is authenticated and bound to its place. Format: docs/formats/journal.md.
+//
+// A journal is never reopened for writing: after a crash the next writer starts a new one.
+// Each frame also says how many frames were durable when it was appended, so that what a crash tore off is
+// told from damage to what had been durable.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "repo/repository.h"
+
+namespace pgstrata {
+
+inline constexpr std::size_t max_frame_size_bytes = 4U << 20;
+
+// Belongs to one thread.
+class JournalWriter {
+ public:
+  // Durable, visible and empty when it returns. `name` is relative to the cluster's space. Errors:
+  // already_exists; unsupported (the store has no journals).
+  static Result<JournalWriter> create(const ClusterSpace& space, std::string name);
+  JournalWriter(JournalWriter&&) noexcept;
+  JournalWriter& operator=(JournalWriter&&) noexcept;
+  ~JournalWriter();
+
+  // Error: usage (more than max_frame_size_bytes).
+  // After an error of the store, from this or from sync, the writer is of no more use: start a new journal.
+  Result<void> append(ByteView frame);
+  // All frames appended so far are durable when this returns.
+  Result<void> sync();
+
+ private:
+  struct State;
+  explicit JournalWriter(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+// Calls `use` for each whole frame in order; the view is valid during the call. Where the next frame is not
+// whole (a torn write, zeros), the journal ends and all is well, unless a later frame of it authenticates and
+// tells that the missing one had been durable: then the middle is damaged. Damage to the last frames that
+// were ever durable cannot be told from a crash: whoever needs to know compares with what should be there.
+// May be called while the journal is being written; it then sees at least what a finished sync covered.
+// Errors: damaged (after `use` saw every frame before the damage); not_found; newer_format; those of `use`.
+Result<void> read_journal(const ClusterSpace& space, std::string_view name,
+                          const std::function<Result<void>(ByteView frame)>& use);
+
+}  // namespace pgstrata

@@ -1,0 +1,237 @@
+#include "repo/sealed_journal.h"
+
+#include <algorithm>
+
+#include "repo/journal_format.h"
+#include "repo/test_store.h"
+
+namespace pgstrata {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+class JournalTest : public testing::Test {
+ protected:
+  JournalWriter writer() {
+    auto journal = JournalWriter::create(space_, name_);
+    EXPECT_EQ(message_of(journal), "ok");
+    return *std::move(journal);
+  }
+  // Frames of these contents, each durable before the next.
+  void write(const std::vector<std::string>& frames) {
+    JournalWriter journal = writer();
+    for (const std::string& frame : frames) {
+      ASSERT_EQ(message_of(journal.append(as_byte_view(frame))), "ok");
+      ASSERT_EQ(message_of(journal.sync()), "ok");
+    }
+  }
+
+  struct Read {
+    std::vector<std::string> frames;
+    std::string code;
+  };
+  Read read(std::string_view name) {
+    Read found;
+    const auto done = read_journal(space_, name, [&](ByteView frame) -> Result<void> {
+      found.frames.emplace_back(as_text(frame));
+      return {};
+    });
+    found.code = code_of(done);
+    return found;
+  }
+  Read read() { return read(name_); }
+
+  Bytes object() { return *store_.get(object_); }
+  static std::size_t frame_end(std::initializer_list<std::string_view> frames) {
+    std::size_t end = object_header_size_bytes;
+    for (const std::string_view frame : frames) end += frame.size() + frame_overhead_bytes;
+    return end;
+  }
+
+  MemoryStore store_;
+  ClusterSpace space_{store_, "app", fixed_key(1)};
+  const std::string name_ = "wal/tail/one";
+  const std::string object_ = space_.object_name(name_);
+};
+
+TEST_F(JournalTest, FramesComeBackInOrder) {
+  const std::string large(max_frame_size_bytes, 'x');
+  write({"one", "", large, large, large, "four"});
+  const Read found = read();
+  EXPECT_EQ(found.code, "ok");
+  EXPECT_EQ(found.frames, (std::vector<std::string>{"one", "", large, large, large, "four"}));
+}
+
+TEST_F(JournalTest, IsVisibleAndEmptyAtFirst) {
+  const JournalWriter journal = writer();
+  EXPECT_EQ(read().code, "ok");
+  EXPECT_THAT(read().frames, IsEmpty());
+  EXPECT_EQ(code_of(JournalWriter::create(space_, name_)), "already_exists");
+}
+
+TEST_F(JournalTest, CanBeReadWhileItIsWritten) {
+  JournalWriter journal = writer();
+  ASSERT_EQ(code_of(journal.append(as_byte_view("one"))), "ok");
+  ASSERT_EQ(code_of(journal.sync()), "ok");
+  EXPECT_THAT(read().frames, ElementsAre("one"));
+  ASSERT_EQ(code_of(journal.append(as_byte_view("two"))), "ok");
+  EXPECT_THAT(read().frames, ElementsAre("one", "two"));
+}
+
+TEST_F(JournalTest, RefusesAFrameOverTheLimit) {
+  EXPECT_EQ(code_of(writer().append(Bytes(max_frame_size_bytes + 1))), "usage");
+}
+
+TEST_F(JournalTest, PassesTheReadersErrorsOn) {
+  write({"one", "two"});
+  const auto done = read_journal(
+      space_, name_, [](ByteView) -> Result<void> { return fail(ErrorCode::cancelled, "enough"); });
+  EXPECT_EQ(code_of(done), "cancelled");
+  EXPECT_EQ(read("missing").code, "not_found");
+}
+
+TEST_F(JournalTest, EndsAtTheLastWholeFrameWhereverItIsCut) {
+  write({"one", "twotwo", "three"});
+  const Bytes whole = object();
+  for (std::size_t size = 0; size < whole.size(); ++size) {
+    for (const std::size_t zeros : {0U, 1U, 500U}) {
+      Bytes cut(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size));
+      cut.resize(size + zeros);
+      overwrite(store_, object_, cut);
+      const Read found = read();
+      EXPECT_EQ(found.code, "ok") << size << " and " << zeros;
+      // Bytes cut off and replaced by zeros may have been zeros.
+      const auto intact = [&](std::size_t end) {
+        return cut.size() >= end &&
+               std::equal(cut.begin(), cut.begin() + static_cast<int>(end), whole.begin());
+      };
+      std::vector<std::string> expected;
+      if (intact(frame_end({"one"}))) expected.emplace_back("one");
+      if (intact(frame_end({"one", "twotwo"}))) expected.emplace_back("twotwo");
+      if (intact(whole.size())) expected.emplace_back("three");
+      EXPECT_EQ(found.frames, expected) << size << " and " << zeros;
+    }
+  }
+}
+
+TEST_F(JournalTest, AChangeBeforeADurableFrameIsDamage) {
+  write({"one", "twotwo", "three"});
+  const Bytes whole = object();
+  const std::size_t last = frame_end({"one", "twotwo"});
+  for (std::size_t at = 0; at < whole.size(); ++at) {
+    Bytes changed = whole;
+    changed[at] ^= std::byte{0x10};
+    overwrite(store_, object_, changed);
+    const Read found = read();
+    const std::vector<std::string> all{"one", "twotwo", "three"};
+    const std::size_t intact = at < object_header_size_bytes ? 0U
+                               : at < frame_end({"one"})     ? 0U
+                               : at < last                   ? 1U
+                                                             : 2U;
+    EXPECT_EQ(found.code, at < last ? "damaged" : "ok") << at;
+    EXPECT_EQ(found.frames, (std::vector<std::string>(all.begin(), all.begin() + static_cast<int>(intact))))
+        << at;
+  }
+}
+
+TEST_F(JournalTest, WhatACrashToreOffIsNoDamage) {
+  {
+    JournalWriter journal = writer();
+    ASSERT_EQ(code_of(journal.append(as_byte_view("durable"))), "ok");
+    ASSERT_EQ(code_of(journal.sync()), "ok");
+    // Neither of these was ever durable; the second reached the disk, the first did not.
+    ASSERT_EQ(code_of(journal.append(as_byte_view("lost"))), "ok");
+    ASSERT_EQ(code_of(journal.append(as_byte_view("kept"))), "ok");
+  }
+  Bytes torn = object();
+  const auto from = torn.begin() + static_cast<std::ptrdiff_t>(frame_end({"durable"}));
+  std::fill(from, from + static_cast<std::ptrdiff_t>(4 + frame_overhead_bytes), std::byte{0});
+  overwrite(store_, object_, torn);
+  EXPECT_EQ(read().code, "ok");
+  EXPECT_THAT(read().frames, ElementsAre("durable"));
+}
+
+TEST_F(JournalTest, AFrameOpensOnlyInItsPlace) {
+  write({"one", "two", "six"});
+  Bytes changed = object();
+  const auto at = [&](std::size_t offset) { return changed.begin() + static_cast<std::ptrdiff_t>(offset); };
+  std::swap_ranges(at(frame_end({})), at(frame_end({"one"})), at(frame_end({"one"})));
+  overwrite(store_, object_, changed);
+  EXPECT_EQ(read().code, "damaged");
+  EXPECT_THAT(read().frames, IsEmpty());
+}
+
+TEST_F(JournalTest, FramesOfAnotherJournalDoNotOpen) {
+  write({"one"});
+  ASSERT_TRUE(store_.put(space_.object_name("wal/tail/two"), object()).has_value());
+  EXPECT_THAT(read("wal/tail/two").frames, IsEmpty());
+}
+
+TEST_F(JournalTest, OneThatWasCutInItsHeaderIsEmptyUnlessSomethingFollows) {
+  write({});
+  Bytes torn = object();
+  torn[20] ^= std::byte{1};
+  torn.resize(1'000);
+  overwrite(store_, object_, torn);
+  EXPECT_EQ(read().code, "ok");
+  torn[900] = std::byte{1};
+  overwrite(store_, object_, torn);
+  EXPECT_EQ(read().code, "damaged");
+}
+
+TEST_F(JournalTest, ForgedHeadersDoNotKeepTheReaderBusy) {
+  write({"one"});
+  Bytes forged = object();
+  const FrameHeaderBytes header =
+      write_frame_header({.number = 7, .length = max_frame_size_bytes, .durable = 7});
+  for (int i = 0; i < 400'000; ++i) append(forged, header);
+  overwrite(store_, object_, forged);
+  EXPECT_EQ(read().code, "damaged");
+}
+
+// A store whose journals fail once told to.
+class FailingJournalStore : public BorrowedStore {
+ public:
+  using BorrowedStore::BorrowedStore;
+  Result<std::unique_ptr<ObjectJournal>> create_journal(std::string_view name) override {
+    PGS_TRY(auto journal, BorrowedStore::create_journal(name));
+    return std::make_unique<Journal>(*this, std::move(journal));
+  }
+  bool failing = false;
+
+ private:
+  class Journal : public ObjectJournal {
+   public:
+    Journal(FailingJournalStore& store, std::unique_ptr<ObjectJournal> journal)
+        : store_(store), journal_(std::move(journal)) {}
+    Result<void> append(ByteView bytes) override {
+      if (store_.failing) return fail(ErrorCode::no_space, "full");
+      return journal_->append(bytes);
+    }
+    Result<void> sync() override {
+      if (store_.failing) return fail(ErrorCode::failed, "I/O error");
+      return journal_->sync();
+    }
+
+   private:
+    FailingJournalStore& store_;
+    std::unique_ptr<ObjectJournal> journal_;
+  };
+};
+
+TEST_F(JournalTest, WriterGivesUpAfterAFailure) {
+  FailingJournalStore failing(store_);
+  const ClusterSpace space(failing, "app", fixed_key(1));
+  JournalWriter journal = *JournalWriter::create(space, name_);
+  ASSERT_EQ(code_of(journal.append(as_byte_view("one"))), "ok");
+  failing.failing = true;
+  EXPECT_EQ(code_of(journal.append(as_byte_view("two"))), "no_space");
+  failing.failing = false;
+  EXPECT_EQ(code_of(journal.append(as_byte_view("two"))), "failed");
+  EXPECT_EQ(code_of(journal.sync()), "failed");
+  EXPECT_THAT(read().frames, ElementsAre("one"));
+}
+
+}  // namespace
+}  // namespace pgstrata

@@ -1,0 +1,263 @@
+#include "restore/recovery_plan.h"
+
+#include <algorithm>
+
+#include "restore/target_refusal.h"
+#include "restore/wal_search.h"
+
+namespace pgstrata {
+namespace {
+
+// Where recovery stops, once the record is known.
+struct Stop {
+  std::optional<TargetPoint> native;  // absent: the end of the range
+  Lsn end_lsn;                        // WAL needed to get there
+  Lsn expected_end_lsn;
+  Timestamp last_commit;
+};
+
+Stop stop_before(TargetPoint native, const RecordFacts& record, Timestamp last_commit) {
+  return {std::move(native), record.end, record.start, last_commit};
+}
+Stop stop_after(TargetPoint native, const RecordFacts& record, Timestamp last_commit) {
+  if (record.transaction && record.transaction->committed) last_commit = record.transaction->time;
+  return {std::move(native), record.end, record.end, last_commit};
+}
+Stop stop_at_end(const CoverageRange& range, Timestamp last_commit) {
+  return {std::nullopt, range.to_lsn, range.to_lsn, last_commit};
+}
+
+// Makes one plan: the choices that depend on each other, and what they are made from.
+class Planner {
+ public:
+  Planner(const ClusterSpace& space, const Coverage& coverage, const RecoveryTarget& target,
+          TimelineId timeline, const WalInventory& inventory, const std::vector<TimelineStretch>& way)
+      : space_(space),
+        target_(target),
+        timeline_(timeline),
+        inventory_(inventory),
+        search_(space, inventory, way) {
+    for (const auto& range : coverage.ranges)
+      (range.timeline == timeline ? ranges_ : others_).push_back(range);
+    std::ranges::sort(ranges_, {}, &CoverageRange::from_lsn);
+    for (const auto& damaged : coverage.damaged_snapshots) pass_over(damaged.id, damaged.error);
+  }
+
+  Result<RecoveryPlan> plan() {
+    for (auto range = ranges_.rbegin(); range != ranges_.rend(); ++range) {
+      PGS_TRY(const bool found, plan_in(*range));
+      if (!found) continue;
+      plan_.target = target_;
+      plan_.timeline = timeline_;
+      plan_.wal_segment_bytes = inventory_.segment_bytes();
+      PGS_CHECK(list_wal());
+      return std::move(plan_);
+    }
+    auto refusal = refuse_target(target_, timeline_, ranges_, others_);
+    for (const auto& warning : plan_.warnings) refusal = std::move(refusal).with_context(warning);
+    return std::unexpected(std::move(refusal));
+  }
+
+ private:
+  // Tries the range's snapshots, newest first. False when the target is not in it.
+  Result<bool> plan_in(const CoverageRange& range) {
+    const bool by_position =
+        std::holds_alternative<TimeTarget>(target_.point) || std::holds_alternative<LsnTarget>(target_.point);
+    if (by_position && !covers(range, target_.point)) return false;
+    Lsn search_to = range.to_lsn;
+    for (auto id = range.snapshots.rbegin(); id != range.snapshots.rend(); ++id) {
+      auto snapshot = get_snapshot(space_, *id);
+      if (!snapshot) {
+        PGS_CHECK(damage_is_passed_over(*id, snapshot.error()));
+        continue;
+      }
+      if (!may_start_from(*snapshot)) continue;
+      PGS_TRY(auto stop, find_stop(*snapshot, range, search_to));
+      if (!stop) {
+        // What a search by name looks for is not after this snapshot, so it is looked for before it.
+        if (!by_position) search_to = std::min(search_to, snapshot->start_lsn);
+        continue;
+      }
+      if (stop->expected_end_lsn < snapshot->consistent_lsn) {
+        // It lies between a snapshot's start and the point from which it is consistent: an older one reaches
+        // it.
+        if (!by_position) search_to = std::min(search_to, stop->end_lsn);
+        continue;
+      }
+      accept(*std::move(snapshot), *std::move(stop));
+      return true;
+    }
+    return false;
+  }
+
+  void accept(SnapshotRecord snapshot, Stop stop) {
+    plan_.snapshot = std::move(snapshot);
+    plan_.stop = std::move(stop.native);
+    plan_.end_lsn = stop.end_lsn;
+    plan_.expected_end_lsn = stop.expected_end_lsn;
+    plan_.last_commit = stop.last_commit;
+  }
+
+  [[nodiscard]] bool may_start_from(const SnapshotRecord& snapshot) const {
+    if (const auto* time = std::get_if<TimeTarget>(&target_.point))
+      return snapshot.consistent_time <= time->time;
+    if (const auto* lsn = std::get_if<LsnTarget>(&target_.point)) return snapshot.consistent_lsn <= lsn->lsn;
+    return true;
+  }
+
+  // Nothing when the target is not in the WAL from the snapshot on.
+  Result<std::optional<Stop>> find_stop(const SnapshotRecord& snapshot, const CoverageRange& range,
+                                        Lsn search_to) {
+    const SearchedWal where{snapshot.start_lsn, search_to, static_cast<int>(snapshot.server_version / 10000)};
+    if (const auto* time = std::get_if<TimeTarget>(&target_.point)) return find_time(*time, range, where);
+    if (const auto* lsn = std::get_if<LsnTarget>(&target_.point)) return find_lsn(*lsn, range, where);
+    if (const auto* xid = std::get_if<XidTarget>(&target_.point)) return find_xid(*xid, where);
+    if (const auto* name = std::get_if<RestorePointTarget>(&target_.point))
+      return find_restore_point(*name, where);
+    return std::optional(stop_at_end(range, range.last_commit));
+  }
+
+  Result<std::optional<Stop>> find_time(const TimeTarget& target, const CoverageRange& range,
+                                        const SearchedWal& where) {
+    const auto stops = [&](Timestamp end) {
+      return end.valid() && (target_.inclusive ? end > target.time : end >= target.time);
+    };
+    if (!stops(range.last_commit)) return std::optional(stop_at_end(range, range.last_commit));
+    PGS_TRY(const auto record, search_.find_first(
+                                   where, [&](const WalIndex& index) { return stops(index.last_end_time); },
+                                   [&](const RecordFacts& facts) {
+                                     return facts.transaction && stops(facts.transaction->time);
+                                   }));
+    if (!record) return std::optional(stop_at_end(range, search_.last_commit()));
+    return std::optional(stop_before(target, *record, search_.last_commit()));
+  }
+
+  Result<std::optional<Stop>> find_lsn(const LsnTarget& target, const CoverageRange& range,
+                                       const SearchedWal& where) {
+    PGS_TRY(const auto record,
+            search_.find_first(
+                where, [&](const WalIndex& index) { return index.last_record_start >= target.lsn; },
+                [&](const RecordFacts& facts) { return facts.start >= target.lsn; }));
+    if (!record) return std::optional(stop_at_end(range, search_.last_commit()));
+    return std::optional(target_.inclusive ? stop_after(target, *record, search_.last_commit())
+                                           : stop_before(target, *record, search_.last_commit()));
+  }
+
+  Result<std::optional<Stop>> find_xid(const XidTarget& target, const SearchedWal& where) {
+    const auto within = [&](const WalIndex& index) {
+      return index.first_xid.valid() && target.xid.value - index.first_xid.value <=
+                                            index.last_xid.value - index.first_xid.value;  // circular
+    };
+    PGS_TRY(const auto record, search_.find_first(where, within, [&](const RecordFacts& facts) {
+      return facts.transaction && facts.transaction->xid == target.xid;
+    }));
+    if (!record) return std::nullopt;
+    return std::optional(target_.inclusive ? stop_after(target, *record, search_.last_commit())
+                                           : stop_before(target, *record, search_.last_commit()));
+  }
+
+  Result<std::optional<Stop>> find_restore_point(const RestorePointTarget& target, const SearchedWal& where) {
+    const auto listed = [&](const WalIndex& index) {
+      return std::ranges::find(index.restore_points, target.name, &IndexedRestorePoint::name) !=
+             index.restore_points.end();
+    };
+    const auto named = [&](const RecordFacts& facts) { return facts.restore_point == target.name; };
+    PGS_TRY(const auto first, search_.find_first(where, listed, named));
+    if (!first) return std::nullopt;
+    const Timestamp last_commit = search_.last_commit();
+    PGS_TRY(const auto last, search_.find_last(where, listed, named));
+    if (last->start == first->start) return std::optional(stop_after(target, *first, last_commit));
+    // PostgreSQL would stop at the first of that name; the newest is what is meant.
+    plan_.warnings.push_back(fmt::format(
+        "several restore points are named \"{}\": the newest, at {}, is restored", target.name, last->end));
+    PGS_TRY(const auto record,
+            search_.find_first(
+                where, [&](const WalIndex& index) { return index.last_record_start >= last->start; },
+                [&](const RecordFacts& facts) { return facts.start == last->start; }));
+    return std::optional(stop_after(LsnTarget{record->start}, *record, search_.last_commit()));
+  }
+
+  // Segments from the snapshot's start to the plan's end, and the histories.
+  Result<void> list_wal() {
+    const std::uint32_t segment_bytes = inventory_.segment_bytes();
+    for (Lsn at = inventory_.segment_start(plan_.snapshot.start_lsn); at < plan_.end_lsn;
+         at += segment_bytes) {
+      const auto timeline = search_.timeline_of(at);
+      if (!timeline) {
+        return fail(ErrorCode::outside_coverage, "WAL that was there a moment ago is gone: the segment at {}",
+                    at);
+      }
+      plan_.segments.push_back({*timeline, at});
+    }
+    PGS_TRY(plan_.histories, list_timeline_histories(space_));
+    std::ranges::sort(plan_.histories);
+    return {};
+  }
+
+  // Damage of one snapshot's root: another may do. Anything else (no answer, no permission) is an error.
+  Result<void> damage_is_passed_over(const std::string& id, const Error& error) {
+    if (error.code() != ErrorCode::damaged && error.code() != ErrorCode::not_found)
+      return std::unexpected(error);
+    pass_over(id, error);
+    return {};
+  }
+  void pass_over(const std::string& id, const Error& error) {
+    plan_.warnings.push_back(fmt::format("snapshot {} is passed over: {}", id, error.describe()));
+  }
+
+  const ClusterSpace& space_;
+  const RecoveryTarget& target_;
+  TimelineId timeline_;
+  const WalInventory& inventory_;
+  WalSearch search_;
+  std::vector<CoverageRange> ranges_;
+  std::vector<CoverageRange> others_;
+  RecoveryPlan plan_;
+};
+
+}  // namespace
+
+namespace {
+
+// A moment before the newest timeline's way left the asked one is on both; coverage lists it under the
+// newest.
+Result<std::optional<RecoveryPlan>> plan_on_shared_way(const ClusterSpace& space, const Coverage& coverage,
+                                                       const RecoveryTarget& target,
+                                                       const WalInventory& inventory) {
+  PGS_TRY(const auto way, timeline_ancestry(space, *coverage.newest_timeline));
+  const auto shared = std::ranges::find(way, *target.timeline, &TimelineStretch::timeline);
+  if (shared == way.end() || std::holds_alternative<LatestTarget>(target.point)) return std::nullopt;
+  auto plan = Planner(space, coverage, target, *coverage.newest_timeline, inventory, way).plan();
+  if (!plan) {
+    if (plan.error().code() == ErrorCode::outside_coverage) return std::nullopt;
+    return std::unexpected(std::move(plan).error());
+  }
+  if (plan->end_lsn > shared->to) return std::nullopt;
+  plan->timeline = *target.timeline;
+  return std::optional(*std::move(plan));
+}
+
+}  // namespace
+
+Result<RecoveryPlan> plan_recovery(const ClusterSpace& space, std::uint32_t wal_segment_bytes,
+                                   const Coverage& coverage, const RecoveryTarget& target) {
+  const auto newest = coverage.newest_timeline.value_or(TimelineId{1});
+  const TimelineId timeline = target.timeline.value_or(newest);
+  PGS_TRY(const auto inventory, WalInventory::load(space, wal_segment_bytes));
+  PGS_TRY(const auto way, timeline_ancestry(space, timeline));
+  auto plan = Planner(space, coverage, target, timeline, inventory, way).plan();
+  const bool refused = !plan && plan.error().code() == ErrorCode::outside_coverage;
+  if (refused && timeline != newest) {
+    PGS_TRY(auto shared, plan_on_shared_way(space, coverage, target, inventory));
+    if (shared) return *std::move(shared);
+  }
+  return plan;
+}
+
+Result<RecoveryPlan> plan_recovery(const ClusterSpace& space, const ClusterRecord& cluster,
+                                   const RecoveryTarget& target) {
+  PGS_TRY(const auto coverage, compute_coverage(space, cluster.wal_segment_bytes));
+  return plan_recovery(space, cluster.wal_segment_bytes, coverage, target);
+}
+
+}  // namespace pgstrata

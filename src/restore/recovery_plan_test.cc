@@ -1,0 +1,206 @@
+#include "restore/restore_test_support.h"
+
+namespace pgstrata {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::must;
+using testing::sample_records;
+using testing::SampleCluster;
+
+class RecoveryPlanTest : public ::testing::Test {
+ protected:
+  // All segments but the last sealed, that one still a tail; a snapshot at the very beginning.
+  RecoveryPlanTest() {
+    cluster_.seal(0, SampleCluster::segment_count() - 1);
+    cluster_.tail(SampleCluster::segment_count() - 1, tail_bytes(), complete_until());
+    first_ = cluster_.snapshot(records()[0], records()[0]);
+    // Before the first transaction: nothing in the WAL tells its time.
+  }
+  static const std::vector<RecordFacts>& records() { return sample_records().all; }
+  static const std::vector<RecordFacts>& transactions() { return sample_records().transactions; }
+  static std::size_t tail_bytes() {
+    return sample_records().end -
+           (testing::wal_sample().start + (SampleCluster::segment_count() - 1) * testing::segment_bytes);
+  }
+  static Timestamp last_time() {
+    Timestamp last;
+    for (const auto& end : transactions()) last = std::max(last, end.transaction->time);
+    return last;
+  }
+  static Timestamp complete_until() { return last_time() + std::chrono::seconds(30); }
+  // By a plain reading of PostgreSQL's rule.
+  static const RecordFacts* first_stop(Timestamp time, bool inclusive) {
+    for (const auto& end : transactions()) {
+      const auto at = end.transaction->time;
+      if (inclusive ? at > time : at >= time) return &end;
+    }
+    return nullptr;
+  }
+
+  SampleCluster cluster_;
+  SnapshotRecord first_;
+};
+
+TEST_F(RecoveryPlanTest, LatestIsAllThereIsAndNoTarget) {
+  const auto plan = must(cluster_.plan(LatestTarget{}));
+  EXPECT_FALSE(plan.stop.has_value());
+  EXPECT_EQ(plan.end_lsn, sample_records().end);
+  EXPECT_EQ(plan.expected_end_lsn, sample_records().end);
+  EXPECT_EQ(plan.segments.size(), SampleCluster::segment_count());
+  EXPECT_EQ(plan.timeline, TimelineId{1});
+  EXPECT_TRUE(plan.warnings.empty());
+}
+
+TEST_F(RecoveryPlanTest, EveryTimeStopsAtTheFirstTransactionAfterIt) {
+  for (const auto& end : transactions()) {
+    for (const bool inclusive : {true, false}) {
+      const auto time = end.transaction->time;
+      const auto* expected = first_stop(time, inclusive);
+      const auto plan = must(cluster_.plan(TimeTarget{time}, inclusive));
+      ASSERT_EQ(plan.stop.has_value(), expected != nullptr) << to_rfc3339(time) << inclusive;
+      if (expected == nullptr) {
+        EXPECT_EQ(plan.end_lsn, sample_records().end);
+        continue;
+      }
+      EXPECT_EQ(std::get<TimeTarget>(*plan.stop).time, time);
+      EXPECT_EQ(plan.expected_end_lsn, expected->start);
+      EXPECT_EQ(plan.end_lsn, expected->end);
+      EXPECT_GE(plan.segments.back().start + testing::segment_bytes, plan.end_lsn);
+      EXPECT_LT(plan.segments.back().start, plan.end_lsn);
+    }
+  }
+}
+
+TEST_F(RecoveryPlanTest, AQuietTimeIsTheEndOfTheWal) {
+  const auto plan = must(cluster_.plan(TimeTarget{complete_until()}));
+  EXPECT_FALSE(plan.stop.has_value());
+  EXPECT_EQ(plan.end_lsn, sample_records().end);
+  EXPECT_EQ(plan.last_commit, last_time());
+}
+
+TEST_F(RecoveryPlanTest, ATimeBeyondCoverageIsRefusedWithTheNearestMoment) {
+  const auto plan = cluster_.plan(TimeTarget{complete_until() + std::chrono::microseconds(1)});
+  ASSERT_FALSE(plan);
+  EXPECT_EQ(plan.error().code(), ErrorCode::outside_coverage);
+  EXPECT_THAT(plan.error().hint(), HasSubstr(to_display(complete_until())));
+  EXPECT_THAT(plan.error().hint(), HasSubstr(to_string(sample_records().end)));
+}
+
+TEST_F(RecoveryPlanTest, AMomentInAGapNamesBothSides) {
+  SampleCluster cluster;
+  const auto segments = SampleCluster::segment_count();
+  cluster.seal(0, 1);
+  cluster.seal(2, segments);
+  const auto after_gap = testing::wal_sample().start + 2 * testing::segment_bytes;
+  const auto late =
+      std::ranges::find_if(records(), [&](const auto& record) { return record.start > after_gap; });
+  cluster.snapshot(records()[0], records()[0]);
+  const auto second = cluster.snapshot(*late, *(late + 3));
+  const auto plan = cluster.plan(LsnTarget{after_gap});
+  ASSERT_FALSE(plan);
+  EXPECT_EQ(plan.error().code(), ErrorCode::outside_coverage);
+  EXPECT_THAT(plan.error().hint(), HasSubstr("before"));
+  EXPECT_THAT(plan.error().hint(), HasSubstr(to_string(second.consistent_lsn)));
+}
+
+TEST_F(RecoveryPlanTest, LsnsStopAtTheFirstRecordFromThereOn) {
+  for (std::size_t index = 1; index < records().size(); index += 97) {
+    const auto& record = records()[index];
+    const auto with = must(cluster_.plan(LsnTarget{record.start}));
+    EXPECT_EQ(with.expected_end_lsn, record.end);
+    const auto without = must(cluster_.plan(LsnTarget{record.start}, false));
+    EXPECT_EQ(without.expected_end_lsn, record.start);
+    EXPECT_EQ(without.end_lsn, record.end);
+  }
+  EXPECT_FALSE(must(cluster_.plan(LsnTarget{sample_records().end})).stop.has_value());
+  EXPECT_EQ(code_of(cluster_.plan(LsnTarget{sample_records().end + 1})), "outside_coverage");
+  EXPECT_EQ(code_of(cluster_.plan(LsnTarget{Lsn{first_.consistent_lsn.value - 1}})), "outside_coverage");
+}
+
+TEST_F(RecoveryPlanTest, EveryTransactionIsFoundByItsNumber) {
+  for (const auto& end : transactions()) {
+    if (end.start < first_.consistent_lsn) continue;
+    const auto plan = must(cluster_.plan(XidTarget{end.transaction->xid}));
+    EXPECT_EQ(plan.expected_end_lsn, end.end) << end.transaction->xid.value;
+    EXPECT_EQ(must(cluster_.plan(XidTarget{end.transaction->xid}, false)).expected_end_lsn, end.start);
+  }
+  EXPECT_EQ(code_of(cluster_.plan(XidTarget{Xid{4'000'000'000U}})), "outside_coverage");
+}
+
+TEST_F(RecoveryPlanTest, RestorePointsAreFoundByName) {
+  const auto point =
+      std::ranges::find_if(records(), [](const auto& record) { return record.restore_point.has_value(); });
+  ASSERT_NE(point, records().end());
+  const auto plan = must(cluster_.plan(RestorePointTarget{*point->restore_point}));
+  EXPECT_EQ(plan.expected_end_lsn, point->end);
+  EXPECT_TRUE(std::holds_alternative<RestorePointTarget>(*plan.stop));
+  EXPECT_EQ(code_of(cluster_.plan(RestorePointTarget{"no such"})), "outside_coverage");
+}
+
+TEST_F(RecoveryPlanTest, TakesTheNewestSnapshotThatIsConsistentBeforeTheTarget) {
+  const auto middle = records().size() / 2;
+  const auto second = cluster_.snapshot(records()[middle], records()[middle + 50]);
+  EXPECT_EQ(must(cluster_.plan(LatestTarget{})).snapshot.id, second.id);
+  EXPECT_EQ(must(cluster_.plan(LsnTarget{second.consistent_lsn})).snapshot.id, second.id);
+  // Between its start and its consistent point only the older one serves.
+  EXPECT_EQ(must(cluster_.plan(LsnTarget{records()[middle + 20].start})).snapshot.id, first_.id);
+  for (const auto& end : transactions()) {
+    if (end.start < first_.consistent_lsn) continue;
+    const auto plan = must(cluster_.plan(XidTarget{end.transaction->xid}));
+    EXPECT_EQ(plan.expected_end_lsn, end.end);
+    EXPECT_EQ(plan.snapshot.id, end.end < second.consistent_lsn ? first_.id : second.id);
+  }
+}
+
+TEST_F(RecoveryPlanTest, ADamagedSnapshotIsPassedOverWithAWarning) {
+  const auto middle = records().size() / 2;
+  const auto second = cluster_.snapshot(records()[middle], records()[middle]);
+  const auto name = cluster_.space->object_name("snapshots/" + second.id);
+  auto stored = must(cluster_.store.get(name));
+  stored.back() ^= std::byte{1};
+  overwrite(cluster_.store, name, stored);
+  const auto plan = must(cluster_.plan(LatestTarget{}));
+  EXPECT_EQ(plan.snapshot.id, first_.id);
+  ASSERT_FALSE(plan.warnings.empty());
+  EXPECT_THAT(plan.warnings.front(), HasSubstr(second.id));
+}
+
+TEST_F(RecoveryPlanTest, WithoutASnapshotNothingCanBeRestored) {
+  SampleCluster cluster;
+  cluster.seal(0, 2);
+  const auto plan = cluster.plan(LatestTarget{});
+  ASSERT_FALSE(plan);
+  EXPECT_EQ(plan.error().code(), ErrorCode::outside_coverage);
+  EXPECT_THAT(plan.error().hint(), HasSubstr("backup"));
+}
+
+TEST_F(RecoveryPlanTest, AnUnknownTimelineIsOutsideCoverage) {
+  EXPECT_EQ(code_of(cluster_.plan(LatestTarget{}, true, TimelineId{7})), "outside_coverage");
+}
+
+TEST_F(RecoveryPlanTest, FollowsThePromotionAndListsTheNewTimelinesSegments) {
+  SampleCluster cluster;
+  cluster.seal(0, 3);
+  const auto fork =
+      records()[records().size() / 2];  // lies in some segment; timeline 2 has that one and the rest
+  const auto fork_segment = (fork.start - testing::wal_sample().start) / testing::segment_bytes;
+  ASSERT_TRUE(
+      put_timeline_history(*cluster.space, TimelineId{2},
+                           as_byte_view(fmt::format("1\t{}\tno recovery target specified\n", fork.start))));
+  cluster.seal(fork_segment, SampleCluster::segment_count(), TimelineId{2});
+  cluster.snapshot(records()[0], records()[0]);
+  const auto plan = must(cluster.plan(LatestTarget{}));
+  EXPECT_EQ(plan.timeline, TimelineId{2});
+  EXPECT_EQ(plan.histories, (std::vector{TimelineId{2}}));
+  for (const auto& segment : plan.segments) {
+    const auto number = (segment.start - testing::wal_sample().start) / testing::segment_bytes;
+    EXPECT_EQ(segment.timeline, TimelineId{number < fork_segment ? 1U : 2U});
+  }
+  // A moment before the promotion is on both; asked for on the old one, recovery stays there.
+  const auto shared = must(cluster.plan(LsnTarget{records()[20].start}, true, TimelineId{1}));
+  EXPECT_EQ(shared.timeline, TimelineId{1});
+}
+
+}  // namespace
+}  // namespace pgstrata

@@ -1,0 +1,190 @@
+#include "restore/recovery_settings.h"
+
+#include <algorithm>
+#include <array>
+
+#include "restore/recovery_kit.h"
+
+namespace pgstrata {
+namespace {
+
+constexpr std::string_view auto_conf = "postgresql.auto.conf";
+constexpr std::string_view block_begin = "# --- pgstrata restore: begin ---";
+constexpr std::string_view block_end = "# --- pgstrata restore: end ---";
+constexpr std::size_t configuration_limit_bytes = 16U << 20;
+// Of no use once recovery has ended.
+constexpr std::array<std::string_view, 8> recovery_names{
+    "restore_command",     "recovery_target_timeline", "recovery_target_time",      "recovery_target_lsn",
+    "recovery_target_xid", "recovery_target_name",     "recovery_target_inclusive", "recovery_target_action"};
+constexpr std::array<std::string_view, 5> other_names{"recovery_target", "recovery_end_command",
+                                                      "archive_cleanup_command", "recovery_min_apply_delay",
+                                                      "synchronous_standby_names"};
+
+// As postgresql.conf takes it.
+std::string quoted(std::string_view value) {
+  std::string text = "'";
+  for (const char c : value) {
+    if (c == '\'' || c == '\\') text += c;
+    text += c;
+  }
+  return text + "'";
+}
+
+std::string setting(std::string_view name, std::string_view value) {
+  return fmt::format("{} = {}\n", name, quoted(value));
+}
+
+// For the shell, within restore_command, where "%" starts a placeholder.
+std::string shell_word(const std::string& path) {
+  std::string text = "\"";
+  for (const char c : path) {
+    if (std::string_view("\"\\$`").find(c) != std::string_view::npos) text += '\\';
+    text += c;
+    if (c == '%') text += '%';
+  }
+  return text + "\"";
+}
+
+std::string stop_setting(const TargetPoint& stop) {
+  if (const auto* time = std::get_if<TimeTarget>(&stop)) {
+    auto text = to_display(time->time);  // "2026-11-21 10:00:00.25 UTC"
+    text.replace(text.rfind(" UTC"), 4, "+00");
+    return setting("recovery_target_time", text);
+  }
+  if (const auto* lsn = std::get_if<LsnTarget>(&stop))
+    return setting("recovery_target_lsn", to_string(lsn->lsn));
+  if (const auto* xid = std::get_if<XidTarget>(&stop)) {
+    return setting("recovery_target_xid", fmt::format("{}", xid->xid));
+  }
+  return setting("recovery_target_name", std::get<RestorePointTarget>(stop).name);
+}
+
+// The name that a line of configuration sets, in lower case; empty for all other lines.
+std::string name_set_by(std::string_view line) {
+  line.remove_prefix(std::min(line.find_first_not_of(" \t"), line.size()));
+  std::string name(line.substr(0, line.find_first_of(" \t=")));
+  if (name.starts_with('#')) return {};
+  std::ranges::transform(name, name.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return name;
+}
+
+template <class Drop>
+std::string filter_lines(std::string_view text, const Drop& drop) {
+  std::string kept;
+  while (!text.empty()) {
+    const auto size = std::min(text.find('\n'), text.size() - 1) + 1;
+    const auto line = text.substr(0, size);
+    text.remove_prefix(size);
+    if (drop(line.substr(0, line.find_last_not_of("\r\n") + 1))) continue;
+    kept += line;
+    if (!kept.ends_with('\n')) kept += '\n';
+  }
+  return kept;
+}
+
+bool is_recovery_name(std::string_view name) {
+  return std::ranges::find(recovery_names, name) != recovery_names.end();
+}
+
+Result<std::string> read_if_there(const TargetDirectory& data, std::string_view name) {
+  const auto content = data.read(name, configuration_limit_bytes);
+  if (!content && content.error().code() == ErrorCode::not_found) return std::string();
+  if (!content) return std::unexpected(content.error());
+  return std::string(as_text(*content));
+}
+
+bool is_setting_name(std::string_view name) {
+  return !name.empty() && std::ranges::all_of(name, [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '_' || c == '.';
+  });
+}
+
+}  // namespace
+
+Result<std::string> recovery_settings_block(const RecoveryPlan& plan, const RecoverySettings& settings) {
+  std::string text = fmt::format("{}\n", block_begin);
+  text += setting("restore_command", fmt::format("{} wal-fetch --kit {} %f \"%p\"",
+                                                 shell_word(settings.program.native()), kit_file));
+  text += setting("recovery_target_timeline", fmt::format("{}", plan.timeline));
+  if (plan.stop) {
+    text += stop_setting(*plan.stop);
+    if (!std::holds_alternative<RestorePointTarget>(*plan.stop)) {
+      text += setting("recovery_target_inclusive", plan.target.inclusive ? "on" : "off");
+    }
+    text += setting("recovery_target_action", "promote");
+  }
+  text += setting("synchronous_standby_names", "");
+  for (const auto& [name, value] : settings.operator_settings) {
+    if (!is_setting_name(name)) return fail(ErrorCode::usage, "\"{}\" is not the name of a setting", name);
+    if (value.find_first_of("\r\n") != std::string::npos) {
+      return fail(ErrorCode::usage, "the value of {} has more than one line", name);
+    }
+    text += setting(name, value);
+  }
+  return text + fmt::format("{}\n", block_end);
+}
+
+std::string without_recovery_settings(std::string_view old) {
+  bool in_block = false;
+  return filter_lines(old, [&](std::string_view line) {
+    if (line == block_begin) in_block = true;
+    if (in_block) {
+      in_block = line != block_end;
+      return true;
+    }
+    const auto name = name_set_by(line);
+    return is_recovery_name(name) || std::ranges::find(other_names, name) != other_names.end();
+  });
+}
+
+Result<void> write_recovery_settings(const TargetDirectory& data, const RecoveryPlan& plan,
+                                     const RecoverySettings& settings) {
+  PGS_TRY(const auto block, recovery_settings_block(plan, settings));
+  PGS_TRY(const auto old, read_if_there(data, auto_conf));
+  PGS_CHECK(data.write(auto_conf, as_byte_view(without_recovery_settings(old) + block)));
+  PGS_CHECK(data.remove("standby.signal"));
+  return data.write("recovery.signal", {});
+}
+
+Result<void> end_recovery_settings(const std::filesystem::path& data_directory) {
+  PGS_TRY(const auto owner, choose_owner(data_directory));
+  PGS_TRY(const auto data, TargetDirectory::open(data_directory, owner));
+  PGS_TRY(const auto old, read_if_there(data, auto_conf));
+  bool in_block = false;
+  const auto kept = filter_lines(old, [&](std::string_view line) {
+    if (line == block_begin || line == block_end) in_block = line == block_begin;
+    return in_block && is_recovery_name(name_set_by(line));
+  });
+  if (kept == old) return {};
+  return data.write(auto_conf, as_byte_view(kept));
+}
+
+Result<std::vector<std::string>> write_missing_configuration(const TargetDirectory& data,
+                                                             const ControlFile& control) {
+  const std::array<std::pair<std::string_view, std::string>, 3> files{{
+      {"postgresql.conf",
+       fmt::format(
+           "# Written by pgstrata restore: the cluster's own configuration is not in its data directory.\n"
+           "# These limits must not be lower than on the source while it recovers.\n"
+           "max_connections = {}\nmax_worker_processes = {}\nmax_wal_senders = {}\n"
+           "max_prepared_transactions = {}\nmax_locks_per_transaction = {}\n",
+           control.max_connections, control.max_worker_processes, control.max_wal_senders,
+           control.max_prepared_transactions, control.max_locks_per_transaction)},
+      {"pg_hba.conf",
+       "# Written by pgstrata restore: the cluster's own rules are not in its data directory.\n"
+       "local all all peer\n"},
+      {"pg_ident.conf", "# Written by pgstrata restore.\n"},
+  }};
+  std::vector<std::string> written;
+  for (const auto& [name, content] : files) {
+    const auto there = data.stat(name);
+    if (there) continue;
+    if (there.error().code() != ErrorCode::not_found) return std::unexpected(there.error());
+    PGS_CHECK(data.write(name, as_byte_view(content)));
+    written.emplace_back(name);
+  }
+  return written;
+}
+
+}  // namespace pgstrata

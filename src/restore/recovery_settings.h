@@ -1,0 +1,47 @@
+// What tells PostgreSQL to recover, and how far: recovery.signal and a block at the end of
+// postgresql.auto.conf.
+//
+// The block sets restore_command, recovery_target_timeline (a number: 'latest' would follow timelines that
+// appear later), the one recovery_target_… of the plan, recovery_target_action = 'promote', and
+// synchronous_standby_names = '', without which a restored copy of a cluster with synchronous standbys would
+// let every commit wait for standbys it does not have. The operator's own settings come last. Older settings
+// of the same names and the block of an earlier restore are removed from the file; standby.signal is removed.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "pg/format/control_file.h"
+#include "restore/recovery_plan.h"
+#include "restore/target_directory.h"
+
+namespace pgstrata {
+
+struct RecoverySettings {
+  std::filesystem::path program;  // absolute path of pgstrata
+  std::vector<std::pair<std::string, std::string>> operator_settings;
+};
+
+// The block alone, for tests and messages. Error: usage, when an operator's setting is no setting's name.
+[[nodiscard]] Result<std::string> recovery_settings_block(const RecoveryPlan& plan,
+                                                          const RecoverySettings& settings);
+
+// `old` without what recovery_settings_block says again and without an earlier block.
+[[nodiscard]] std::string without_recovery_settings(std::string_view old);
+
+// Writes both files, durably. To be called before the directory can be started.
+Result<void> write_recovery_settings(const TargetDirectory& data, const RecoveryPlan& plan,
+                                     const RecoverySettings& settings);
+
+// Once recovery has ended: takes restore_command and the target out of the block again and leaves the rest,
+// so that nothing refers to the kit.
+Result<void> end_recovery_settings(const std::filesystem::path& data_directory);
+
+// Debian keeps postgresql.conf and pg_hba.conf outside of the data directory, so a backup has none. Writes
+// minimal ones where they are missing: limits as recovery demands them, connections by local socket with peer
+// authentication and none by TCP. Says which files it wrote.
+Result<std::vector<std::string>> write_missing_configuration(const TargetDirectory& data,
+                                                             const ControlFile& control);
+
+}  // namespace pgstrata

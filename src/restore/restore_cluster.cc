@@ -1,0 +1,39 @@
+#include "restore/restore_cluster.h"
+
+#include "restore/batch_producer.h"
+
+namespace pgstrata {
+
+Result<ControlFile> read_control_file(const ClusterSpace& space, const SnapshotRecord& snapshot) {
+  FileTreeReader tree(space, snapshot.tree);
+  PGS_TRY(const auto entry, tree.find(control_file_path));
+  if (!entry || extent_count(entry->size_bytes) != 1) {
+    return fail(ErrorCode::damaged, "snapshot {} has no {}", snapshot.id, control_file_path);
+  }
+  PGS_TRY(const auto extents, tree.extents(*entry, 0, 1));
+  Bytes content(extent_bytes);
+  if (!extents.front().chunk) return fail(ErrorCode::damaged, "{} is all zeros", control_file_path);
+  PGS_TRY(const auto size, ChunkReader(space).read(*extents.front().chunk, content));
+  return parse_control_file(ByteView(content).first(size));
+}
+
+Result<RestoredCluster> restore_cluster(const ClusterSpace& space, const RecoveryPlan& plan,
+                                        const RestoreClusterOptions& options,
+                                        const Cancellation& cancellation) {
+  PGS_CHECK(
+      recovery_settings_block(plan, options.settings));  // what is wrong with them is said before any work
+  PGS_TRY(const auto control, read_control_file(space, plan.snapshot));
+  RestoredCluster restored;
+  auto files = options.files;
+  files.before_durable = [&](const TargetDirectory& data) -> Result<void> {
+    PGS_CHECK(write_recovery_kit(space, plan, data, options.kit));
+    PGS_CHECK(write_recovery_settings(data, plan, options.settings));
+    if (!options.add_missing_configuration) return {};
+    PGS_TRY(restored.written_configuration, write_missing_configuration(data, control));
+    return {};
+  };
+  PGS_TRY(restored.files, restore_files(space, plan.snapshot, files, cancellation));
+  return restored;
+}
+
+}  // namespace pgstrata

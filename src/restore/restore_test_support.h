@@ -1,0 +1,211 @@
+// A repository in memory with real WAL and made-up snapshots. For tests only.
+#pragma once
+
+#include <map>
+#include <set>
+
+#include <gtest/gtest.h>
+
+#include "catalog/wal_reader.h"
+#include "catalog/wal_segment.h"
+#include "pg/format/wal_samples_for_test.h"
+#include "repo/test_store.h"
+#include "restore/recovery_plan.h"
+#include "restore/wal_search.h"
+#include "snapshot/file_tree_writer.h"
+
+namespace pgstrata::testing {
+
+// What `work` returned, or a failed test that says why it returned nothing.
+template <class T>
+T must(Result<T> result) {
+  EXPECT_TRUE(result) << result.error().describe() << " / " << result.error().hint();
+  return std::move(result).value();
+}
+
+inline Bytes noise(std::size_t size_bytes, std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  Bytes bytes(size_bytes);
+  for (auto& byte : bytes) byte = static_cast<std::byte>(random());
+  return bytes;
+}
+
+inline const WalSample& wal_sample() {
+  static const WalSample sample(15);
+  return sample;
+}
+inline constexpr std::uint32_t segment_bytes = WalSample::segment_size_bytes;
+
+// The sample's records, read without the code under test.
+class SampleRecords final : public WalRecordHandler {
+ public:
+  SampleRecords() {
+    auto reader = wal_sample().reader();
+    EXPECT_TRUE(reader.feed(wal_sample().bytes, *this));
+    end = reader.valid_to();
+  }
+  Result<void> record(const WalRecord& record) override {
+    struct Events final : WalEventHandler {
+      RecordFacts facts;
+      void transaction_end(const TransactionEnd& end) override { facts.transaction = end; }
+      void restore_point(const RestorePoint& point) override { facts.restore_point = point.name; }
+      void checkpoint(const Checkpoint&) override {}
+      void timeline_switch(const TimelineChange&) override {}
+      void database_created(Oid) override {}
+      void database_dropped(Oid) override {}
+      void change(const RelationFile&, ChangeKind, std::uint32_t) override {}
+      void page_image(const RelationFile&, std::size_t) override {}
+    } events;
+    PGS_CHECK(interpret_wal_record(record, events));
+    events.facts.start = record.start;
+    events.facts.end = record.end;
+    if (events.facts.transaction) events.facts.transaction->dropped = {};
+    all.push_back(events.facts);
+    if (events.facts.transaction) transactions.push_back(events.facts);
+    return {};
+  }
+  std::vector<RecordFacts> all;
+  std::vector<RecordFacts> transactions;  // their ends
+  Lsn end;
+};
+inline const SampleRecords& sample_records() {
+  static const SampleRecords records;
+  return records;
+}
+
+using SnapshotFiles = std::map<std::string, Bytes>;
+
+// Stores the files and fills in what the record says of them. A name that ends in "/" is a folder.
+inline void write_files(const ClusterSpace& space, const SnapshotFiles& files, SnapshotRecord& record) {
+  auto chunks = must(ChunkStore::open(space, system_clock()));
+  ChunkWriter data(*chunks, PackKind::data);
+  FileTreeWriter tree(*chunks);
+  for (const auto& [path, content] : files) {
+    if (path.ends_with('/')) {
+      tree.add({path.substr(0, path.size() - 1), EntryKind::directory, 0700, 0, {}});
+      continue;
+    }
+    FileEntry entry{path, EntryKind::regular, 0600, content.size(), {}};
+    std::vector<ExtentRef> extents;
+    for (std::uint64_t number = 0; number < extent_count(content.size()); ++number) {
+      extents.push_back(must(data.put_extent(
+          ByteView(content).subspan(number * extent_bytes, extent_size(content.size(), number)), nullptr)));
+    }
+    if (extents.size() <= PageMap::max_inline_extents) {
+      entry.map.extents = extents;
+    } else {
+      for (std::size_t from = 0; from < extents.size(); from += page_map_leaf_extents) {
+        const auto count = std::min<std::size_t>(page_map_leaf_extents, extents.size() - from);
+        entry.map.leaves.push_back(must(tree.put_page_map_leaf(std::span(extents).subspan(from, count))));
+      }
+    }
+    tree.add(std::move(entry));
+    ++record.files;
+    record.total_bytes += content.size();
+  }
+  EXPECT_TRUE(data.finish());
+  record.tree = must(tree.finish());
+  std::set<PackId> packs = data.packs();
+  packs.insert(tree.packs().begin(), tree.packs().end());
+  record.packs.assign(packs.begin(), packs.end());
+}
+
+// A cluster of version 15 whose WAL is the sample: segments 9 to C of timeline 1.
+class SampleCluster {
+ public:
+  SampleCluster() {
+    repository.emplace(must(Repository::create(borrow(store), NoEncryption{}, system_clock())));
+    space.emplace(must(repository->create_cluster("app")));
+  }
+
+  // The segments from the first on, with indexes. `timeline` is that of the names.
+  void seal(std::size_t from, std::size_t to, TimelineId timeline = TimelineId{1}) {
+    const auto indexes = must(index_sample(wal_sample(), [] { return std::size_t{segment_bytes}; }));
+    Timestamp latest;
+    for (std::size_t index = 0; index < to; ++index) {
+      latest = std::max(latest, indexes[index].last_end_time);
+      if (index < from) continue;
+      const Lsn start = wal_sample().start + index * segment_bytes;
+      auto writer = must(WalSegmentWriter::create(*space, timeline, start, segment_bytes, system_clock(), 1));
+      ASSERT_TRUE(writer.append(segment(index)));
+      ASSERT_TRUE(writer.commit({system(), timeline, start, start + segment_bytes, latest, indexes[index]}));
+    }
+  }
+  // The segment as a tail of its first bytes; a mark where `complete_until` is valid.
+  void tail(std::size_t index, std::size_t size_bytes, Timestamp complete_until = {}) {
+    const Lsn start = wal_sample().start + index * segment_bytes;
+    auto writer = must(WalTailWriter::create(*space, TimelineId{1}, start, segment_bytes));
+    ASSERT_TRUE(writer.append(segment(index).first(size_bytes)));
+    if (complete_until.valid()) {
+      ASSERT_TRUE(writer.mark({start + size_bytes, complete_until}));
+    }
+    ASSERT_TRUE(writer.sync());
+  }
+  static ByteView segment(std::size_t index) {
+    return ByteView(wal_sample().bytes).subspan(index * segment_bytes, segment_bytes);
+  }
+  static std::size_t segment_count() { return wal_sample().bytes.size() / segment_bytes; }
+  static SystemIdentifier system() { return {7710571362733286733U}; }
+
+  // A snapshot that recovery starts from at `start` and that is consistent once `consistent` has been
+  // replayed.
+  SnapshotRecord snapshot(const RecordFacts& start, const RecordFacts& consistent,
+                          const SnapshotFiles& files = {}, std::vector<TablespaceEntry> tablespaces = {}) {
+    SnapshotRecord record;
+    record.id = fmt::format("20261121-1000{:02}-0000", ++snapshots_);
+    record.system_identifier = system();
+    record.server_version = 150018;
+    record.wal_segment_bytes = segment_bytes;
+    record.timeline = TimelineId{1};
+    record.start_lsn = start.start;
+    record.consistent_lsn = consistent.end;
+    for (const auto& transaction : sample_records().transactions) {
+      if (transaction.end <= consistent.end) record.consistent_time = transaction.transaction->time;
+    }
+    record.tablespaces = std::move(tablespaces);
+    record.extent_bytes = extent_bytes;
+    write_files(*space, files, record);
+    EXPECT_TRUE(put_snapshot(*space, record));
+    return record;
+  }
+
+  Result<RecoveryPlan> plan(TargetPoint point, bool inclusive = true,
+                            std::optional<TimelineId> timeline = {}) {
+    ClusterRecord record;
+    record.system_identifier = system();
+    record.wal_segment_bytes = segment_bytes;
+    return plan_recovery(*space, record,
+                         {.point = std::move(point), .inclusive = inclusive, .timeline = timeline});
+  }
+
+  MemoryStore store;
+  std::optional<Repository> repository;
+  std::optional<ClusterSpace> space;
+
+ private:
+  int snapshots_ = 0;
+};
+
+// The files of a small data directory, with the control file of the sample's server.
+inline SnapshotFiles data_directory_files() {
+  auto control = read_sample("pg_control_15.zst");
+  SnapshotFiles files{{"base/", {}},
+                      {"base/5/", {}},
+                      {"global/", {}},
+                      {"pg_wal/", {}},
+                      {"pg_tblspc/", {}},
+                      {"pg_wal/archive_status/", {}},
+                      {"PG_VERSION", to_bytes("15\n")},
+                      {"postgresql.auto.conf", to_bytes("work_mem = '8MB'\n")},
+                      {"base/5/empty", {}},
+                      {"base/5/1259", noise(24576, 1)},
+                      {"base/5/16384", noise(3 * extent_bytes + 8192, 2)},
+                      {"base/5/16390", Bytes(20 * extent_bytes)},  // zeros, with a page map of its own
+                      {"global/pg_control", std::move(control)}};
+  auto& sparse = files["base/5/16390"];
+  const auto page = noise(page_size, 3);
+  std::ranges::copy(page, sparse.begin() + 5 * extent_bytes);
+  return files;
+}
+
+}  // namespace pgstrata::testing

@@ -1,0 +1,107 @@
+#include "restore/start_restored.h"
+
+#include "pg/format/timeline_history.h"
+#include "pg/format/wal_name.h"
+#include "pg/format/wal_page.h"
+#include "restore/recovery_kit.h"
+#include "restore/recovery_settings.h"
+#include "restore/wal_spool.h"
+
+namespace pgstrata {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr auto progress_interval = std::chrono::milliseconds(250);
+constexpr auto stop_limit = std::chrono::seconds(60);
+
+// PostgreSQL's own refusals to open a cluster short of its target.
+Error explain(Error error) {
+  const auto& text = error.message();
+  const bool short_of_target =
+      text.find("recovery ended before configured recovery target was reached") != std::string::npos ||
+      text.find("requested recovery stop point is before consistent recovery point") != std::string::npos ||
+      text.find("WAL ends before") != std::string::npos;
+  if (!short_of_target) return error;
+  return Error(ErrorCode::outside_coverage, text)
+      .with_hint(
+          "The repository's WAL does not lead to the target, against what its indexes say: run `pgstrata "
+          "verify`, and report this.");
+}
+
+void tell_progress(const RecoveryPlan& plan, const StartRestoredOptions& options) {
+  if (!options.on_progress) return;
+  const auto spool = WalSpool::open(options.data_directory / kit_file);
+  const auto position = spool ? spool->position() : Result<std::optional<std::size_t>>(std::nullopt);
+  if (!position || !*position || **position >= plan.segments.size()) return;
+  options.on_progress({plan.segments[**position].start, plan.end_lsn});
+}
+
+Result<void> wait_until_open(ServerInstance& server, const RecoveryPlan& plan,
+                             const StartRestoredOptions& options, const Cancellation& cancellation) {
+  const auto deadline = system_clock().steady() + options.limit;
+  while (true) {
+    auto waited = server.wait_for_phase(ServerPhase::accepts_writes, progress_interval, cancellation);
+    if (waited) return {};
+    if (waited.error().code() != ErrorCode::unavailable || system_clock().steady() >= deadline) {
+      return std::unexpected(explain(std::move(waited).error()));
+    }
+    tell_progress(plan, options);
+  }
+}
+
+}  // namespace
+
+Result<TimelineStart> newest_timeline_start(const fs::path& data_directory) {
+  const auto folder = data_directory / "pg_wal";
+  PGS_TRY(const auto entries, list_directory(folder));
+  TimelineId newest;
+  for (const auto& entry : entries)
+    newest = std::max(newest, parse_timeline_history_name(entry.name).value_or(TimelineId{}));
+  if (!newest.valid()) return fail(ErrorCode::not_found, "\"{}\" holds no timeline history", folder.native());
+  PGS_TRY(const auto content,
+          read_file(folder / timeline_history_name(newest), timeline_history_limit_bytes));
+  PGS_TRY(const auto history, parse_timeline_history(newest, as_text(content)));
+  if (history.ancestors.empty())
+    return fail(ErrorCode::damaged, "the history of timeline {} is empty", newest);
+  return TimelineStart{newest, history.ancestors.back().end};
+}
+
+bool ended_as_planned(const RecoveryPlan& plan, Lsn reached) {
+  return reached <= plan.expected_end_lsn &&
+         plan.expected_end_lsn - reached <= wal_long_page_header_size_bytes;
+}
+
+Result<StartedCluster> start_restored(const RecoveryPlan& plan, const StartRestoredOptions& options,
+                                      const Cancellation& cancellation) {
+  PGS_TRY(const auto installation,
+          ServerInstallation::find(static_cast<int>(plan.snapshot.server_version / 10000)));
+  ServerOptions server_options;
+  server_options.data_directory = options.data_directory;
+  server_options.log_file =
+      options.log_file.empty() ? options.data_directory / "pgstrata_restore.log" : options.log_file;
+  server_options.settings = options.settings;
+  server_options.settings.emplace_back("logging_collector", "off");
+  PGS_TRY(auto server, ServerInstance::start(installation, server_options));
+  const auto opened = wait_until_open(server, plan, options, cancellation);
+  if (!opened) {
+    const bool goes_on =
+        opened.error().code() == ErrorCode::cancelled || opened.error().code() == ErrorCode::unavailable;
+    if (goes_on) server.leave_running();
+    return std::unexpected(opened.error());
+  }
+  PGS_TRY(const auto start, newest_timeline_start(options.data_directory));
+  if (!ended_as_planned(plan, start.start)) {
+    PGS_CHECK(server.stop(StopMode::fast, stop_limit));
+    return fail(ErrorCode::failed, "recovery ended at {}, and the plan says {}; the server was stopped",
+                start.start, plan.expected_end_lsn);
+  }
+  PGS_CHECK(end_recovery_settings(options.data_directory));
+  PGS_CHECK(remove_recovery_kit(options.data_directory));
+  PGS_TRY(auto url, server.url("postgres", "postgres"));
+  const auto process = server.pid();
+  server.leave_running();
+  return StartedCluster{process,          start.timeline, start.start,
+                        plan.last_commit, std::move(url), server_options.log_file};
+}
+
+}  // namespace pgstrata

@@ -1,0 +1,62 @@
+// Starts a server on a restored directory, waits until it accepts writes, and checks that recovery ended
+// where the plan says.
+//
+// PostgreSQL refuses by itself to open a cluster whose recovery target it did not reach. The check here
+// covers the rest: that the WAL was all there is learned from the timeline history that the promotion wrote.
+//
+// The server is left running, independent of this process, also after cancellation or a time limit. Its log
+// goes to one file (logging_collector is off until it is started otherwise), so that what it says can be
+// passed on.
+#pragma once
+
+#include <functional>
+
+#include "pg/server/server_instance.h"
+#include "restore/recovery_plan.h"
+
+namespace pgstrata {
+
+struct StartProgress {
+  Lsn replaying;  // start of the segment that recovery asked for last
+  Lsn end;        // of the plan
+};
+
+struct StartRestoredOptions {
+  std::filesystem::path data_directory;
+  std::filesystem::path log_file;  // empty: pgstrata_restore.log in the data directory
+  // Name and value, over what the directory's own configuration says.
+  std::vector<std::pair<std::string, std::string>> settings;
+  std::chrono::milliseconds limit = std::chrono::hours(24);
+  std::function<void(const StartProgress&)> on_progress;  // some times a second
+};
+
+struct StartedCluster {
+  pid_t process = 0;
+  TimelineId timeline;    // the new one
+  Lsn recovered_to;       // where it begins
+  Timestamp last_commit;  // the plan's
+  ConnectionUrl url;
+  std::filesystem::path log_file;
+};
+
+// Kit and recovery settings are removed once recovery has ended. Errors: outside_coverage, when recovery
+// ended before the target or before the cluster was consistent (that the plan was wrong about the WAL: the
+// log's words are given); failed, with the log's last words, when the server ended for another reason, or
+// recovery ended elsewhere than planned (the server is stopped then); unavailable (the limit); cancelled;
+// those of ServerInstance::start.
+[[nodiscard]] Result<StartedCluster> start_restored(const RecoveryPlan& plan,
+                                                    const StartRestoredOptions& options,
+                                                    const Cancellation& cancellation);
+
+// Where the newest timeline of a data directory begins. Errors: not_found (no history: nothing was promoted),
+// damaged.
+struct TimelineStart {
+  TimelineId timeline;
+  Lsn start;
+};
+[[nodiscard]] Result<TimelineStart> newest_timeline_start(const std::filesystem::path& data_directory);
+
+// Whether recovery that ended at `reached` ended where the plan says.
+[[nodiscard]] bool ended_as_planned(const RecoveryPlan& plan, Lsn reached);
+
+}  // namespace pgstrata

@@ -1,0 +1,134 @@
+#include "restore/wal_search.h"
+
+#include <algorithm>
+
+namespace pgstrata {
+namespace {
+
+// Keeps of a record what a search may ask about.
+class FactsOfRecord final : public WalEventHandler {
+ public:
+  explicit FactsOfRecord(RecordFacts& facts) : facts_(facts) {}
+  void transaction_end(const TransactionEnd& end) override {
+    facts_.transaction = end;
+    facts_.transaction->dropped = {};  // a view of the record, which the facts outlive
+  }
+  void restore_point(const RestorePoint& point) override { facts_.restore_point = std::string(point.name); }
+  void checkpoint(const Checkpoint&) override {}
+  void timeline_switch(const TimelineChange&) override {}
+  void database_created(Oid) override {}
+  void database_dropped(Oid) override {}
+  void change(const RelationFile&, ChangeKind, std::uint32_t) override {}
+  void page_image(const RelationFile&, std::size_t) override {}
+
+ private:
+  RecordFacts& facts_;
+};
+
+// Hands the records that end within [first_end, last_end] to `visit` until it has enough.
+class Visitor final : public WalRecordHandler {
+ public:
+  Visitor(const SearchedWal& where, Lsn segment_start, const std::function<bool(const RecordFacts&)>& visit)
+      : where_(where), segment_start_(segment_start), visit_(visit) {}
+
+  Result<void> record(const WalRecord& record) override {
+    // A record that ends at or before the segment's start is of the index before.
+    if (done_ || record.start < where_.from || record.end <= segment_start_ || record.end > where_.to)
+      return {};
+    RecordFacts facts{record.start, record.end, {}, {}};
+    if (record.rmgr == Rmgr::transaction || record.rmgr == Rmgr::xlog) {
+      FactsOfRecord handler(facts);
+      PGS_CHECK(interpret_wal_record(record, handler));
+    }
+    done_ = !visit_(facts);
+    return {};
+  }
+  [[nodiscard]] bool done() const { return done_; }
+
+ private:
+  const SearchedWal& where_;
+  Lsn segment_start_;
+  const std::function<bool(const RecordFacts&)>& visit_;
+  bool done_ = false;
+};
+
+}  // namespace
+
+std::optional<TimelineId> WalSearch::timeline_of(Lsn segment_start) const {
+  for (const auto& run : runs_) {
+    if (const auto timeline = run.timeline_of(segment_start)) return timeline;
+  }
+  return std::nullopt;
+}
+
+Result<std::optional<WalIndex>> WalSearch::index_of(TimelineId timeline, Lsn segment_start) const {
+  const auto* objects = inventory_.find(timeline, segment_start);
+  if (objects == nullptr || objects->sealed.empty()) return std::nullopt;
+  PGS_TRY(auto reader, WalSegmentReader::open(space_, objects->sealed));
+  PGS_TRY(auto summary, reader.summary());
+  return std::optional(std::move(summary.index));
+}
+
+// Records that end in this segment; the segment before is read too where one may begin in it.
+Result<bool> WalSearch::read_segment(const SearchedWal& where, Lsn segment_start, const Visit& visit) {
+  const std::uint32_t segment_bytes = inventory_.segment_bytes();
+  const Lsn first{
+      std::max(inventory_.segment_start(where.from).value,
+               segment_start.value - std::min<std::uint64_t>(segment_start.value, segment_bytes))};
+  PGS_TRY(auto reader, WalRecordReader::create({.start = first,
+                                                .segment_size_bytes = segment_bytes,
+                                                .major_version = where.server_major,
+                                                .system_identifier = {}}));
+  Visitor visitor(where, segment_start, visit);
+  for (Lsn at = first; at <= segment_start; at += segment_bytes) {
+    const auto timeline = timeline_of(at);
+    if (!timeline) return fail(ErrorCode::not_found, "the repository holds no WAL at {}", at);
+    PGS_TRY(const auto segment, read_wal_segment(space_, inventory_, *timeline, at));
+    const auto wanted = std::min<std::uint64_t>(segment.bytes.size(), where.to > at ? where.to - at : 0);
+    PGS_CHECK(reader.feed(ByteView(segment.bytes).first(wanted), visitor).context("look into the WAL"));
+    if (visitor.done()) return true;
+  }
+  return false;
+}
+
+Result<void> WalSearch::search(const SearchedWal& where, const Maybe& maybe, const Visit& visit) {
+  for (Lsn at = inventory_.segment_start(where.from); at < where.to; at += inventory_.segment_bytes()) {
+    const auto timeline = timeline_of(at);
+    if (!timeline) return fail(ErrorCode::not_found, "the repository holds no WAL at {}", at);
+    PGS_TRY(const auto index, index_of(*timeline, at));
+    if (index && !maybe(*index)) {
+      if (index->last_commit_time.valid()) last_commit_ = index->last_commit_time;
+      continue;
+    }
+    PGS_TRY(const bool done, read_segment(where, at, visit));
+    if (done) return {};
+  }
+  return {};
+}
+
+Result<std::optional<RecordFacts>> WalSearch::find_first(const SearchedWal& where, const Maybe& maybe,
+                                                         const Match& match) {
+  last_commit_ = {};
+  std::optional<RecordFacts> found;
+  PGS_CHECK(search(where, maybe, [&](const RecordFacts& facts) {
+    if (match(facts)) {
+      found = facts;
+      return false;
+    }
+    if (facts.transaction && facts.transaction->committed) last_commit_ = facts.transaction->time;
+    return true;
+  }));
+  return found;
+}
+
+Result<std::optional<RecordFacts>> WalSearch::find_last(const SearchedWal& where, const Maybe& maybe,
+                                                        const Match& match) {
+  std::optional<RecordFacts> found;
+  PGS_CHECK(search(where, maybe, [&](const RecordFacts& facts) {
+    if (match(facts)) found = facts;
+    return true;
+  }));
+  return found;
+}
+
+}  // namespace pgstrata

@@ -1,0 +1,101 @@
+#include "snapshot/chunk_store.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/log.h"
+
+namespace pgstrata {
+
+namespace {
+
+constexpr std::string_view packs_prefix = "packs/";
+
+bool all_zero(ByteView bytes) {
+  return bytes.empty() || (bytes.front() == std::byte{0} &&
+                           std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ChunkStore>> ChunkStore::open(const ClusterSpace& space, const Clock& clock) {
+  auto store = std::unique_ptr<ChunkStore>(new ChunkStore(space, clock));
+  PGS_TRY(const auto objects, space.list(packs_prefix));
+  for (const auto& object : objects) {
+    if (const auto id = parse_pack_id(std::string_view(object.name).substr(packs_prefix.size()))) {
+      store->existing_.insert(*id);
+    }
+  }
+  return store;
+}
+
+Result<std::size_t> ChunkStore::adopt_unreferenced(const std::set<PackId>& referenced) {
+  std::size_t adopted = 0;
+  for (const auto& id : existing_) {
+    if (referenced.contains(id)) continue;
+    auto pack = PackReader::open(space_, pack_name(id), PackKind::data);
+    if (!pack) pack = PackReader::open(space_, pack_name(id), PackKind::map);
+    if (!pack) {
+      log_debug("left alone pack {}: {}", to_string(id), pack.error().describe());
+      continue;
+    }
+    for (const auto& entry : pack->directory()) index_.insert(entry.tag, {id, entry.location});
+    ++adopted;
+  }
+  return adopted;
+}
+
+void ChunkStore::learn(const ContentTag& tag, const ChunkRef& ref) {
+  if (has_pack(ref.pack)) index_.insert(tag, ref);
+}
+
+ChunkWriter::ChunkWriter(ChunkStore& store, PackKind kind)
+    : store_(store), kind_(kind), tagger_(store.space_.tag_key()) {}
+
+void ChunkWriter::note_pack(const PackId& pack) {
+  if (last_pack_ == pack) return;
+  packs_.insert(pack);
+  last_pack_ = pack;
+}
+
+Result<ChunkRef> ChunkWriter::put(ByteView content, const ContentTag& tag) {
+  if (const auto known = store_.index_.find(tag)) {
+    note_pack(known->pack);
+    return *known;
+  }
+  if (!pack_) {
+    const auto id = new_pack_id(store_.clock_);
+    PGS_TRY(auto pack,
+            PackWriter::create(store_.space_, kind_, id, pack_name(id), snapshot_compression_level));
+    pack_.emplace(std::move(pack));
+  }
+  PGS_TRY(const auto location, pack_->append(content, tag));
+  const ChunkRef ref{pack_->id(), location};
+  store_.index_.insert(tag, ref);
+  note_pack(ref.pack);
+  if (pack_->size_bytes() >= pack_target_bytes) PGS_CHECK(finish());
+  return ref;
+}
+
+Result<ExtentRef> ChunkWriter::put_extent(ByteView content, const ExtentRef* previous) {
+  if (all_zero(content)) return ExtentRef{};
+  ExtentRef extent{tag_of(content), std::nullopt};
+  if (previous != nullptr && previous->chunk && previous->tag == extent.tag &&
+      store_.has_pack(previous->chunk->pack)) {
+    note_pack(previous->chunk->pack);
+    extent.chunk = previous->chunk;
+    return extent;
+  }
+  PGS_TRY(extent.chunk, put(content, extent.tag));
+  return extent;
+}
+
+Result<void> ChunkWriter::finish() {
+  if (!pack_) return {};
+  PGS_CHECK(pack_->commit());
+  store_.added_bytes_ += pack_->size_bytes();
+  pack_.reset();
+  return {};
+}
+
+}  // namespace pgstrata

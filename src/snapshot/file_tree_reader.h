@@ -1,0 +1,39 @@
+// Reading a snapshot's file tree. Each belongs to one thread.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "snapshot/file_tree_node.h"
+
+namespace pgstrata {
+
+class FileTreeReader {
+ public:
+  // Borrows nothing; `root` is the snapshot record's tree.
+  FileTreeReader(const ClusterSpace& space, const ChunkRef& root);
+  ~FileTreeReader();
+  FileTreeReader(FileTreeReader&&) noexcept;
+  FileTreeReader& operator=(FileTreeReader&&) noexcept;
+
+  // Every entry, sorted by path. Memory: one node per level. Errors: damaged (names the pack), not_found,
+  // those of `use`.
+  Result<void> for_each(const std::function<Result<void>(const FileEntry&)>& use);
+
+  // Nothing when the snapshot has no such path. Keeps the leaves it last used.
+  Result<std::optional<FileEntry>> find(std::string_view path);
+
+  // The extents [first, first + count) of a file; count at most page_map_leaf_extents and within one leaf.
+  Result<std::vector<ExtentRef>> extents(const FileEntry& file, std::uint64_t first, std::uint64_t count);
+
+  // Every node's reference, parents before children, page map leaves included: for verify, and for finding
+  // nodes again.
+  Result<void> for_each_node(const std::function<Result<void>(const NodeRef&)>& use);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace pgstrata

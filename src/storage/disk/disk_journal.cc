@@ -1,0 +1,67 @@
+#include "storage/disk/disk_journal.h"
+
+#include "sys/durable.h"
+
+namespace pgstrata {
+namespace {
+
+constexpr std::uint64_t extension_bytes = 1U << 20;
+
+Result<void> write_zeros(const FileDescriptor& file, std::uint64_t from, std::uint64_t to) {
+  static const Bytes zeros(std::size_t{64} << 10);
+  for (std::uint64_t at = from; at < to;) {
+    const std::uint64_t piece = std::min<std::uint64_t>(zeros.size(), to - at);
+    PGS_CHECK(write_all_at(file, at, ByteView(zeros).first(piece)));
+    at += piece;
+  }
+  return {};
+}
+
+Result<FileDescriptor> make_file(DiskRoot& root, std::string_view name) {
+  PGS_TRY(Temporary temporary, root.make_temporary());
+  PGS_CHECK(write_zeros(temporary.file, 0, extension_bytes));
+  PGS_CHECK(sync_file(temporary.file));
+  PGS_CHECK(root.publish(temporary, name, DiskRoot::Taken::refuse));
+  return std::move(temporary.file);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<DiskJournal>> DiskJournal::create(DiskRoot& root, std::string_view name) {
+  Result<FileDescriptor> file = make_file(root, name);
+  if (!file) return std::unexpected(root.explain(std::move(file).error(), name));
+  return std::make_unique<DiskJournal>(root, name, *std::move(file), extension_bytes);
+}
+
+Result<void> DiskJournal::append(ByteView bytes) {
+  if (failure_) return std::unexpected(*failure_);
+  Result<void> written = write_and_extend(bytes);
+  if (!written) return give_up(std::move(written).error());
+  return {};
+}
+
+Result<void> DiskJournal::write_and_extend(ByteView bytes) {
+  PGS_CHECK(write_all_at(file_, size_bytes_, bytes));
+  size_bytes_ += bytes.size();
+  if (size_bytes_ <= extended_bytes_) return {};
+  const std::uint64_t extended = size_bytes_ + extension_bytes;
+  PGS_CHECK(write_zeros(file_, size_bytes_, extended));
+  extended_bytes_ = extended;
+  return {};
+}
+
+Result<void> DiskJournal::sync() {
+  if (failure_) return std::unexpected(*failure_);
+  // Includes the new size after an extension.
+  Result<void> synced = sync_file_data(file_);
+  if (!synced) return give_up(std::move(synced).error());
+  return {};
+}
+
+// The kernel may have dropped what it could not write, and would report the next sync as a success.
+std::unexpected<Error> DiskJournal::give_up(Error error) {
+  failure_ = root_.explain(std::move(error), name_);
+  return std::unexpected(*failure_);
+}
+
+}  // namespace pgstrata

@@ -1,0 +1,162 @@
+#include "storage/disk/disk_root.h"
+
+#include <atomic>
+#include <chrono>
+#include <utility>
+
+#include <unistd.h>
+
+#include "sys/durable.h"
+
+namespace pgstrata {
+namespace {
+
+// After this long without a write, a temporary of an unknown process is taken for abandoned.
+constexpr auto abandoned_after = std::chrono::hours(24);
+
+// "12.1234.5678.…": a number of this process's own, then the process.
+std::string temporary_name(const ProcessIdentity& process) {
+  static std::atomic<std::uint64_t> last{0};
+  return fmt::format("{}.{}", ++last, to_string(process));
+}
+
+bool abandoned(std::string_view name, Timestamp modified, Timestamp now) {
+  const std::size_t dot = name.find('.');
+  if (dot != std::string_view::npos) {
+    const Result<ProcessIdentity> process = parse_process_identity(name.substr(dot + 1));
+    const Liveness liveness = process ? process->liveness() : Liveness::unknown;
+    if (liveness == Liveness::alive) return false;
+    if (liveness == Liveness::dead) return true;
+  }
+  return now - modified > abandoned_after;
+}
+
+}  // namespace
+
+Temporary::~Temporary() {
+  if (!path_.empty()) (void)::unlink(path_.c_str());
+}
+
+Temporary::Temporary(Temporary&& other) noexcept
+    : file(std::move(other.file)), path_(std::exchange(other.path_, {})) {}
+
+Result<DiskRoot> DiskRoot::open(const std::filesystem::path& path) {
+  std::error_code error;
+  // The working directory may change later.
+  const std::filesystem::path absolute = std::filesystem::absolute(path, error).lexically_normal();
+  Result<FileDescriptor> folder = open_file(error ? path : absolute, O_RDONLY | O_DIRECTORY);
+  if (!folder) {
+    Error failure = std::move(folder).error();
+    if (failure.code() != ErrorCode::not_found) return std::unexpected(std::move(failure));
+    return std::unexpected(
+        make_error(ErrorCode::not_found, "there is no folder \"{}\"", absolute.native())
+            .with_hint(fmt::format("Check that the disk that holds {} is mounted.", absolute.native())));
+  }
+  PGS_TRY(const FileInfo info, stat_file(*folder));
+  PGS_TRY(ProcessIdentity process, ProcessIdentity::self());
+  return DiskRoot(absolute, info, std::move(process));
+}
+
+DiskRoot::DiskRoot(DiskRoot&& other) noexcept
+    : path_(other.path_),
+      info_(other.info_),
+      process_(other.process_),
+      durable_folders_(std::move(other.durable_folders_)) {}
+
+Result<void> DiskRoot::check_present() const {
+  const Result<FileDescriptor> folder = open_file(path_, O_RDONLY | O_DIRECTORY);
+  if (folder) {
+    PGS_TRY(const FileInfo info, stat_file(*folder));
+    if (info.device == info_.device && info.inode == info_.inode) return {};
+  } else if (folder.error().code() != ErrorCode::not_found) {
+    return std::unexpected(folder.error());
+  }
+  return std::unexpected(
+      make_error(ErrorCode::unavailable, "the folder \"{}\" is not the one that was opened", path_.native())
+          .with_hint(fmt::format("Check that the disk that holds {} is still mounted.", path_.native())));
+}
+
+Result<Temporary> DiskRoot::make_temporary() {
+  std::filesystem::path path = temporaries() / temporary_name(process_);
+  Result<FileDescriptor> file = open_file(path, O_RDWR | O_CREAT | O_EXCL);
+  if (!file && file.error().code() == ErrorCode::not_found) {
+    PGS_CHECK(check_present());
+    PGS_CHECK(make_directories(temporaries()));
+    file = open_file(path, O_RDWR | O_CREAT | O_EXCL);
+  }
+  if (!file) return std::unexpected(std::move(file).error());
+  return Temporary(*std::move(file), std::move(path));
+}
+
+Result<void> DiskRoot::ensure_folder(const std::filesystem::path& folder) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (durable_folders_.contains(folder)) return {};
+  }
+  PGS_CHECK(check_present());
+  PGS_CHECK(make_directories(folder));
+  for (auto at = folder; at != path_; at = at.parent_path()) PGS_CHECK(sync_directory(at.parent_path()));
+  const std::lock_guard lock(mutex_);
+  durable_folders_.insert(folder);
+  return {};
+}
+
+void DiskRoot::forget_folders() {
+  const std::lock_guard lock(mutex_);
+  durable_folders_.clear();
+}
+
+Result<void> DiskRoot::publish(Temporary& temporary, std::string_view name, Taken taken) {
+  const std::filesystem::path target = path_of(name);
+  const std::filesystem::path folder = target.parent_path();
+  const auto rename = [&]() -> Result<void> {
+    PGS_CHECK(ensure_folder(folder));
+    return taken == Taken::refuse ? rename_file_to_new(temporary.path_, target)
+                                  : rename_file(temporary.path_, target);
+  };
+  Result<void> renamed = rename();
+  if (!renamed && renamed.error().code() == ErrorCode::not_found) {
+    forget_folders();  // somebody removed it by hand
+    renamed = rename();
+  }
+  PGS_CHECK(renamed);
+  temporary.path_.clear();
+  return sync_directory(folder);
+}
+
+Result<void> DiskRoot::remove_stale_temporaries(Timestamp now) {
+  const Result<std::vector<DirectoryEntry>> entries = list_directory(temporaries());
+  if (!entries && entries.error().code() == ErrorCode::not_found) return {};
+  if (!entries) return std::unexpected(entries.error());
+  for (const DirectoryEntry& entry : *entries) {
+    const std::filesystem::path path = temporaries() / entry.name;
+    const Result<FileInfo> info = stat_file(path);
+    if (!info || !abandoned(entry.name, info->modified, now)) continue;
+    const Result<void> removed = remove_file(path);
+    if (!removed && removed.error().code() != ErrorCode::not_found) return removed;
+  }
+  return {};
+}
+
+Error DiskRoot::explain(Error error, std::string_view name) const {
+  switch (error.code()) {
+    case ErrorCode::not_found: {
+      Result<void> present = check_present();
+      if (!present) return std::move(present).error();
+      return make_error(ErrorCode::not_found, "there is no object \"{}\" in {}", name, path_.native());
+    }
+    case ErrorCode::already_exists:
+      return make_error(ErrorCode::already_exists, "object \"{}\" exists already in {}", name,
+                        path_.native());
+    case ErrorCode::no_space: {
+      const Result<std::uint64_t> free = free_space_bytes(path_);
+      if (!free) return error;
+      return std::move(error).with_hint(
+          fmt::format("Make room: the disk of {} has {} bytes free.", path_.native(), *free));
+    }
+    default:
+      return error;
+  }
+}
+
+}  // namespace pgstrata

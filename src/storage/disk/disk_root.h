@@ -1,0 +1,80 @@
+// The folder of a disk store: paths, temporaries, and the one way in which a name comes to be.
+//
+//   <root>/a/b            object "a/b"
+//   <root>/.tmp/…         objects being written; named after their process, so that the leavings of a dead
+//   one
+//                         can be told and removed
+//   <root>/.lock          held while a replaceable object is compared and swapped
+//
+// Thread-safe.
+#pragma once
+
+#include <filesystem>
+#include <mutex>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "base/timestamp.h"
+#include "sys/files.h"
+#include "sys/process_identity.h"
+
+namespace pgstrata {
+
+// A file in .tmp, open for reading and writing, that is removed when dropped, unless published.
+class Temporary {
+ public:
+  Temporary(FileDescriptor opened, std::filesystem::path path)
+      : file(std::move(opened)), path_(std::move(path)) {}
+  ~Temporary();
+  Temporary(Temporary&& other) noexcept;
+  Temporary& operator=(Temporary&&) = delete;
+
+  FileDescriptor file;
+
+ private:
+  friend class DiskRoot;
+  std::filesystem::path path_;  // empty once published
+};
+
+class DiskRoot {
+ public:
+  // The folder must exist. Error: not_found, permission, failed.
+  static Result<DiskRoot> open(const std::filesystem::path& path);
+  DiskRoot(DiskRoot&& other) noexcept;
+
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  // The name must be fit.
+  [[nodiscard]] std::filesystem::path path_of(std::string_view name) const { return path_ / name; }
+  [[nodiscard]] std::filesystem::path lock_path() const { return path_ / ".lock"; }
+
+  // Error: unavailable, when the folder has gone or another one is in its place (the disk was unmounted).
+  Result<void> check_present() const;
+
+  Result<Temporary> make_temporary();
+  enum class Taken { refuse, replace };
+  // Gives a temporary whose content is durable its name, durably. Error: already_exists when that is refused.
+  Result<void> publish(Temporary& temporary, std::string_view name, Taken taken);
+  // Removes temporaries of processes that died, and those of unknown ones untouched for a day.
+  Result<void> remove_stale_temporaries(Timestamp now);
+
+  // The error of an operation on an object in the words of the contract, with a hint where there is one.
+  [[nodiscard]] Error explain(Error error, std::string_view name) const;
+
+ private:
+  DiskRoot(std::filesystem::path path, FileInfo info, ProcessIdentity process)
+      : path_(std::move(path)), info_(info), process_(std::move(process)) {}
+  [[nodiscard]] std::filesystem::path temporaries() const { return path_ / ".tmp"; }
+  // The folder of an object, durable up to the root.
+  Result<void> ensure_folder(const std::filesystem::path& folder);
+  void forget_folders();
+
+  const std::filesystem::path path_;
+  const FileInfo info_;
+  const ProcessIdentity process_;
+  std::mutex mutex_;
+  // Folders this process has seen durable. One that another thread or process made may not be so yet.
+  std::set<std::filesystem::path> durable_folders_;  // guarded by mutex_
+};
+
+}  // namespace pgstrata

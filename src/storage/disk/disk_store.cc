@@ -1,0 +1,145 @@
+#include "storage/disk/disk_store.h"
+
+#include "base/log.h"
+#include "codec/digest.h"
+#include "storage/disk/disk_journal.h"
+#include "storage/disk/disk_listing.h"
+#include "storage/disk/disk_writer.h"
+#include "sys/durable.h"
+#include "sys/lock_file.h"
+
+namespace pgstrata {
+namespace {
+
+std::string version_of(ByteView content) {
+  return to_hex(ByteView(sha256(content)).first(16));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<DiskStore>> DiskStore::open(const std::filesystem::path& path, const Clock& clock) {
+  PGS_TRY(DiskRoot root, DiskRoot::open(path));
+  const Result<void> cleared = root.remove_stale_temporaries(clock.now());
+  if (!cleared) log_debug("unfinished objects stay in {}: {}", path.native(), cleared.error().describe());
+  return std::unique_ptr<DiskStore>(new DiskStore(std::move(root)));
+}
+
+Result<std::unique_ptr<DiskStore>> DiskStore::open_or_make(const std::filesystem::path& path,
+                                                           const Clock& clock) {
+  PGS_CHECK(durable_make_directories(path));
+  return open(path, clock);
+}
+
+Result<void> DiskStore::put(std::string_view name, ByteView content) {
+  PGS_CHECK(check_object_name(name));
+  PGS_TRY(const auto writer, DiskWriter::create(root_, name));
+  PGS_CHECK(writer->write(content));
+  return writer->commit();
+}
+
+Result<std::unique_ptr<ObjectWriter>> DiskStore::create(std::string_view name) {
+  PGS_CHECK(check_object_name(name));
+  PGS_TRY(std::unique_ptr<ObjectWriter> writer, DiskWriter::create(root_, name));
+  return writer;
+}
+
+Result<std::unique_ptr<ObjectJournal>> DiskStore::create_journal(std::string_view name) {
+  PGS_CHECK(check_object_name(name));
+  PGS_TRY(std::unique_ptr<ObjectJournal> journal, DiskJournal::create(root_, name));
+  return journal;
+}
+
+std::unexpected<Error> DiskStore::not_found_or(Error error, std::string_view name) {
+  const Result<bool> exists = file_exists(root_.path_of(name));
+  if (exists && !*exists) error = make_error(ErrorCode::not_found, "there is no such path");
+  return std::unexpected(root_.explain(std::move(error), name));
+}
+
+Result<DiskStore::OpenObject> DiskStore::open_object(std::string_view name) {
+  PGS_CHECK(check_object_name(name));
+  Result<FileDescriptor> file = open_file(root_.path_of(name), O_RDONLY);
+  if (!file) return not_found_or(std::move(file).error(), name);
+  PGS_TRY(const FileInfo info, stat_file(*file));
+  if (info.kind == FileType::directory) {
+    return fail(ErrorCode::not_found, "\"{}\" is no object but a folder in {}", name, describe());
+  }
+  return OpenObject{.file = *std::move(file), .info = info};
+}
+
+Result<Bytes> DiskStore::get(std::string_view name) {
+  PGS_TRY(const OpenObject object, open_object(name));
+  Bytes content(object.info.size_bytes);
+  PGS_CHECK(read_exactly(object.file, 0, content));
+  return content;
+}
+
+Result<void> DiskStore::read(std::string_view name, std::uint64_t offset, MutableByteView into) {
+  PGS_TRY(const OpenObject object, open_object(name));
+  return read_exactly(object.file, offset, into);
+}
+
+Result<ObjectInfo> DiskStore::stat(std::string_view name) {
+  PGS_TRY(const OpenObject object, open_object(name));
+  return ObjectInfo{
+      .name = std::string(name), .size_bytes = object.info.size_bytes, .modified = object.info.modified};
+}
+
+Result<std::vector<ObjectInfo>> DiskStore::list(std::string_view prefix, std::string_view after,
+                                                std::size_t limit) {
+  return list_objects(root_, {.prefix = prefix, .after = after, .limit = limit});
+}
+
+Result<void> DiskStore::remove(std::string_view name) {
+  PGS_CHECK(check_object_name(name));
+  return explained(remove_name(name), name);
+}
+
+Result<void> DiskStore::remove_name(std::string_view name) {
+  PGS_CHECK(root_.check_present());
+  const std::filesystem::path path = root_.path_of(name);
+  {
+    // Else a replace that has compared already would bring the object back.
+    PGS_TRY(const LockFile lock, LockFile::acquire(root_.lock_path()));
+    PGS_TRY(const bool exists, file_exists(path));
+    if (exists) {
+      PGS_TRY(const FileInfo info, stat_file(path));
+      if (info.kind == FileType::directory) return {};  // of other objects
+      PGS_CHECK(remove_file(path));
+    }
+  }
+  // Also when it was gone: whoever removed it may not have come to this yet.
+  const std::filesystem::path folder = path.parent_path();
+  PGS_TRY(const bool folder_exists, file_exists(folder));
+  if (!folder_exists) return {};
+  PGS_TRY(const FileInfo folder_info, stat_file(folder));
+  return folder_info.kind == FileType::directory ? sync_directory(folder) : Result<void>();
+}
+
+Result<std::string> DiskStore::replace(std::string_view name, const std::optional<std::string>& expected,
+                                       ByteView content) {
+  PGS_CHECK(check_object_name(name));
+  PGS_CHECK(explained(swap(name, expected, content), name));
+  return version_of(content);
+}
+
+Result<void> DiskStore::swap(std::string_view name, const std::optional<std::string>& expected,
+                             ByteView content) {
+  PGS_CHECK(root_.check_present());
+  PGS_TRY(const LockFile lock, LockFile::acquire(root_.lock_path()));
+  const Result<Bytes> current = get(name);
+  if (!current && current.error().code() != ErrorCode::not_found) return std::unexpected(current.error());
+  const bool as_expected = current ? expected == version_of(*current) : !expected.has_value();
+  if (!as_expected) return fail(ErrorCode::busy, "object \"{}\" has changed meanwhile", name);
+  PGS_TRY(Temporary temporary, root_.make_temporary());
+  PGS_CHECK(write_all(temporary.file, content));
+  PGS_CHECK(sync_file(temporary.file));
+  return root_.publish(temporary, name, current ? DiskRoot::Taken::replace : DiskRoot::Taken::refuse);
+}
+
+Result<VersionedObject> DiskStore::get_versioned(std::string_view name) {
+  PGS_TRY(Bytes content, get(name));
+  std::string version = version_of(content);
+  return VersionedObject{.content = std::move(content), .version = std::move(version)};
+}
+
+}  // namespace pgstrata

@@ -1,0 +1,66 @@
+// An object store in a folder: each object is a file of the same name below it.
+//
+// Folders have mode 0700, files 0600. Several processes may use one folder at a time, also over a network
+// file system that has rename without replacing (or hard links) and flock. The folder must not change hands
+// while it is open: a disk that was unmounted is told by the folder's identity and reported as unavailable.
+//
+// Errors beside the contract's: no_space hints at what is free; unsupported, when list meets something that
+// is neither a file nor a folder.
+#pragma once
+
+#include "storage/disk/disk_root.h"
+#include "storage/object_store.h"
+
+namespace pgstrata {
+
+class DiskStore : public ObjectStore {
+ public:
+  // Never makes the folder: a missing one may be a disk that is not mounted. Clears away what dead processes
+  // left unfinished. Error: not_found, with a hint; permission.
+  static Result<std::unique_ptr<DiskStore>> open(const std::filesystem::path& path,
+                                                 const Clock& clock = system_clock());
+  // Makes the folder and its parents where they are missing, then opens it.
+  static Result<std::unique_ptr<DiskStore>> open_or_make(const std::filesystem::path& path,
+                                                         const Clock& clock = system_clock());
+
+  [[nodiscard]] StoreCapabilities capabilities() const override {
+    return {.journals = true, .conditional_writes = true};
+  }
+  [[nodiscard]] std::string describe() const override { return root_.path().native(); }
+
+  Result<void> put(std::string_view name, ByteView content) override;
+  Result<std::unique_ptr<ObjectWriter>> create(std::string_view name) override;
+  Result<std::unique_ptr<ObjectJournal>> create_journal(std::string_view name) override;
+  Result<Bytes> get(std::string_view name) override;
+  Result<void> read(std::string_view name, std::uint64_t offset, MutableByteView into) override;
+  Result<ObjectInfo> stat(std::string_view name) override;
+  Result<std::vector<ObjectInfo>> list(std::string_view prefix, std::string_view after,
+                                       std::size_t limit) override;
+  Result<void> remove(std::string_view name) override;
+  // The version is a digest of the content.
+  Result<std::string> replace(std::string_view name, const std::optional<std::string>& expected,
+                              ByteView content) override;
+  Result<VersionedObject> get_versioned(std::string_view name) override;
+
+ private:
+  explicit DiskStore(DiskRoot root) : root_(std::move(root)) {}
+  struct OpenObject {
+    FileDescriptor file;
+    FileInfo info;
+  };
+  Result<OpenObject> open_object(std::string_view name);
+  // The error of looking for an object: the way to it may end in another object, or at a folder.
+  std::unexpected<Error> not_found_or(Error error, std::string_view name);
+  Result<void> remove_name(std::string_view name);
+  Result<void> swap(std::string_view name, const std::optional<std::string>& expected, ByteView content);
+
+  template <class T>
+  Result<T> explained(Result<T> result, std::string_view name) {
+    if (result) return result;
+    return std::unexpected(root_.explain(std::move(result).error(), name));
+  }
+
+  DiskRoot root_;
+};
+
+}  // namespace pgstrata

@@ -1,0 +1,232 @@
+#include "storage/disk/disk_store.h"
+
+#include <csignal>
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "storage/conformance.h"
+#include "sys/process.h"
+#include "sys/temporary_directory.h"
+
+namespace pgstrata {
+namespace {
+
+using testing::HasSubstr;
+
+class DiskHarness {
+ public:
+  ObjectStore& store() { return *store_; }
+  ObjectStore& other() { return *other_; }
+
+ private:
+  TemporaryDirectory directory_ = TemporaryDirectory::create("pgstrata-disk-").value();
+  std::unique_ptr<DiskStore> store_ = DiskStore::open_or_make(directory_.path() / "store").value();
+  std::unique_ptr<DiskStore> other_ = DiskStore::open(directory_.path() / "store").value();
+};
+
+INSTANTIATE_TYPED_TEST_SUITE_P(Disk, ObjectStoreConformance, DiskHarness);
+
+class DiskStoreTest : public testing::Test {
+ protected:
+  std::size_t temporaries() const {
+    const auto entries = list_directory(path_ / ".tmp");
+    return entries ? entries->size() : 0;
+  }
+
+  TemporaryDirectory directory_ = TemporaryDirectory::create("pgstrata-disk-").value();
+  std::filesystem::path path_ = directory_.path() / "store";
+  std::unique_ptr<DiskStore> store_ = DiskStore::open_or_make(path_).value();
+};
+
+TEST_F(DiskStoreTest, OpenNeverMakesTheFolder) {
+  const auto missing = DiskStore::open(directory_.path() / "missing");
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().code(), ErrorCode::not_found);
+  EXPECT_THAT(missing.error().hint(), HasSubstr("mounted"));
+  EXPECT_THAT(missing.error().hint(), HasSubstr((directory_.path() / "missing").native()));
+  EXPECT_FALSE(file_exists(directory_.path() / "missing").value());
+  ASSERT_TRUE(write_file(directory_.path() / "file", {}));
+  EXPECT_FALSE(DiskStore::open(directory_.path() / "file"));
+  EXPECT_TRUE(list_directory(path_).value().empty()) << "nor anything in it before it is asked to";
+}
+
+TEST_F(DiskStoreTest, OpenOrMakeTakesAFolderThatIsThere) {
+  ASSERT_TRUE(store_->put("a/b", as_byte_view("x")));
+  const auto again = DiskStore::open_or_make(path_);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(as_text((*again)->get("a/b").value()), "x");
+  EXPECT_EQ((*again)->describe(), path_.native());
+}
+
+TEST_F(DiskStoreTest, NobodyElseMayRead) {
+  const mode_t before = ::umask(0);
+  ASSERT_TRUE(store_->put("a/b", as_byte_view("x")));
+  ASSERT_TRUE(store_->replace("lease", std::nullopt, as_byte_view("x")));
+  ASSERT_TRUE(store_->create_journal("journal"));
+  ::umask(before);
+  for (const char* const file : {"a/b", "lease", "journal", ".lock"}) {
+    EXPECT_EQ(stat_file(path_ / file).value().permissions, 0600U) << file;
+  }
+  for (const char* const folder : {"", "a", ".tmp"}) {
+    EXPECT_EQ(stat_file(path_ / folder).value().permissions, 0700U) << folder;
+  }
+}
+
+TEST_F(DiskStoreTest, ObjectsAreFilesOfTheSameName) {
+  ASSERT_TRUE(store_->put("a/b/c", as_byte_view("content")));
+  EXPECT_EQ(as_text(read_file(path_ / "a/b/c").value()), "content");
+  EXPECT_EQ(temporaries(), 0U);
+}
+
+TEST_F(DiskStoreTest, FailuresAndDroppedWritersLeaveNoTemporaries) {
+  ASSERT_TRUE(store_->put("a", as_byte_view("x")));
+  EXPECT_FALSE(store_->put("a", as_byte_view("y")));
+  EXPECT_FALSE(store_->create_journal("a"));
+  EXPECT_EQ(store_->put("a/b", as_byte_view("y")).error().code(), ErrorCode::failed) << "a file is no folder";
+  {
+    const auto writer = store_->create("b").value();
+    ASSERT_TRUE(writer->write(as_byte_view("x")));
+    EXPECT_EQ(temporaries(), 1U);
+  }
+  EXPECT_EQ(temporaries(), 0U);
+}
+
+TEST_F(DiskStoreTest, ListPassesOverWhatIsNotItsOwn) {
+  ASSERT_TRUE(store_->put("a/b", as_byte_view("x")));
+  ASSERT_TRUE(store_->replace("lease", std::nullopt, as_byte_view("x")));
+  ASSERT_TRUE(make_directories(path_ / "lost+found"));
+  ASSERT_TRUE(write_file(path_ / "lost+found/x", {}));
+  ASSERT_TRUE(write_file(path_ / ".hidden", {}));
+  ASSERT_TRUE(write_file(path_ / "a/b~", {}));
+  const auto all = store_->list_all("").value();
+  ASSERT_EQ(all.size(), 2U);
+  EXPECT_EQ(all[0].name, "a/b");
+  EXPECT_EQ(all[1].name, "lease");
+  ASSERT_EQ(::symlink("b", (path_ / "a/link").c_str()), 0);
+  EXPECT_EQ(store_->list_all("").error().code(), ErrorCode::unsupported)
+      << "neither skipped nor followed unsaid";
+}
+
+TEST_F(DiskStoreTest, ADiskThatWentAwayIsUnavailableNotEmpty) {
+  ASSERT_TRUE(store_->put("a/b", as_byte_view("x")));
+  ASSERT_TRUE(rename_file(path_, directory_.path() / "elsewhere"));
+  const auto expect_unavailable = [&] {
+    EXPECT_EQ(store_->list_all("").error().code(), ErrorCode::unavailable);
+    EXPECT_EQ(store_->get("a/b").error().code(), ErrorCode::unavailable);
+    EXPECT_EQ(store_->stat("a/b").error().code(), ErrorCode::unavailable);
+    EXPECT_EQ(store_->put("a/c", {}).error().code(), ErrorCode::unavailable);
+    EXPECT_EQ(store_->replace("lease", std::nullopt, {}).error().code(), ErrorCode::unavailable);
+    EXPECT_EQ(store_->remove("a/b").error().code(), ErrorCode::unavailable);
+  };
+  expect_unavailable();
+  EXPECT_FALSE(file_exists(path_).value());
+  ASSERT_TRUE(make_directories(path_));  // the empty place where it was mounted
+  expect_unavailable();
+  EXPECT_THAT(store_->get("a/b").error().hint(), HasSubstr("mounted"));
+  EXPECT_TRUE(list_directory(path_).value().empty());
+}
+
+TEST_F(DiskStoreTest, AFolderRemovedByHandIsMadeAgain) {
+  ASSERT_TRUE(store_->put("a/b/c", as_byte_view("x")));
+  ASSERT_TRUE(remove_tree(path_ / "a"));
+  ASSERT_TRUE(store_->put("a/b/c", as_byte_view("y")));
+  EXPECT_EQ(as_text(store_->get("a/b/c").value()), "y");
+}
+
+TEST_F(DiskStoreTest, ClearsAwayTemporariesOfTheDeadAndTheLongSilent) {
+  auto child = ChildProcess::spawn({.arguments = {"true"}}).value();
+  const auto dead = ProcessIdentity::of(child.pid());
+  ASSERT_TRUE(dead) << "not reaped yet";
+  ASSERT_TRUE(child.wait());
+  auto elsewhere = ProcessIdentity::self().value();
+  elsewhere.host_name = "elsewhere";
+  const auto add = [&](const std::string& name) { ASSERT_TRUE(write_file(path_ / ".tmp" / name, {})); };
+  const auto writer = store_->create("mine").value();
+  add("1." + to_string(*dead));
+  add("2." + to_string(elsewhere));
+  add("unknown");
+  ASSERT_EQ(temporaries(), 4U);
+
+  ASSERT_TRUE(DiskStore::open(path_));
+  EXPECT_EQ(temporaries(), 3U);
+  EXPECT_FALSE(file_exists(path_ / ".tmp" / ("1." + to_string(*dead))).value());
+
+  struct Later : Clock {
+    Timestamp now() const override { return system_clock().now() + std::chrono::hours(25); }
+    SteadyTime steady() const override { return system_clock().steady(); }
+  } later;
+  ASSERT_TRUE(DiskStore::open(path_, later));
+  EXPECT_EQ(temporaries(), 1U) << "that of a living process stays, whatever its age";
+  EXPECT_TRUE(writer->commit());
+}
+
+// As if the disk were full: no file may grow beyond a limit. In a process of its own, whose exit code tells.
+TEST_F(DiskStoreTest, AFailedWriteEndsTheWriterAndTheJournal) {
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    ::signal(SIGXFSZ, SIG_IGN);
+    const rlimit limit{.rlim_cur = 1'500'000, .rlim_max = 1'500'000};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+    const Bytes piece(1'000'000, std::byte{'x'});
+    const auto writer = store_->create("object").value();
+    if (!writer->write(piece)) ::_exit(1);
+    if (writer->write(piece)) ::_exit(2);
+    if (writer->write({}) || writer->commit()) ::_exit(3);
+    const auto journal = store_->create_journal("journal").value();
+    if (!journal->append(piece) || !journal->sync()) ::_exit(4);
+    if (journal->append(piece)) ::_exit(5);
+    if (journal->append({}) || journal->sync()) ::_exit(6);
+    ::_exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0) << "exit code " << WEXITSTATUS(status);
+  EXPECT_EQ(store_->get("object").error().code(), ErrorCode::not_found);
+  EXPECT_EQ(temporaries(), 0U);
+  Bytes synced(1'000'000);
+  EXPECT_TRUE(store_->read("journal", 0, synced)) << "what was synced before the failure";
+}
+
+TEST_F(DiskStoreTest, SaysWhatIsFreeWhenTheDiskIsFull) {
+  const DiskRoot root = DiskRoot::open(path_).value();
+  const Error error = root.explain(make_error(ErrorCode::no_space, "could not write"), "a");
+  EXPECT_EQ(error.code(), ErrorCode::no_space);
+  EXPECT_THAT(error.hint(), HasSubstr("bytes free"));
+  EXPECT_THAT(error.hint(), HasSubstr(path_.native()));
+}
+
+TEST_F(DiskStoreTest, AReadOnlyFolderServesReadsAndRefusesWrites) {
+  ASSERT_TRUE(store_->put("a", as_byte_view("x")));
+  ASSERT_EQ(::chmod(path_.c_str(), 0500), 0);
+  ASSERT_EQ(::chmod((path_ / ".tmp").c_str(), 0500), 0);
+  const auto check = [&] {
+    const auto store = DiskStore::open(path_);
+    if (!store || !(*store)->get("a") || !(*store)->list_all("")) return 1;
+    const auto written = (*store)->put("b", {});
+    if (written || written.error().code() != ErrorCode::permission) return 2;
+    return 0;
+  };
+  if (::geteuid() != 0) {
+    EXPECT_EQ(check(), 0);
+  } else {
+    // Modes do not bind root: ask as nobody, who must own what it is to read.
+    for (const auto& path : {directory_.path(), path_, path_ / ".tmp", path_ / "a"}) {
+      ASSERT_EQ(::chown(path.c_str(), 65534, 65534), 0);
+    }
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) ::_exit(::setgid(65534) == 0 && ::setuid(65534) == 0 ? check() : 3);
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0) << "exit code " << WEXITSTATUS(status);
+  }
+  ASSERT_EQ(::chmod(path_.c_str(), 0700), 0);
+  ASSERT_EQ(::chmod((path_ / ".tmp").c_str(), 0700), 0);
+}
+
+}  // namespace
+}  // namespace pgstrata

@@ -1,0 +1,101 @@
+#include "sys/durable.h"
+
+#include <random>
+
+#include <unistd.h>
+
+#include "sys/retry.h"
+
+namespace pgstrata {
+namespace {
+
+using std::filesystem::path;
+
+Result<void> synced(int result, const FileDescriptor& file) {
+  if (result == 0) return {};
+  const int error_number = errno;
+  return std::unexpected(
+      error_from_errno(error_number, fmt::format("could not sync \"{}\"", file.describe())));
+}
+
+path folder_of(const path& name) {
+  return name.has_parent_path() ? name.parent_path() : path(".");
+}
+
+Result<void> sync_both_folders(const path& from, const path& to) {
+  PGS_CHECK(sync_directory(folder_of(to)));
+  if (folder_of(from) != folder_of(to)) PGS_CHECK(sync_directory(folder_of(from)));
+  return {};
+}
+
+Result<void> write_synced(const path& path, ByteView content, mode_t mode) {
+  PGS_TRY(const FileDescriptor file, open_file(path, O_WRONLY | O_CREAT | O_EXCL, mode));
+  PGS_CHECK(write_all(file, content));
+  return sync_file(file);
+}
+
+}  // namespace
+
+Result<void> sync_file(const FileDescriptor& file) {
+  return synced(retry_interrupted([&] { return ::fsync(file.get()); }), file);
+}
+
+Result<void> sync_file_data(const FileDescriptor& file) {
+  return synced(retry_interrupted([&] { return ::fdatasync(file.get()); }), file);
+}
+
+Result<void> sync_directory(const path& path) {
+  PGS_TRY(const FileDescriptor directory, open_file(path, O_RDONLY | O_DIRECTORY));
+  return sync_file(directory);
+}
+
+Result<void> sync_file_system(const FileDescriptor& file) {
+  return synced(retry_interrupted([&] { return ::syncfs(file.get()); }), file);
+}
+
+void start_writing_back(const FileDescriptor& file, std::uint64_t offset, std::uint64_t size_bytes) {
+  // Its result says nothing that the sync to come will not say.
+  (void)::sync_file_range(file.get(), static_cast<off_t>(offset), static_cast<off_t>(size_bytes),
+                          SYNC_FILE_RANGE_WRITE);
+}
+
+Result<void> durable_make_directories(const path& path, mode_t mode) {
+  PGS_TRY(const bool exists, file_exists(path));
+  if (!exists) {
+    const auto parent = folder_of(path);
+    if (parent != path) PGS_CHECK(durable_make_directories(parent, mode));
+    PGS_CHECK(make_directories(path, mode));
+    return sync_directory(parent);
+  }
+  return make_directories(path, mode);  // says so when it is no folder
+}
+
+Result<void> durable_rename(const path& from, const path& to) {
+  PGS_CHECK(rename_file(from, to));
+  return sync_both_folders(from, to);
+}
+
+Result<void> durable_rename_to_new(const path& from, const path& to) {
+  PGS_CHECK(rename_file_to_new(from, to));
+  return sync_both_folders(from, to);
+}
+
+Result<void> durable_remove(const path& path) {
+  PGS_CHECK(remove_file(path));
+  return sync_directory(folder_of(path));
+}
+
+Result<void> durable_write_file(const path& path, ByteView content, mode_t mode) {
+  std::random_device random;
+  std::filesystem::path temporary = path;
+  temporary += fmt::format(".{:08x}{:08x}.tmp", random(), random());
+  Result<void> written = write_synced(temporary, content, mode);
+  if (written) written = rename_file(temporary, path);
+  if (!written) {
+    (void)::unlink(temporary.c_str());
+    return written;
+  }
+  return sync_directory(folder_of(path));
+}
+
+}  // namespace pgstrata

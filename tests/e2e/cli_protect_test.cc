@@ -1,0 +1,134 @@
+// The commands together: protect a cluster, look at it, bring a moment back.
+#include <csignal>
+#include <nlohmann/json.hpp>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "e2e/cli_test.h"
+#include "support/wait_until.h"
+
+namespace pgstrata::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using Json = nlohmann::json;
+
+class CliProtectTest : public CliTest {
+ protected:
+  void SetUp() override {
+    server_.start();
+    server_.query("CREATE TABLE t AS SELECT generate_series(1, 1000) AS n");
+    init();
+    const ProgramRun added = pgstrata({"add", "app", "--url", server_.url()});
+    ASSERT_EQ(added.exit_code, 0) << added.describe();
+  }
+  Json json_of(std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), {"--output", "json"});
+    const ProgramRun run = pgstrata(std::move(arguments));
+    EXPECT_EQ(run.exit_code, 0) << run.describe();
+    return Json::parse(run.out);
+  }
+  std::vector<std::string> problem_codes() {
+    std::vector<std::string> codes;
+    const Json status = json_of({"status", "app"});
+    for (const Json& problem : status.at("clusters").at(0).at("problems"))
+      codes.push_back(problem.at("code"));
+    return codes;
+  }
+  void wait_until_streaming() {
+    wait_until("the stream's lease", [&] {
+      return !json_of({"status", "app"}).at("clusters").at(0).at("stream").is_null();
+    });
+  }
+
+  PostgresServer server_;
+};
+
+TEST_F(CliProtectTest, ABackupAloneBringsItsOwnWal) {
+  EXPECT_THAT(problem_codes(), ::testing::Contains("no_snapshot"));
+  const Json backup = json_of({"backup", "app"});
+  EXPECT_EQ(backup.at("beside_stream"), false);
+  const Json list = json_of({"snapshot", "list", "app"});
+  ASSERT_EQ(list.at("snapshots").size(), 1U);
+  EXPECT_EQ(list.at("snapshots").at(0).at("id"), backup.at("snapshot").at("id"));
+  EXPECT_EQ(list.at("snapshots").at(0).at("kind"), "base");
+  const Json status = json_of({"status"});
+  const Json& cluster = status.at("clusters").at(0);
+  ASSERT_EQ(cluster.at("coverage").size(), 1U);
+  EXPECT_GT(cluster.at("stored").at("bytes"), 0);
+  EXPECT_EQ(cluster.at("source").at("reachable"), true);
+  EXPECT_THAT(pgstrata({"status"}).out, HasSubstr("RESTORABLE FROM"));
+  EXPECT_EQ(json_of({"verify"}).at("sound"), true);
+}
+
+TEST_F(CliProtectTest, AStreamAndABackupBelongTogetherAndTwoOfAKindDoNot) {
+  const auto stream = start_pgstrata({"stream", "app"});
+  wait_until_streaming();
+  const ProgramRun second = pgstrata({"stream", "app"});
+  EXPECT_EQ(second.exit_code, 7) << second.describe();
+  EXPECT_THAT(second.err, HasSubstr("process " + std::to_string(stream->pid())));
+  EXPECT_EQ(json_of({"backup", "app"}).at("beside_stream"), true);
+  const auto stopping = std::chrono::steady_clock::now();
+  const ProgramRun stopped = stream->terminate();
+  EXPECT_EQ(stopped.exit_code, 0) << stopped.describe();
+  EXPECT_LT(std::chrono::steady_clock::now() - stopping, std::chrono::seconds(2));
+  EXPECT_TRUE(json_of({"status", "app"}).at("clusters").at(0).at("stream").is_null());
+}
+
+TEST_F(CliProtectTest, StatusIsTheSameWithoutTheSource) {
+  json_of({"backup", "app"});
+  const Json before = json_of({"status", "app"}).at("clusters").at(0);
+  server_.kill9();
+  const Json after = json_of({"status", "app"}).at("clusters").at(0);
+  EXPECT_EQ(before.at("coverage"), after.at("coverage"));
+  EXPECT_EQ(after.at("source").at("reachable"), false);
+  EXPECT_TRUE(after.at("lag_bytes").is_null());
+}
+
+TEST_F(CliProtectTest, AMomentComesBack) {
+  const auto stream = start_pgstrata({"stream", "app"});
+  wait_until_streaming();
+  json_of({"backup", "app"});
+  server_.query("INSERT INTO t VALUES (1001)");
+  const std::string lsn = server_.query_value("SELECT pg_current_wal_lsn()");
+  server_.query("DELETE FROM t");
+  const std::string after = server_.query_value("SELECT pg_current_wal_lsn()");
+  const ProgramRun stopped = stream->terminate();
+  ASSERT_EQ(stopped.exit_code, 0) << stopped.describe();
+  ASSERT_EQ(pgstrata({"stream", "app", "--until-lsn", after}).exit_code, 0);
+
+  const ProgramRun beyond = pgstrata({"restore", "app", "--to", path("none").string(), "--lsn", "FF/0"});
+  EXPECT_EQ(beyond.exit_code, 4) << beyond.describe();
+  EXPECT_THAT(beyond.err, HasSubstr("hint: "));
+  EXPECT_FALSE(std::filesystem::exists(path("none")));
+
+  const std::string restored = path("restored").string();
+  const Json outcome = json_of({"restore", "app", "--to", restored, "--lsn", lsn, "--exclusive"});
+  EXPECT_TRUE(outcome.at("started").is_null());
+  EXPECT_EQ(outcome.at("plan").at("timeline"), 1);
+  PostgresServer copy = PostgresServer::adopt(restored);
+  copy.start();
+  EXPECT_EQ(copy.query_value("SELECT count(*) FROM t"), "1001");
+}
+
+TEST_F(CliProtectTest, AStoppedBackupLeavesNothingHalfMade) {
+  server_.query(
+      "CREATE TABLE big AS SELECT n, md5(n::text) || md5((n + 1)::text) AS x FROM generate_series(1, "
+      "1000000) n");
+  const auto backup = start_pgstrata({"backup", "app"});
+  wait_until("the backup's lease", [&] {
+    return !json_of({"status", "app"}).at("clusters").at(0).at("backup").is_null() || !backup->running();
+  });
+  const auto stopping = std::chrono::steady_clock::now();
+  const ProgramRun stopped = backup->terminate();
+  EXPECT_LT(std::chrono::steady_clock::now() - stopping, std::chrono::seconds(2));
+  if (stopped.exit_code == 0) GTEST_SKIP() << "the backup was quicker than the signal";
+  EXPECT_EQ(stopped.exit_code, 1) << stopped.describe();
+  EXPECT_THAT(stopped.err, HasSubstr("stopped on request"));
+  EXPECT_TRUE(json_of({"snapshot", "list", "app"}).at("snapshots").empty());
+  json_of({"backup", "app"});
+}
+
+}  // namespace
+}  // namespace pgstrata::testing

@@ -1,0 +1,273 @@
+// Damage to each kind of object in the folder: what verify, status and restore make of it.
+#include "e2e/fault_test.h"
+
+namespace pgstrata::testing {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::AnyOf;
+using ::testing::Eq;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
+
+// Snapshot A on timeline 1, then a promotion, snapshot B on timeline 2, and WAL all along.
+class FaultDamageTest : public FaultTest {
+ protected:
+  void SetUp() override {
+    protect(server_);
+    server_.query("CREATE TABLE t AS SELECT n, md5(n::text) AS x FROM generate_series(1, 20000) n");
+    stream_while([&] {
+      first_ = json_of({"backup", "app"}).at("snapshot").at("id");
+      write();
+      middle_ = server_.query_value("SELECT pg_current_wal_lsn()");
+      write();
+    });
+    server_.stop();
+    std::ofstream(server_.data_directory() / "standby.signal").close();
+    server_.start();
+    server_.promote();
+    stream_while([&] {
+      write();
+      second_ = json_of({"backup", "app"}).at("snapshot").at("id");
+      write();
+    });
+    ASSERT_EQ(json_of({"verify"}).at("sound"), true);
+  }
+  void write() {
+    server_.query("UPDATE t SET x = md5(x)");
+    server_.query("SELECT pg_switch_wal()");
+    server_.query("INSERT INTO t VALUES (0, 'x')");
+  }
+  // With a stream beside it, which has everything when it ends.
+  void stream_while(const std::function<void()>& work) {
+    const auto stream = start_pgstrata({"stream", "app"});
+    wait_for_lease("stream");
+    work();
+    const std::string end = server_.query_value("SELECT pg_current_wal_lsn()");
+    wait_until("all WAL to be received", [&] {
+      return server_.query_value("SELECT count(*) FROM pg_stat_replication WHERE flush_lsn >= '" + end +
+                                 "'") != "0";
+    });
+    const ProgramRun stopped = stream->terminate();
+    ASSERT_EQ(stopped.exit_code, 0) << stopped.describe();
+  }
+
+  void damage(const std::string& name, const std::string& how) {
+    const auto file = repository() / name;
+    const std::string content = read_text(file);
+    ASSERT_FALSE(content.empty()) << name;
+    if (how == "missing") {
+      std::filesystem::remove(file);
+    } else if (how == "cut short") {
+      std::filesystem::resize_file(file, content.size() / 2);
+    } else {
+      std::fstream open(file, std::ios::in | std::ios::out | std::ios::binary);
+      open.seekp(static_cast<std::streamoff>(content.size() / 2));
+      open.put(static_cast<char>(content[content.size() / 2] ^ 0x10));
+    }
+  }
+  // Each damage in turn, the object put back after it.
+  void for_each_damage(const std::string& name, const std::function<void()>& expect) {
+    const auto kept = path("kept");
+    const auto file = repository() / name;
+    ASSERT_EQ(run_program({"/bin/cp", "-p", file.string(), kept.string()}).exit_code, 0);
+    for (const auto* how : {"one byte changed", "cut short", "missing"}) {
+      SCOPED_TRACE(fmt::format("{}: {}", name, how));
+      damage(name, how);
+      expect();
+      ASSERT_EQ(run_program({"/bin/cp", "-p", kept.string(), file.string()}).exit_code, 0);
+    }
+  }
+
+  // verify ends with code 5, names the object, and its JSON can be read.
+  Json expect_verify_names(const std::string& name) const {
+    const ProgramRun run = pgstrata({"verify", "--output", "json"});
+    EXPECT_EQ(run.exit_code, 5) << run.describe();
+    if (run.out.empty()) {
+      ADD_FAILURE() << run.describe();
+      return {};
+    }
+    const Json report = Json::parse(run.out);
+    EXPECT_EQ(report.at("sound"), false);
+    EXPECT_THAT(run.out, HasSubstr("\"" + name + "\"")) << run.describe();
+    EXPECT_EQ(pgstrata({"verify"}).exit_code, 5);
+    return report;
+  }
+  void expect_status_says(const std::string& what) const {
+    const ProgramRun run = pgstrata({"status"});
+    EXPECT_THAT(run.exit_code, AnyOf(Eq(0), Eq(5))) << run.describe();
+    EXPECT_THAT(run.out + run.err, HasSubstr(what)) << run.describe();
+  }
+  [[nodiscard]] int restore_code(const std::vector<std::string>& target) const {
+    std::vector<std::string> arguments{"restore", "app", "--to", path("restored").string()};
+    arguments.insert(arguments.end(), target.begin(), target.end());
+    const ProgramRun run = pgstrata(std::move(arguments));
+    if (run.exit_code != 0) {
+      expect_clear(run, run.exit_code, "");
+    }
+    std::filesystem::remove_all(path("restored"));
+    return run.exit_code;
+  }
+  [[nodiscard]] std::string largest(const std::string& part) const {
+    const auto names = objects(part);
+    return *std::ranges::max_element(
+        names, {}, [&](const auto& name) { return std::filesystem::file_size(repository() / name); });
+  }
+
+  PostgresServer server_;
+  std::string first_;
+  std::string second_;
+  std::string middle_;  // after the first snapshot, before the second
+};
+
+TEST_F(FaultDamageTest, OfTheRepositoryItself) {
+  for_each_damage("repository", [&] {
+    const ProgramRun run = pgstrata({"verify"});
+    expect_clear(run, std::filesystem::exists(repository() / "repository") ? 5 : 3, "repository");
+    EXPECT_EQ(pgstrata({"status"}).exit_code, run.exit_code);
+    EXPECT_EQ(restore_code({}), run.exit_code);
+  });
+  const auto slots = objects("keys/");
+  ASSERT_THAT(slots, SizeIs(1));
+  for_each_damage(slots[0], [&] {
+    expect_clear(pgstrata({"verify"}), 5, "key");
+    expect_clear(pgstrata({"status"}), 5, "key");
+    EXPECT_EQ(restore_code({}), 5);
+  });
+  ok({"verify"});
+}
+
+TEST_F(FaultDamageTest, OfAKeySlotThatIsNotTheOnlyOne) {
+  const std::string slot =
+      json_of({"key", "add", "--new-key-file", path("second-key").string()}).at("key_slot").at("id");
+  const auto name = "keys/" + slot;
+  damage(name, "cut short");
+  expect_verify_names(name);
+  expect_status_says("app");
+  EXPECT_EQ(restore_code({}), 0);
+  ok({"key", "remove", slot});
+  ok({"verify"});
+}
+
+TEST_F(FaultDamageTest, OfAClustersRoots) {
+  for (const auto* name : {"clusters/app/key", "clusters/app/cluster"}) {
+    for_each_damage(name, [&] {
+      expect_verify_names(name);
+      const ProgramRun status = pgstrata({"status", "app"});
+      EXPECT_THAT(status.exit_code, AnyOf(Eq(3), Eq(5)));
+      EXPECT_THAT(restore_code({}), AnyOf(Eq(3), Eq(5)));
+    });
+  }
+  for_each_damage("clusters/app/leases/stream", [&] {
+    if (!std::filesystem::exists(repository() / "clusters/app/leases/stream")) return;  // it is free then
+    expect_verify_names("clusters/app/leases/stream");
+    expect_status_says("clusters/app/leases/stream");
+    expect_clear(pgstrata({"stream", "app"}), 5, "clusters/app/leases/stream");
+    EXPECT_EQ(restore_code({}), 0);
+  });
+}
+
+TEST_F(FaultDamageTest, OfASnapshotsRecord) {
+  const std::string name = "clusters/app/snapshots/" + second_;
+  for (const auto* how : {"one byte changed", "cut short"}) {
+    const std::string whole = read_text(repository() / name);
+    damage(name, how);
+    const Json report = expect_verify_names(name);
+    EXPECT_EQ(report.at("clusters").at(0).at("damaged").at(0).at("snapshots").at(0), second_);
+    EXPECT_THAT(report.at("clusters").at(0).at("lost_coverage"), IsEmpty()) << "the first leads there, too";
+    expect_status_says("snapshot " + second_ + " cannot be read");
+    EXPECT_EQ(pgstrata({"snapshot", "list", "app"}).exit_code, 5);
+    EXPECT_EQ(restore_code({}), 0) << "from the first snapshot";
+    std::ofstream(repository() / name, std::ios::trunc | std::ios::binary) << whole;
+  }
+  ok({"verify"});
+}
+
+TEST_F(FaultDamageTest, OfPacks) {
+  const auto packs = objects("clusters/app/packs/");
+  ASSERT_GE(packs.size(), 4U);
+  for (const auto& name : {packs.front(), packs.back(), largest("clusters/app/packs/")}) {
+    for_each_damage(name, [&] {
+      const Json cluster = expect_verify_names(name).at("clusters").at(0);
+      ASSERT_THAT(cluster.at("damaged"), SizeIs(1));
+      EXPECT_THAT(cluster.at("damaged").at(0).at("snapshots"), Not(IsEmpty()));
+      expect_status_says("app");
+      const std::vector<std::string> hit = cluster.at("damaged").at(0).at("snapshots");
+      const auto is_hit = [&](const std::string& id) { return std::ranges::find(hit, id) != hit.end(); };
+      EXPECT_EQ(restore_code({"--timeline", "2"}), is_hit(second_) ? 5 : 0);
+      EXPECT_EQ(restore_code({"--lsn", middle_}), is_hit(first_) ? 5 : 0);
+      EXPECT_EQ(is_hit(first_), !cluster.at("lost_coverage").empty());
+    });
+  }
+  ok({"verify"});
+}
+
+TEST_F(FaultDamageTest, OfSealedWal) {
+  // The segment after the first snapshot's.
+  std::vector<std::string> sealed;
+  for (const auto& name : objects("clusters/app/wal/00000001/")) {
+    if (name.find('.', name.rfind('/')) == std::string::npos) sealed.push_back(name);
+  }
+  ASSERT_GE(sealed.size(), 3U);
+  const std::string name = sealed[sealed.size() - 2];
+  for (const auto* how : {"one byte changed", "cut short"}) {
+    const std::string whole = read_text(repository() / name);
+    damage(name, how);
+    const Json cluster = expect_verify_names(name).at("clusters").at(0);
+    ASSERT_THAT(cluster.at("lost_coverage"), SizeIs(1));
+    expect_status_says("app");
+    EXPECT_EQ(restore_code({"--timeline", "2"}), 0) << "from the second snapshot";
+    std::ofstream(repository() / name, std::ios::trunc | std::ios::binary) << whole;
+  }
+  damage(name, "missing");
+  expect_status_says("nothing between");
+  bool gap = false;
+  const Json now = status();
+  for (const Json& problem : now.at("problems")) gap = gap || problem.at("code") == "coverage_gap";
+  EXPECT_TRUE(gap);
+  EXPECT_EQ(restore_code({"--timeline", "2"}), 0);
+}
+
+TEST_F(FaultDamageTest, OfWalThatASnapshotNeeds) {
+  const std::string id = second_;
+  std::string start;
+  const Json list = json_of({"snapshot", "list", "app"});
+  for (const Json& snapshot : list.at("snapshots")) {
+    if (snapshot.at("id") == id) start = snapshot.at("start_lsn");
+  }
+  const std::string segment = server_.query_value("SELECT pg_walfile_name('" + start + "')");
+  const std::string name = "clusters/app/wal/00000002/" + segment;
+  ASSERT_TRUE(std::filesystem::exists(repository() / name)) << name;
+  for_each_damage(name, [&] {
+    const Json cluster = expect_verify_names(name).at("clusters").at(0);
+    EXPECT_EQ(cluster.at("damaged").at(0).at("snapshots").at(0), id);
+    EXPECT_THAT(cluster.at("lost_coverage"), Not(IsEmpty()));
+    EXPECT_EQ(restore_code({"--lsn", middle_}), 0);
+  });
+}
+
+TEST_F(FaultDamageTest, OfTheWalTail) {
+  const auto tails = objects(".tail");
+  ASSERT_FALSE(tails.empty());
+  const std::string& name = tails.back();
+  damage(name, "one byte changed");
+  const ProgramRun run = pgstrata({"verify"});
+  EXPECT_THAT(run.exit_code, AnyOf(Eq(0), Eq(5))) << "what breaks in the last frame is what a crash leaves";
+  expect_status_says("app");
+  EXPECT_EQ(restore_code({}), 0);
+}
+
+TEST_F(FaultDamageTest, OfATimelinesHistory) {
+  const std::string name = "clusters/app/timelines/00000002";
+  for_each_damage(name, [&] {
+    expect_verify_names(name);
+    expect_status_says("app");
+    EXPECT_EQ(restore_code({"--timeline", "1"}), 0);
+  });
+  ok({"verify"});
+}
+
+}  // namespace
+}  // namespace pgstrata::testing

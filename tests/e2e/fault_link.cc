@@ -1,0 +1,107 @@
+#include "e2e/fault_link.h"
+
+#include <array>
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "support/test_failure.h"
+
+namespace pgstrata::testing {
+namespace {
+
+constexpr int poll_ms = 5;
+
+sockaddr_in local_address(int port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<std::uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  return address;
+}
+
+// False when `from` has ended.
+bool pass(int from, int to) {
+  std::array<char, 65536> buffer{};
+  const ssize_t count = ::recv(from, buffer.data(), buffer.size(), 0);
+  for (ssize_t sent = 0; sent < count;) {
+    const ssize_t now =
+        ::send(to, buffer.data() + sent, static_cast<std::size_t>(count - sent), MSG_NOSIGNAL);
+    if (now <= 0) return false;
+    sent += now;
+  }
+  return count > 0;
+}
+
+int connect_to(int port) {
+  const int server = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const auto address = local_address(port);
+  if (::connect(server, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return server;
+  ::close(server);
+  return -1;
+}
+
+}  // namespace
+
+FaultLink::FaultLink(int server_port) : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  auto address = local_address(0);
+  socklen_t size = sizeof address;
+  auto* const generic = reinterpret_cast<sockaddr*>(&address);
+  if (::bind(listener_, generic, size) != 0 || ::listen(listener_, 16) != 0 ||
+      ::getsockname(listener_, generic, &size) != 0) {
+    throw TestFailure("could not listen on 127.0.0.1");
+  }
+  port_ = ntohs(address.sin_port);
+  thread_ = std::thread([this, server_port] { run(server_port); });
+}
+
+FaultLink::~FaultLink() {
+  ending_ = true;
+  thread_.join();
+  ::close(listener_);
+}
+
+void FaultLink::run(int server_port) {
+  std::vector<Pair> pairs;
+  const auto close_pair = [](const Pair& pair) {
+    ::close(pair.client);
+    ::close(pair.server);
+  };
+  while (!ending_) {
+    if (cut_.exchange(false)) {
+      for (const Pair& pair : pairs) close_pair(pair);
+      pairs.clear();
+    }
+    std::vector<pollfd> waited{{listener_, POLLIN, 0}};
+    for (const Pair& pair : pairs) {
+      waited.push_back({pair.client, POLLIN, 0});
+      waited.push_back({pair.server, POLLIN, 0});
+    }
+    if (::poll(waited.data(), waited.size(), poll_ms) <= 0) continue;
+    std::vector<Pair> kept;
+    for (std::size_t i = 0; i < pairs.size(); ++i) {
+      const Pair& pair = pairs[i];
+      const bool alive = (waited[1 + 2 * i].revents == 0 || pass(pair.client, pair.server)) &&
+                         (waited[2 + 2 * i].revents == 0 || pass(pair.server, pair.client));
+      if (alive) {
+        kept.push_back(pair);
+      } else {
+        close_pair(pair);
+      }
+    }
+    pairs = std::move(kept);
+    if (waited[0].revents == 0) continue;
+    const int client = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
+    const int server = client < 0 ? -1 : connect_to(server_port);
+    if (server >= 0) {
+      pairs.push_back({client, server});
+    } else if (client >= 0) {
+      ::close(client);
+    }
+  }
+  for (const Pair& pair : pairs) close_pair(pair);
+}
+
+}  // namespace pgstrata::testing

@@ -1,0 +1,168 @@
+// A source that is not there, not willing, not able, or not the one that it was.
+#include <thread>
+
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "e2e/fault_test.h"
+#include "support/port_reservation.h"
+
+namespace pgstrata::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class FaultSourceTest : public FaultTest {
+ protected:
+  // With what `add` says on its way: the problems are on standard output.
+  void expect_add_refused(const std::string& url, int exit_code, const std::string& what) {
+    const ProgramRun run = pgstrata({"add", "app", "--url", url});
+    EXPECT_EQ(run.exit_code, exit_code) << run.describe();
+    EXPECT_THAT(run.out + run.err, HasSubstr(what)) << run.describe();
+    EXPECT_THAT(run.err, HasSubstr("hint: ")) << run.describe();
+    EXPECT_THAT(run.out + run.err, Not(HasSubstr("s3cret"))) << run.describe();
+    EXPECT_EQ(pgstrata({"status", "app"}).exit_code, 3) << "nothing was registered";
+  }
+};
+
+// Speaks just enough of the protocol to be a PostgreSQL 12: protocol 3.0, "Message Formats".
+class OldServer {
+ public:
+  OldServer() : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    auto* const generic = reinterpret_cast<sockaddr*>(&address);
+    if (::bind(listener_, generic, size) != 0 || ::listen(listener_, 4) != 0 ||
+        ::getsockname(listener_, generic, &size) != 0) {
+      throw TestFailure("could not listen on 127.0.0.1");
+    }
+    port_ = ntohs(address.sin_port);
+    thread_ = std::thread([this] { run(); });
+  }
+  ~OldServer() {
+    ::shutdown(listener_, SHUT_RDWR);
+    thread_.join();
+    ::close(listener_);
+  }
+  OldServer(const OldServer&) = delete;
+  OldServer& operator=(const OldServer&) = delete;
+  [[nodiscard]] std::string url() const {
+    return fmt::format("postgresql://postgres@127.0.0.1:{}/postgres?sslmode=disable&gssencmode=disable",
+                       port_);
+  }
+
+ private:
+  static std::string message(char type, const std::string& body) {
+    const std::uint32_t length = htonl(static_cast<std::uint32_t>(body.size() + 4));
+    std::string text(1, type);
+    text.append(reinterpret_cast<const char*>(&length), sizeof length);
+    return text + body;
+  }
+  static std::string parameter(const std::string& name, const std::string& value) {
+    return message('S', name + '\0' + value + '\0');
+  }
+  void run() {
+    while (true) {
+      const int client = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
+      if (client < 0) return;
+      char startup[1024];
+      if (::recv(client, startup, sizeof startup, 0) > 0) {
+        const std::string answer = message('R', std::string(4, '\0')) + parameter("server_version", "12.22") +
+                                   parameter("server_encoding", "UTF8") +
+                                   parameter("client_encoding", "UTF8") + message('Z', "I");
+        if (::send(client, answer.data(), answer.size(), MSG_NOSIGNAL) > 0)
+          static_cast<void>(::recv(client, startup, sizeof startup, 0));
+      }
+      ::close(client);
+    }
+  }
+
+  int listener_;
+  int port_ = 0;
+  std::thread thread_;
+};
+
+TEST_F(FaultSourceTest, AWrongUrl) {
+  init();
+  expect_add_refused("postgresql://u:s3cret@[bad/x", 2, "URL");
+  expect_add_refused("hots=db", 2, "hots");
+  expect_add_refused("postgresql://postgres:s3cret@127.0.0.1:1/postgres", 1, "127.0.0.1");
+  expect_add_refused("postgresql://postgres@no-such-host.invalid/postgres", 1, "no-such-host.invalid");
+  expect_add_refused("host=/nonexistent/socket user=postgres", 1, "/nonexistent/socket");
+  expect_add_refused("service=nobody_defined_it", 3, "nobody_defined_it");
+}
+
+TEST_F(FaultSourceTest, AWrongPasswordPrivilegeOrHbaLine) {
+  PostgresServer server;
+  require_passwords(server);
+  server.start();
+  server.query("CREATE ROLE backup LOGIN REPLICATION PASSWORD 's3cret-right'");
+  server.query("CREATE ROLE reader LOGIN PASSWORD 's3cret-right'");
+  init();
+  const auto url = [&](const std::string& who) {
+    return fmt::format("postgresql://{}@127.0.0.1:{}/postgres", who, server.port());
+  };
+  expect_add_refused(url("backup:s3cret-wrong"), 1, "password");
+  expect_add_refused(url("backup"), 1, "password");
+  expect_add_refused(url("reader:s3cret-right"), 1, "REPLICATION");
+  std::ofstream(server.data_directory() / "pg_hba.conf", std::ios::trunc)
+      << "local all all trust\nhost postgres all 127.0.0.1/32 scram-sha-256\n";
+  server.reload();
+  expect_add_refused(url("backup:s3cret-right"), 1, "pg_hba.conf");
+}
+
+TEST_F(FaultSourceTest, SettingsThatForbidIt) {
+  PostgresServer server({.settings = {"wal_level = minimal", "max_wal_senders = 0"}});
+  server.start();
+  init();
+  expect_add_refused(server.url(), 1, "wal_level");
+  server.configure({"wal_level = replica", "max_wal_senders = 2"});
+  server.restart();
+  const auto added = pgstrata({"add", "app", "--url", server.url()});
+  ASSERT_EQ(added.exit_code, 0) << added.describe();
+  // The stream takes one sender, somebody else the other.
+  const auto stream = start_pgstrata({"stream", "app"});
+  wait_for_lease("stream");
+  const TemporaryDirectory wal;
+  const ChildProcess other({.arguments = {server.binaries().program("pg_receivewal"), "-d", server.conninfo(),
+                                          "-D", wal.make("wal").string()},
+                            .output = wal.write("out", ""),
+                            .errors = wal.write("err", "")});
+  wait_until("both senders to be taken",
+             [&] { return server.query_value("SELECT count(*) FROM pg_stat_replication") == "2"; });
+  const ProgramRun refused = pgstrata({"backup", "app"});
+  expect_clear(refused, 1, "max_wal_senders");
+  EXPECT_EQ(snapshots(), 0U);
+  EXPECT_TRUE(stream->running());
+}
+
+TEST_F(FaultSourceTest, AVersionThatIsTooOld) {
+  const OldServer server;
+  init();
+  expect_add_refused(server.url(), 1, "12");
+}
+
+TEST_F(FaultSourceTest, AnotherClusterBehindTheSameUrl) {
+  PostgresServer server;
+  protect(server);
+  server.query("CREATE TABLE t AS SELECT 1 AS n");
+  ok({"backup", "app"});
+  PostgresServer other;
+  other.start();
+  for (const auto* command : {"backup", "stream"}) {
+    const ProgramRun run = pgstrata({command, "app", "--url", other.url()});
+    expect_clear(run, 1, "another cluster");
+  }
+  EXPECT_EQ(snapshots(), 1U);
+  EXPECT_EQ(other.query_value("SELECT count(*) FROM pg_replication_slots"), "0") << "it was left alone";
+  server.kill9();
+  const auto copy = restored();
+  EXPECT_EQ(copy->query_value("SELECT n FROM t"), "1");
+}
+
+}  // namespace
+}  // namespace pgstrata::testing

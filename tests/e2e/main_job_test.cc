@@ -1,0 +1,114 @@
+// The main job on every major: protect, work, damage, and have the moment before it back.
+#include <random>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "e2e/main_job_fixture.h"
+#include "support/commit_ledger.h"
+#include "support/random_workload.h"
+
+namespace pgstrata::testing {
+namespace {
+
+using ::testing::IsEmpty;
+
+Timestamp parsed(const std::string& text) {
+  return parse_rfc3339(text).value();
+}
+
+std::string server_place(const LeftRunningServer& server) {
+  return fmt::format("host={} port={} user=postgres", server.host(), server.port());
+}
+
+class EveryMajor : public MainJobTest, public ::testing::WithParamInterface<int> {};
+
+// pg_checksums refuses a control file of another layout than its own; 13 to 16 share Debian 15's.
+constexpr int last_major_of_debians_pg_checksums = 16;
+
+void expect_checksums_hold(const std::filesystem::path& data_directory) {
+  const auto debian = PostgresBinaries::find(15);
+  const ProgramRun run =
+      run_program({debian.program("pg_checksums"), "--check", "-D", data_directory.string()});
+  EXPECT_EQ(run.exit_code, 0) << run.describe();
+}
+
+void expect_client_tools_pass(const LeftRunningServer& server) {
+  const auto debian = PostgresBinaries::find(15);
+  const ProgramRun run =
+      run_program({debian.program("pg_amcheck"), "-h", server.host(), "-p", std::to_string(server.port()),
+                   "-U", "postgres", "--all", "--heapallindexed", "--install-missing"});
+  EXPECT_EQ(run.exit_code, 0) << run.describe();
+}
+
+TEST_P(EveryMajor, TheMomentBeforeTheDamageComesBack) {
+  const std::uint64_t seed = std::random_device{}();
+  SCOPED_TRACE(fmt::format("seed {}", seed));
+  PostgresServer source({.major = GetParam()});
+  source.start();
+  protect(source);
+  start_stream(source);
+
+  CommitLedger ledger({.conninfo = source.conninfo(), .clients = 3, .seed = seed});
+  RandomWorkload workload(source.conninfo(), seed);
+  ledger.start();
+  workload.run(15);
+  const Json snapshot = backup();
+  EXPECT_EQ(snapshot.at("bad_page_count"), 0);
+  workload.run(25);
+
+  const std::string place =
+      fmt::format("host={} port={} user=postgres", source.socket_directory().string(), source.port());
+  const std::vector<std::string> before = digest_of_all(place);
+  const std::string moment = server_time(source);
+  ledger.wait_for_commits(ledger.acknowledged_count() + 50);
+  // The workload drops tables of its own: whichever is left.
+  const auto victim =
+      source.query_value("SELECT min(tablename) FROM pg_tables WHERE tablename LIKE 'work\\_%'");
+  source.query(fmt::format("DROP TABLE {} CASCADE", victim));
+  source.query("DELETE FROM commit_ledger");
+  ledger.wait_for_commits(ledger.acknowledged_count() + 50);
+  ledger.stop();
+  wait_until_durable(source);
+
+  const auto restored = restore_and_start("restored", {"--at", moment});
+  EXPECT_THAT(ledger.check_time(restored->conninfo(), parsed(moment)), IsEmpty());
+  EXPECT_THAT(ledger.check_acknowledged_by(restored->conninfo(), parsed(moment)), IsEmpty());
+  EXPECT_EQ(digest_of_all(server_place(*restored)), before);
+  EXPECT_THAT(amcheck_problems(server_place(*restored)), IsEmpty());
+  restored->query("CREATE TABLE writable AS SELECT 1 AS one");
+  if (GetParam() == 15) expect_client_tools_pass(*restored);
+  restored->stop();
+  if (GetParam() <= last_major_of_debians_pg_checksums) expect_checksums_hold(path("restored"));
+  stop_stream();
+  EXPECT_EQ(json_of({"verify"}).at("sound"), true);
+}
+
+INSTANTIATE_TEST_SUITE_P(Majors, EveryMajor, ::testing::ValuesIn(supported_majors()),
+                         [](const auto& major) { return fmt::format("PostgreSQL{}", major.param); });
+
+TEST(Majors, AllSupportedOnesAreHere) {
+  EXPECT_EQ(available_majors(), supported_majors());
+}
+
+// Before its first start: what PostgreSQL's own tool says about the files as they were written.
+TEST_F(MainJobTest, ARestoredDirectoryPassesPgVerifybackup) {
+  PostgresServer source;
+  source.start();
+  protect(source);
+  RandomWorkload(source.conninfo(), 7).run(20);
+  backup();
+  restore("restored", {"--latest"});
+  // -n: its WAL comes from the repository, not from pg_wal.
+  const ProgramRun run =
+      run_program({source.binaries().program("pg_verifybackup"), "-n", path("restored").string()});
+  EXPECT_EQ(run.exit_code, 0) << run.describe();
+
+  std::filesystem::resize_file(path("restored") / "base/1/1259", 8192);
+  const ProgramRun damaged =
+      run_program({source.binaries().program("pg_verifybackup"), "-n", path("restored").string()});
+  EXPECT_EQ(damaged.exit_code, 1) << "pg_verifybackup finds nothing anyway: " << damaged.describe();
+}
+
+}  // namespace
+}  // namespace pgstrata::testing
