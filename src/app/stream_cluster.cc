@@ -77,8 +77,8 @@ class Rebaser {
   std::thread thread_;
 };
 
-// Takes the stream's lease. A backup that receives the WAL it needs by itself holds it for a while: stream and backup
-// belong together, so that is waited for. Error: busy, when another stream holds it.
+// Takes the stream's lease. A backup that receives the WAL it needs by itself holds it for a while: stream
+// and backup belong together, so that is waited for. Error: busy, when another stream holds it.
 Result<Lease> take_lease(const SourceWork& work) {
   for (bool said = false;; said = true) {
     auto lease = Lease::acquire(work.cluster.space, stream_lease_name, stream_lease_name, work.clock,
@@ -87,8 +87,9 @@ Result<Lease> take_lease(const SourceWork& work) {
     PGS_TRY(const auto holder, lease_holder(work.cluster.space, stream_lease_name));
     if (holder && holder->purpose != backup_lease_name) return lease;
     if (holder && !said) {
-      log_info("the backup of process {} receives the WAL it needs itself: the stream begins when that is done",
-               holder->process.pid);
+      log_info(
+          "the backup of process {} receives the WAL it needs itself: the stream begins when that is done",
+          holder->process.pid);
     }
     work.cancellation.wait_for(lease_poll);
     PGS_CHECK(work.cancellation.check());
@@ -98,7 +99,9 @@ Result<Lease> take_lease(const SourceWork& work) {
 }  // namespace
 
 Result<StreamOutcome> stream_cluster(const SourceWork& work, const StreamRequest& request) {
-  PGS_TRY(const Lease lease, take_lease(work));
+  const auto lease = take_lease(work);
+  if (!lease && lease.error().code() == ErrorCode::cancelled) return StreamOutcome{};
+  if (!lease) return std::unexpected(lease.error());
   StreamProgress progress;
   StreamObserver observer(progress, request);
   const Rebaser rebaser(work, progress);
@@ -107,7 +110,7 @@ Result<StreamOutcome> stream_cluster(const SourceWork& work, const StreamRequest
                         .url = work.url,
                         .clock = work.clock,
                         .cancellation = work.cancellation,
-                        .still_allowed = [&lease] { return lease.check(); },
+                        .still_allowed = [&lease] { return lease->check(); },
                         .random = random_fraction(),
                         .until = request.until,
                         .observer = &observer});

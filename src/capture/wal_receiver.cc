@@ -132,6 +132,7 @@ Result<void> WalReceiver::Impl::stream(ReplicationConnection& connection) {
       refusals = 0;
       PGS_TRY(end, WalStreamLoop(reception_, connection).run());
       if (std::holds_alternative<WalStreamLoop::Done>(end)) return {};
+      if (std::holds_alternative<WalStreamLoop::Pause>(end)) PGS_CHECK(check_synchronous(connection));
       ended = std::get_if<TimelineSwitch>(&end);
       lost = std::get_if<WalLost>(&end);
     } else {

@@ -145,8 +145,14 @@ void WalSegmentPipeline::step(std::unique_lock<std::mutex>& lock, Segment& segme
     for (auto& other : segments_) other->pieces.clear();  // so that nobody waits for their memory
     queued_pieces_ = 0;
   } else if (committing) {
+    const auto committed = std::move(segments_.front());
     segments_.pop_front();
     ++committed_;
+    changed_.notify_all();
+    lock.unlock();
+    remove_obsolete(*committed);
+    lock.lock();
+    return;
   }
   changed_.notify_all();
 }
@@ -162,7 +168,10 @@ Result<void> WalSegmentPipeline::store_piece(Segment& segment, ByteView piece, i
 
 Result<void> WalSegmentPipeline::commit(Segment& segment) const {
   PGS_CHECK(options_.still_allowed());
-  PGS_CHECK(segment.writer->commit(*segment.summary));
+  return segment.writer->commit(*segment.summary);
+}
+
+void WalSegmentPipeline::remove_obsolete(const Segment& segment) const {
   for (const auto& name : segment.obsolete) {
     // What stays behind is in nobody's way: the sealed segment goes before it, and the next receiver removes
     // it.
@@ -170,7 +179,6 @@ Result<void> WalSegmentPipeline::commit(Segment& segment) const {
       log_debug("{} stays behind: {}", name, removed.error().describe());
     }
   }
-  return {};
 }
 
 }  // namespace pgstrata

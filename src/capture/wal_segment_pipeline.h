@@ -2,8 +2,8 @@
 //
 // Segments are begun, filled and finished in order, piece by piece, by the receiving thread. Threads of the
 // pipeline take the pieces: those of one segment in order, one at a time; several segments side by side. They
-// are committed in order, so that what the repository holds never has a hole. Once a segment is committed,
-// the objects that held parts of it (its tails) are removed.
+// are committed in order, so that what the repository holds never has a hole. Once a segment counts as
+// committed, the objects that held parts of it (its tails) are removed; nobody waits for that.
 //
 // The public members belong to one thread, except that pieces come back from others.
 #pragma once
@@ -73,6 +73,7 @@ class WalSegmentPipeline {
   void work_inline(std::unique_lock<std::mutex>& lock);
   Result<void> store_piece(Segment& segment, ByteView piece, int level) const;
   Result<void> commit(Segment& segment) const;
+  void remove_obsolete(const Segment& segment) const;
   [[nodiscard]] bool anything_finished() const;
 
   const WalPipelineOptions options_;

@@ -21,6 +21,7 @@ WalStreamLoop::WalStreamLoop(WalReception& reception, ReplicationConnection& con
       connection_(connection),
       sink_(*reception.sink),
       now_(reception.options.clock.steady()),
+      begun_at_(now_),
       heard_at_(now_),
       data_at_(now_ - idle_after),
       confirmed_at_(now_),
@@ -59,6 +60,10 @@ Result<std::optional<WalStreamLoop::End>> WalStreamLoop::step() {
   PGS_CHECK(flush_if_due());
   PGS_CHECK(confirm_if_due());
   update_state();
+  if (pause_due()) {
+    PGS_CHECK(connection_.end_replication());
+    return End(Pause{});
+  }
   const auto before = std::exchange(now_, reception_.options.clock.steady());
   if (now_ - before > long_work) heard_at_ = now_;
   return std::nullopt;
@@ -167,6 +172,13 @@ void WalStreamLoop::update_state() {
     state = WalReceiverState::idle;
   }
   reception_.set_state(state);
+}
+
+// Not while anything is on its way: what the source has sent by then is sent once more.
+bool WalStreamLoop::pause_due() const {
+  const auto& status = reception_.status;
+  return now_ - begun_at_ >= reception_.options.timings.pause_interval && spoken_to_ && !sink_.sealing() &&
+         !sink_.has_unflushed() && status.server_end <= sink_.received();
 }
 
 Result<WalStreamLoop::End> WalStreamLoop::stop() {

@@ -14,7 +14,9 @@ class WalStreamLoop {
  public:
   // Stopped on request, or because `until` is durable.
   struct Done {};
-  using End = std::variant<Done, TimelineSwitch, WalLost>;
+  // The connection takes commands again: time to ask whether commits wait for us. Streaming goes on after it.
+  struct Pause {};
+  using End = std::variant<Done, Pause, TimelineSwitch, WalLost>;
 
   // Both are borrowed; the connection streams from the sink's end on.
   WalStreamLoop(WalReception& reception, ReplicationConnection& connection);
@@ -33,6 +35,7 @@ class WalStreamLoop {
   Result<void> confirm_if_due();
   Result<void> confirm(bool ask_for_reply);
   Result<void> check_silence();
+  [[nodiscard]] bool pause_due() const;
   Result<End> stop();
   void update_state();
   [[nodiscard]] SteadyTime next_deadline() const;
@@ -44,6 +47,7 @@ class WalStreamLoop {
   WalFlushPolicy flushing_;
   WalMarks marks_;
   SteadyTime now_;
+  const SteadyTime begun_at_;
   SteadyTime heard_at_;
   SteadyTime data_at_;
   SteadyTime confirmed_at_;

@@ -164,5 +164,49 @@ TEST_F(FaultSourceTest, AnotherClusterBehindTheSameUrl) {
   EXPECT_EQ(copy->query_value("SELECT n FROM t"), "1");
 }
 
+TEST_F(FaultSourceTest, LostWalIsAGapThatANewBaseBackupEnds) {
+  PostgresServer server({.wal_segment_mib = 1,
+                         .settings = {"max_wal_size = '4MB'", "min_wal_size = '2MB'", "wal_keep_size = 0"}});
+  protect(server);
+  server.query("CREATE TABLE t AS SELECT generate_series(1, 1000) AS n");
+  ok({"backup", "app"});
+  const auto stream = [&] { return start_pgstrata({"stream", "app"}); };
+  const auto flushed = [&] { return server.query_value("SELECT pg_current_wal_flush_lsn()"); };
+  {
+    const auto before = stream();
+    server.query("INSERT INTO t VALUES (1001)");
+    const auto end = flushed();
+    wait_until("the row to be durable", [&] {
+      return server.query_value("SELECT count(*) FROM pg_stat_replication WHERE flush_lsn >= '" + end +
+                                "'") == "1";
+    });
+    EXPECT_EQ(before->terminate().exit_code, 0);
+  }
+  server.query("SELECT pg_drop_replication_slot('pgstrata_app')");
+  std::string in_the_gap;
+  for (int round = 0; round < 4; ++round) {
+    server.query("INSERT INTO t SELECT generate_series(1, 20000)");
+    server.query("CHECKPOINT");
+    if (round == 1) in_the_gap = flushed();
+  }
+
+  const auto after = stream();
+  after->wait_for_output("making a new base backup");
+  wait_until("the new base backup", [&] { return snapshots() == 2; });
+  server.query("INSERT INTO t VALUES (1002)");
+  const auto end = flushed();
+  wait_until("the last row to be durable", [&] {
+    return server.query_value("SELECT count(*) FROM pg_stat_replication WHERE flush_lsn >= '" + end + "'") ==
+           "1";
+  });
+  EXPECT_EQ(status().at("coverage").size(), 2U) << "with the gap between them";
+  EXPECT_EQ(after->terminate().exit_code, 0);
+  expect_clear(pgstrata({"restore", "app", "--to", path("gap").string(), "--lsn", in_the_gap}), 4, "");
+  EXPECT_FALSE(std::filesystem::exists(path("gap"))) << "nothing was written";
+  const auto rows = server.query_value("SELECT count(*) FROM t");
+  server.stop();
+  EXPECT_EQ(restored()->query_value("SELECT count(*) FROM t"), rows);
+}
+
 }  // namespace
 }  // namespace pgstrata::testing

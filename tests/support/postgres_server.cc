@@ -40,6 +40,7 @@ bool has_ended(pid_t pid) {
 PostgresServer::PostgresServer(ServerOptions options)
     : binaries_(PostgresBinaries::find(options.major)),
       data_directory_(home_.path() / "data"),
+      environment_(options.environment),
       adopted_(false) {
   initialize(options);
 }
@@ -117,8 +118,11 @@ bool PostgresServer::try_start(std::chrono::milliseconds limit) {
     (void)home_.write("pg_hba.conf", "local all all trust\nhost all all 127.0.0.1/32 trust\n");
   }
   const auto log = home_.path() / "log";
-  postmaster_ = std::make_unique<ChildProcess>(
-      ChildCommand{.arguments = command(), .output = log, .errors = log, .signal_when_orphaned = SIGQUIT});
+  postmaster_ = std::make_unique<ChildProcess>(ChildCommand{.arguments = command(),
+                                                            .environment = environment_,
+                                                            .output = log,
+                                                            .errors = log,
+                                                            .signal_when_orphaned = SIGQUIT});
   bool ready = false;
   const auto settled = [&] {
     if (!postmaster_->running()) return true;

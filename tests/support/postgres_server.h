@@ -21,6 +21,7 @@ struct ServerOptions {
   // Lines of postgresql.conf, "name = value"; the last one of a name holds.
   std::vector<std::string> settings{};
   std::vector<std::string> initdb_arguments{};
+  Environment environment{};  // of the server
 };
 
 enum class StopMode { smart, fast, immediate };
@@ -86,6 +87,7 @@ class PostgresServer {
   PortReservation port_;
   PostgresBinaries binaries_;
   std::filesystem::path data_directory_;
+  Environment environment_;
   std::vector<std::string> command_line_settings_;
   bool adopted_;
   std::unique_ptr<ChildProcess> postmaster_;

@@ -109,7 +109,6 @@ Result<TarMember> parse_header(const std::byte* block, std::uint64_t offset) {
 }  // namespace
 
 Result<void> TarParser::feed(ByteView bytes) {
-  // Also runs on nothing: a member without content ends as soon as it began.
   while (!bytes.empty()) {
     switch (step_) {
       case Step::header:
@@ -127,9 +126,12 @@ Result<void> TarParser::feed(ByteView bytes) {
       }
       case Step::end:
         // tar writers may fill up to a record of 20 blocks.
-        if (!is_all_zero(bytes))
+        take(bytes,
+             static_cast<std::size_t>(
+                 std::ranges::find_if(bytes, [](std::byte b) { return b != std::byte{0}; }) - bytes.begin()));
+        if (!bytes.empty()) {
           return fail(ErrorCode::damaged, "the tar archive goes on after its end at offset {}", offset_);
-        take(bytes, bytes.size());
+        }
         break;
     }
   }

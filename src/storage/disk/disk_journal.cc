@@ -35,25 +35,25 @@ Result<std::unique_ptr<DiskJournal>> DiskJournal::create(DiskRoot& root, std::st
 
 Result<void> DiskJournal::append(ByteView bytes) {
   if (failure_) return std::unexpected(*failure_);
-  Result<void> written = write_and_extend(bytes);
+  Result<void> written = write_all_at(file_, size_bytes_, bytes);
   if (!written) return give_up(std::move(written).error());
+  size_bytes_ += bytes.size();
   return {};
 }
 
-Result<void> DiskJournal::write_and_extend(ByteView bytes) {
-  PGS_CHECK(write_all_at(file_, size_bytes_, bytes));
-  size_bytes_ += bytes.size();
-  if (size_bytes_ <= extended_bytes_) return {};
-  const std::uint64_t extended = size_bytes_ + extension_bytes;
-  PGS_CHECK(write_zeros(file_, size_bytes_, extended));
-  extended_bytes_ = extended;
-  return {};
+// A sync that finds the zeros used up has a new size to write anyway: it takes the next zeros along.
+Result<void> DiskJournal::extend_and_sync() {
+  if (size_bytes_ > extended_bytes_) {
+    const std::uint64_t extended = size_bytes_ + extension_bytes;
+    PGS_CHECK(write_zeros(file_, size_bytes_, extended));
+    extended_bytes_ = extended;
+  }
+  return sync_file_data(file_);
 }
 
 Result<void> DiskJournal::sync() {
   if (failure_) return std::unexpected(*failure_);
-  // Includes the new size after an extension.
-  Result<void> synced = sync_file_data(file_);
+  Result<void> synced = extend_and_sync();
   if (!synced) return give_up(std::move(synced).error());
   return {};
 }

@@ -22,7 +22,7 @@ class DiskJournal : public ObjectJournal {
       : root_(root), name_(name), file_(std::move(file)), extended_bytes_(extended_bytes) {}
 
  private:
-  Result<void> write_and_extend(ByteView bytes);
+  Result<void> extend_and_sync();
   std::unexpected<Error> give_up(Error error);
 
   DiskRoot& root_;
