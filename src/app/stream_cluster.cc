@@ -1,8 +1,11 @@
 #include "app/stream_cluster.h"
 
+#include <algorithm>
+
 #include "app/backup_cluster.h"
 #include "app/random_fraction.h"
 #include "base/log.h"
+#include "catalog/coverage.h"
 
 namespace pgstrata {
 namespace {
@@ -33,6 +36,12 @@ class StreamObserver final : public WalReceiverObserver {
   WalReceiverStatus last_;
 };
 
+// Snapshots there are, but none from which the newest WAL can be reached.
+Result<bool> newest_wal_has_no_snapshot(const RegisteredCluster& cluster) {
+  PGS_TRY(const auto coverage, compute_coverage(cluster.space, cluster.record.wal_segment_bytes));
+  return !coverage.ranges.empty() && std::ranges::none_of(coverage.ranges, &CoverageRange::open_ended);
+}
+
 // Makes base backups where WAL was lost, in a thread of its own, until it is dropped.
 class Rebaser {
  public:
@@ -49,15 +58,34 @@ class Rebaser {
 
  private:
   void run() {
+    if (!progress_.wait_until_connected(stop_)) return;
+    const auto met_now = progress_.next_gap(std::chrono::milliseconds(0));
+    met_now ? rebase(*met_now) : go_on_with_rebase();
     while (!stop_.requested()) {
       const auto gap = progress_.next_gap(gap_poll);
       if (gap) rebase(*gap);
     }
   }
 
+  // The process that met the gap may have ended before its base backup did.
+  void go_on_with_rebase() {
+    const auto interrupted = newest_wal_has_no_snapshot(work_.cluster);
+    if (!interrupted) {
+      log_warning("whether a base backup is due cannot be told: {}", interrupted.error().describe());
+    } else if (*interrupted) {
+      log_warning(
+          "no snapshot can use the newest WAL: coverage has a gap before it; making a new base backup");
+      make_base_backup();
+    }
+  }
+
   void rebase(const WalGap& gap) {
     log_warning("WAL from {} to {} is lost ({}): coverage has a gap there; making a new base backup",
                 gap.from, gap.to, gap.reason);
+    make_base_backup();
+  }
+
+  void make_base_backup() {
     while (!stop_.requested()) {
       const auto snapshot = backup_beside_stream(work_, progress_);
       if (snapshot.has_value()) {

@@ -8,12 +8,14 @@
 namespace pgstrata {
 
 struct BackupWal {
-  Timestamp consistent_time;       // no earlier moment can be restored
+  // No earlier moment can be restored: the last transaction's end before the backup's, where the WAL that is
+  // here shows it; else a second after the starting checkpoint's time, which is cut to whole seconds.
+  Timestamp consistent_time;
   std::vector<BadPage> bad_pages;  // the suspects that no page image in the WAL restores
 };
 
-// Reads [start_lsn, consistent_lsn) out of the repository. Errors: not_found (not all of it is there),
-// damaged.
+// Reads the WAL up to consistent_lsn, from the beginning of start_lsn's segment if that is there, out of the
+// repository. Errors: not_found (not all of it is there), damaged.
 Result<BackupWal> examine_backup_wal(const ClusterSpace& space, const SnapshotRecord& record,
                                      std::span<const SuspectPage> suspects);
 

@@ -58,11 +58,8 @@ Result<void> check_source(ReplicationConnection& connection, const ClusterRecord
 class Receiver {
  public:
   Receiver(ReplicationConnection& connection, const BaseBackupRequest& request, ExtentPipeline& pipeline,
-           FileTreeReader* previous, const ChunkStore& store)
-      : connection_(connection),
-        request_(request),
-        store_(store),
-        intake_(pipeline, previous, request.cluster.data_checksums) {}
+           FileTreeReader* previous, const ChunkStore& store, bool check_pages)
+      : connection_(connection), request_(request), store_(store), intake_(pipeline, previous, check_pages) {}
 
   Result<void> run(SnapshotRecord& record) {
     PGS_TRY(const auto start, connection_.start_base_backup({.label = "pgstrata " + record.id}));
@@ -130,15 +127,18 @@ class Receiver {
   SteadyTime reported_{};
 };
 
-SnapshotRecord begin_record(const BaseBackupRequest& request) {
+// Version and checksums are the source's of today: it may have been updated, checksums been switched, since
+// it was added.
+Result<SnapshotRecord> begin_record(ReplicationConnection& connection, const BaseBackupRequest& request) {
+  PGS_TRY(const auto checksums, connection.show("data_checksums"));
   SnapshotRecord record;
   record.kind = SnapshotKind::base;
   record.started = request.clock.now();
   record.id = new_snapshot_id(record.started);
   record.system_identifier = request.cluster.system_identifier;
-  record.server_version = request.cluster.server_version;
+  record.server_version = static_cast<std::uint32_t>(connection.server_version());
   record.wal_segment_bytes = request.cluster.wal_segment_bytes;
-  record.data_checksums = request.cluster.data_checksums;
+  record.data_checksums = checksums == "on";
   record.extent_bytes = extent_bytes;
   return record;
 }
@@ -158,9 +158,10 @@ Result<UnpublishedBackup> receive_base_backup(ReplicationConnection& connection,
 
   const unsigned workers =
       request.workers != 0 ? request.workers : std::max(1U, std::thread::hardware_concurrency());
-  UnpublishedBackup backup{begin_record(request), {}, 0};
+  PGS_TRY(auto record, begin_record(connection, request));
+  UnpublishedBackup backup{std::move(record), {}, 0};
   ExtentPipeline pipeline(*store, workers);
-  Receiver receiver(connection, request, pipeline, previous, *store);
+  Receiver receiver(connection, request, pipeline, previous, *store, backup.record.data_checksums);
   if (auto received = receiver.run(backup.record); !received) {
     pipeline.keep_what_is_stored();
     return std::unexpected(std::move(received).error());

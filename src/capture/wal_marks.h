@@ -1,9 +1,9 @@
 // Which marks ("nothing was committed up to this time that is not here") to write into WAL tails, and when.
 //
-// A message of the server that shows no WAL beyond what we have proves that it had flushed nothing more when
-// it was sent. Commits carry the time at which they began to be written, which is before they are flushed,
-// and a walsender may be a moment behind; so a mark claims only the time `margin` before the message. Belongs
-// to one thread.
+// A message proves that the server had flushed nothing more than we have when it was sent, if we have all
+// that it is known to have: a keepalive alone tells only how far the server has sent. Commits carry the time
+// at which they began to be written, which is before they are flushed, and a walsender may be a moment
+// behind; so a mark claims only the time `margin` before the message. Belongs to one thread.
 #pragma once
 
 #include <optional>
@@ -20,7 +20,8 @@ class WalMarks {
   static constexpr std::chrono::milliseconds idle_interval{10'000};
   static constexpr std::chrono::milliseconds flush_interval{1000};
 
-  // A message of the server: the end of its WAL, by its clock; whether it brought WAL.
+  // A message of the server, sent at that time by its clock: the furthest end of its WAL that is known by
+  // now; whether it brought WAL.
   void observe(Lsn server_end, Timestamp send_time, bool with_data, SteadyTime now);
 
   // The mark to write along with a flush of all up to `received`, if one is due.

@@ -1,5 +1,7 @@
 #include "capture/wal_positioning.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "capture/wal_fork.h"
 #include "capture/wal_resume.h"
@@ -60,6 +62,7 @@ Result<void> WalPositioning::open(const SystemIdentity& source) {
   PGS_TRY(auto slot, read_slot());
   if (!stored.timelines().empty()) {
     const auto timeline = stored.timelines().rbegin()->first;
+    PGS_CHECK(ensure_history(timeline));
     const bool known = slot && slot->timeline == timeline;
     PGS_TRY(const auto resume,
             reception_.repository(find_wal_resume(reception_.options.space, stored, timeline,
@@ -77,6 +80,7 @@ Result<void> WalPositioning::open(const SystemIdentity& source) {
 
 Result<void> WalPositioning::move_to(TimelineId timeline, Lsn lsn) {
   const auto& space = reception_.options.space;
+  PGS_CHECK(ensure_history(timeline));
   PGS_TRY(const auto stored, inventory());
   PGS_TRY(auto resume, reception_.repository(find_wal_resume(space, stored, timeline, lsn)));
   if (!resume || resume->position() < segment_start(lsn)) {
@@ -91,15 +95,29 @@ Result<void> WalPositioning::store_history(TimelineId timeline) {
   return reception_.repository(put_timeline_history(reception_.options.space, timeline, history.content));
 }
 
+// Recovery asks for the history of the timeline it ends on, also of the one that the cluster was on when it
+// was added.
+Result<void> WalPositioning::ensure_history(TimelineId timeline) {
+  PGS_TRY(const auto stored, reception_.repository(list_timeline_histories(reception_.options.space)));
+  return std::ranges::find(stored, timeline) != stored.end() ? Result<void>() : store_history(timeline);
+}
+
+// What follows may fail, and the next attempt may meet another server: it has to find the way anew.
+Result<void> WalPositioning::end_timeline() {
+  PGS_CHECK(reception_.repository(reception_.sink->end_timeline()));
+  reception_.sink.reset();
+  return {};
+}
+
 Result<void> WalPositioning::follow(const TimelineSwitch& end) {
-  auto& sink = *reception_.sink;
+  const auto& sink = *reception_.sink;
   if (sink.received() != end.switch_point) {
     return fail(ErrorCode::unavailable, "the source ended timeline {} at {}, but sent its WAL only up to {}",
                 sink.timeline(), end.switch_point, sink.received());
   }
   log_info("stream of {}: timeline {} ended at {}; going on with timeline {}", reception_.name(),
            sink.timeline(), end.switch_point, end.next);
-  PGS_CHECK(reception_.repository(sink.end_timeline()));
+  PGS_CHECK(end_timeline());
   PGS_CHECK(store_history(end.next));
   return move_to(end.next, end.switch_point);
 }
@@ -131,7 +149,7 @@ Result<TimelineHistory> WalPositioning::our_history() {
 }
 
 Result<void> WalPositioning::follow_fork() {
-  auto& sink = *reception_.sink;
+  const auto& sink = *reception_.sink;
   PGS_TRY(const auto source, connection_.identify_system());
   TimelineHistory theirs{source.timeline, {}};
   if (source.timeline.value > 1) {
@@ -152,7 +170,7 @@ Result<void> WalPositioning::follow_fork() {
       "was "
       "received; what lies between stays on that timeline, and the source's is followed",
       reception_.name(), fork->to, fork->from, fork->at, sink.received(), sink.timeline());
-  PGS_CHECK(reception_.repository(sink.end_timeline()));
+  PGS_CHECK(end_timeline());
   PGS_CHECK(store_history(fork->to));
   return move_to(fork->to, fork->at);
 }
@@ -161,7 +179,9 @@ Result<void> WalPositioning::go_on_behind_gap(const WalLost& lost) {
   auto& sink = *reception_.sink;
   PGS_CHECK(reception_.repository(sink.finish(std::nullopt)));
   PGS_TRY(auto slot, read_slot());
-  if (!slot || !slot->restart_lsn.valid()) {
+  // What we confirmed may have set the slot back to where we are, although the WAL from there on was gone
+  // already.
+  if (!slot || !slot->restart_lsn.valid() || slot->restart_lsn <= sink.received()) {
     PGS_CHECK(remake_slot());
     PGS_TRY(slot, read_slot());
   }

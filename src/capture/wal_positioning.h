@@ -28,8 +28,12 @@ class WalPositioning {
   Result<void> make_slot();
   Result<void> remake_slot();
   Result<void> follow_fork();
+  Result<void> end_timeline();
   Result<void> go_on_behind_gap(const WalLost& lost);
+  // As the source has it now. Error: already_exists, when another history of it is stored.
   Result<void> store_history(TimelineId timeline);
+  // Only when none is stored.
+  Result<void> ensure_history(TimelineId timeline);
   Result<TimelineHistory> our_history();
   // A sink on `timeline` for what comes from `lsn` on.
   Result<void> move_to(TimelineId timeline, Lsn lsn);

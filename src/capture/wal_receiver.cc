@@ -95,6 +95,7 @@ Result<void> WalReceiver::Impl::attempt() {
                                options.cancellation));
   PGS_TRY(const auto source, connection.identify_system());
   PGS_CHECK(check_cluster(source));
+  reception_.status.server_end = source.flush_position;
   PGS_CHECK(check_synchronous(connection));
   if (!reception_.sink) PGS_CHECK(WalPositioning(reception_, connection).open(source));
   return stream(connection);

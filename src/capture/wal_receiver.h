@@ -36,7 +36,7 @@ struct WalReceiverStatus {
   TimelineId timeline;
   Lsn received;
   Lsn durable;               // everything before it survives any crash
-  Lsn server_end;            // of the source's WAL, when it last spoke
+  Lsn server_end;            // of the source's WAL, as far as this connection has told
   Timestamp server_time;     // when that was, by its clock
   bool synchronous = false;  // commits on the source wait for us
   std::string problem;       // while reconnecting, stalled or blocked: why

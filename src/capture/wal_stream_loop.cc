@@ -22,6 +22,7 @@ WalStreamLoop::WalStreamLoop(WalReception& reception, ReplicationConnection& con
       sink_(*reception.sink),
       now_(reception.options.clock.steady()),
       begun_at_(now_),
+      begun_durable_(sink_.durable()),
       heard_at_(now_),
       data_at_(now_ - idle_after),
       confirmed_at_(now_),
@@ -55,15 +56,12 @@ Result<std::optional<WalStreamLoop::End>> WalStreamLoop::step() {
   if (const auto* ended = std::get_if<TimelineSwitch>(&event)) return End(*ended);
   if (const auto* lost = std::get_if<WalLost>(&event)) return End(*lost);
   if (const auto* data = std::get_if<WalData>(&event)) PGS_CHECK(take(*data));
-  if (const auto* keepalive = std::get_if<Keepalive>(&event)) PGS_CHECK(take(*keepalive));
+  if (const auto* keepalive = std::get_if<Keepalive>(&event)) take(*keepalive);
   if (std::holds_alternative<ReceiveTimeout>(event)) PGS_CHECK(check_silence());
   PGS_CHECK(flush_if_due());
   PGS_CHECK(confirm_if_due());
   update_state();
-  if (pause_due()) {
-    PGS_CHECK(connection_.end_replication());
-    return End(Pause{});
-  }
+  if (pause_due()) return pause();
   const auto before = std::exchange(now_, reception_.options.clock.steady());
   if (now_ - before > long_work) heard_at_ = now_;
   return std::nullopt;
@@ -72,28 +70,28 @@ Result<std::optional<WalStreamLoop::End>> WalStreamLoop::step() {
 Result<void> WalStreamLoop::take(const WalData& data) {
   PGS_CHECK(reception_.repository(sink_.accept(data.start, data.bytes)));
   data_at_ = now_;
-  flushing_.set_behind(data.server_end > sink_.received() + reception_.options.cluster.wal_segment_bytes);
+  heard(data.server_end, data.send_time, true);
+  flushing_.set_behind(behind() > reception_.options.cluster.wal_segment_bytes);
   if (sink_.has_unflushed()) {
     flushing_.received(now_);
   } else {
     flushing_.settled();
   }
-  return heard(data.server_end, data.send_time, true);
+  return {};
 }
 
-Result<void> WalStreamLoop::take(const Keepalive& keepalive) {
+void WalStreamLoop::take(const Keepalive& keepalive) {
   reply_requested_ |= keepalive.reply_requested;
-  return heard(keepalive.server_end, keepalive.send_time, false);
+  heard(keepalive.server_end, keepalive.send_time, false);
 }
 
-Result<void> WalStreamLoop::heard(Lsn server_end, Timestamp send_time, bool with_data) {
+void WalStreamLoop::heard(Lsn server_end, Timestamp send_time, bool with_data) {
   heard_at_ = now_;
   spoken_to_ = true;
-  marks_.observe(server_end, send_time, with_data, now_);
-  reception_.status.server_end = std::max(server_end, sink_.received());
-  reception_.status.server_time = send_time;
-  reception_.recovered();
-  return {};
+  auto& status = reception_.status;
+  status.server_end = std::max({status.server_end, server_end, sink_.received()});
+  status.server_time = send_time;
+  marks_.observe(status.server_end, send_time, with_data, now_);
 }
 
 Result<void> WalStreamLoop::flush_if_due() {
@@ -162,23 +160,35 @@ SteadyTime WalStreamLoop::next_deadline() const {
 }
 
 void WalStreamLoop::update_state() {
-  auto& status = reception_.status;
   if (!spoken_to_) return;
-  const auto behind = status.server_end > sink_.received() ? status.server_end - sink_.received() : 0;
+  // The way from the source into the repository works.
+  if (all_is_here() || sink_.durable() > begun_durable_) reception_.recovered();
   auto state = WalReceiverState::streaming;
-  if (behind > reception_.options.cluster.wal_segment_bytes) {
+  if (behind() > reception_.options.cluster.wal_segment_bytes) {
     state = WalReceiverState::catching_up;
-  } else if (behind == 0 && !sink_.has_unflushed() && now_ - data_at_ >= idle_after) {
+  } else if (all_is_here() && now_ - data_at_ >= idle_after) {
     state = WalReceiverState::idle;
   }
   reception_.set_state(state);
 }
 
+std::uint64_t WalStreamLoop::behind() const {
+  const Lsn server_end = reception_.status.server_end;
+  return server_end > sink_.received() ? server_end - sink_.received() : 0;
+}
+
+bool WalStreamLoop::all_is_here() const {
+  return behind() == 0 && !sink_.sealing() && !sink_.has_unflushed();
+}
+
 // Not while anything is on its way: what the source has sent by then is sent once more.
 bool WalStreamLoop::pause_due() const {
-  const auto& status = reception_.status;
-  return now_ - begun_at_ >= reception_.options.timings.pause_interval && spoken_to_ && !sink_.sealing() &&
-         !sink_.has_unflushed() && status.server_end <= sink_.received();
+  return now_ - begun_at_ >= reception_.options.timings.pause_interval && spoken_to_ && all_is_here();
+}
+
+Result<std::optional<WalStreamLoop::End>> WalStreamLoop::pause() {
+  PGS_CHECK(connection_.end_replication());
+  return End(Pause{});
 }
 
 Result<WalStreamLoop::End> WalStreamLoop::stop() {

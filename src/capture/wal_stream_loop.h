@@ -28,14 +28,19 @@ class WalStreamLoop {
  private:
   Result<std::optional<End>> step();
   Result<void> take(const WalData& data);
-  Result<void> take(const Keepalive& keepalive);
-  Result<void> heard(Lsn server_end, Timestamp send_time, bool with_data);
+  void take(const Keepalive& keepalive);
+  void heard(Lsn server_end, Timestamp send_time, bool with_data);
   Result<void> flush_if_due();
   Result<void> flush(const std::optional<WalMark>& mark);
   Result<void> confirm_if_due();
   Result<void> confirm(bool ask_for_reply);
   Result<void> check_silence();
+  // Bytes that the source is known to have and we have not received.
+  [[nodiscard]] std::uint64_t behind() const;
+  // And durable.
+  [[nodiscard]] bool all_is_here() const;
   [[nodiscard]] bool pause_due() const;
+  Result<std::optional<End>> pause();
   Result<End> stop();
   void update_state();
   [[nodiscard]] SteadyTime next_deadline() const;
@@ -48,6 +53,7 @@ class WalStreamLoop {
   WalMarks marks_;
   SteadyTime now_;
   const SteadyTime begun_at_;
+  const Lsn begun_durable_;
   SteadyTime heard_at_;
   SteadyTime data_at_;
   SteadyTime confirmed_at_;

@@ -82,10 +82,11 @@ Result<std::vector<TimelineStretch>> readable_ancestry(const ClusterSpace& space
   return std::vector<TimelineStretch>{{timeline, {}, no_end}};
 }
 
+// Those that something of is here. One of which there is no more than its history has nothing to restore yet:
+// its server may have died before it wrote anything.
 std::set<TimelineId> known_timelines(const WalInventory& inventory,
-                                     const std::vector<SnapshotRecord>& snapshots,
-                                     const std::vector<TimelineId>& histories) {
-  std::set<TimelineId> timelines(histories.begin(), histories.end());
+                                     const std::vector<SnapshotRecord>& snapshots) {
+  std::set<TimelineId> timelines;
   for (const auto& [timeline, segments] : inventory.timelines()) timelines.insert(timeline);
   for (const auto& snapshot : snapshots) timelines.insert(snapshot.timeline);
   return timelines;
@@ -116,8 +117,7 @@ Result<Coverage> compute_coverage(const ClusterSpace& space, std::uint32_t wal_s
 
 Result<Coverage> compute_coverage(const ClusterSpace& space, const WalInventory& inventory,
                                   const SnapshotList& list) {
-  PGS_TRY(const auto histories, list_timeline_histories(space));
-  const auto timelines = known_timelines(inventory, list.snapshots, histories);
+  const auto timelines = known_timelines(inventory, list.snapshots);
 
   Coverage coverage;
   coverage.wal_stored_bytes = inventory.stored_bytes();

@@ -216,7 +216,7 @@ class Verification {
     return objects.partial.empty() ? objects.tails.front().name : objects.partial;
   }
 
-  // Each but the first timeline that is here came with its history.
+  // Each timeline that is here came with its history, but for timeline 1, which has none.
   Result<void> check_histories(const SnapshotList& list, const WalInventory& inventory) {
     PGS_TRY(const auto stored, list_timeline_histories(space_));
     std::set<TimelineId> timelines(stored.begin(), stored.end());
@@ -225,7 +225,7 @@ class Verification {
     for (const auto timeline : timelines) {
       const auto name = space_.object_name(fmt::format("timelines/{:08X}", timeline.value));
       if (std::ranges::find(stored, timeline) == stored.end()) {
-        if (timeline == *timelines.begin()) continue;
+        if (timeline == TimelineId{1}) continue;
         note(name, make_error(ErrorCode::not_found, "it is missing"), {});
         broken_.histories.insert(timeline);
         continue;

@@ -276,11 +276,17 @@ TEST_F(VerifyTest, ATimelinesHistoryIsMissedOnlyWhereAnotherTimelineIsThere) {
   });
 }
 
-TEST_F(VerifyTest, AClusterThatCameOnALaterTimelineNeedsNoHistory) {
+TEST_F(VerifyTest, AClusterThatCameOnALaterTimelineNeedsItsHistory) {
   SampleCluster later;
   later.seal(0, 4, TimelineId{3});
   const Cancellation cancellation;
-  EXPECT_TRUE(must(verify_cluster(*later.space, segment_bytes, {}, cancellation)).sound());
+  const auto sound = [&] {
+    return must(verify_cluster(*later.space, segment_bytes, {}, cancellation)).sound();
+  };
+  EXPECT_FALSE(sound());
+  ASSERT_TRUE(
+      put_timeline_history(*later.space, TimelineId{3}, as_byte_view("2\t0/100\tno recovery target\n")));
+  EXPECT_TRUE(sound());
 }
 
 TEST_F(VerifyTest, ADamagedLeaseIsNamed) {

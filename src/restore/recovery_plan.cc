@@ -51,6 +51,7 @@ class Planner {
       plan_.timeline = timeline_;
       plan_.wal_segment_bytes = inventory_.segment_bytes();
       PGS_CHECK(list_wal());
+      PGS_CHECK(need_history());
       return std::move(plan_);
     }
     auto refusal = refuse_target(target_, timeline_, ranges_, others_);
@@ -194,6 +195,15 @@ class Planner {
     return {};
   }
 
+  // PostgreSQL does not start on a timeline without its history.
+  Result<void> need_history() const {
+    if (timeline_ == TimelineId{1} || std::ranges::find(plan_.histories, timeline_) != plan_.histories.end())
+      return {};
+    return std::unexpected(
+        make_error(ErrorCode::not_found, "the history of timeline {} is not in the repository", timeline_)
+            .with_hint("`pgstrata stream` and `pgstrata backup` fetch it from the source."));
+  }
+
   // Damage of one snapshot's root: another may do. Anything else (no answer, no permission) is an error.
   Result<void> damage_is_passed_over(const std::string& id, const Error& error) {
     if (error.code() != ErrorCode::damaged && error.code() != ErrorCode::not_found)
@@ -219,6 +229,26 @@ class Planner {
 
 namespace {
 
+// Recovery is to end on the timeline on which the plan's end lies: PostgreSQL would get there on a younger
+// one, too, but then writes a history in which that one ends before it began. The segment in which the
+// younger one left may be here only as the younger's; then it has to be that way.
+Result<void> end_on_its_own_timeline(const ClusterSpace& space, const WalInventory& inventory,
+                                     const std::vector<TimelineStretch>& way, RecoveryPlan& plan) {
+  const auto own = std::ranges::find_if(way, [&](const auto& stretch) { return plan.end_lsn <= stretch.to; });
+  if (own == way.end() || own->timeline == plan.timeline) return {};
+  PGS_TRY(const auto own_way, timeline_ancestry(space, own->timeline));
+  for (const auto& run : wal_runs(inventory, own_way)) {
+    auto segments = plan.segments;
+    for (auto& segment : segments) segment.timeline = run.timeline_of(segment.start).value_or(TimelineId{});
+    if (std::ranges::find(segments, TimelineId{}, &RecoverySegment::timeline) != segments.end()) continue;
+    PGS_TRY(const auto end, examine_run_end(space, inventory, run));
+    if (end.bytes_end < plan.end_lsn) continue;
+    plan.segments = std::move(segments);
+    plan.timeline = own->timeline;
+  }
+  return {};
+}
+
 // A moment before the newest timeline's way left the asked one is on both; coverage lists it under the
 // newest.
 Result<std::optional<RecoveryPlan>> plan_on_shared_way(const ClusterSpace& space, const Coverage& coverage,
@@ -233,7 +263,7 @@ Result<std::optional<RecoveryPlan>> plan_on_shared_way(const ClusterSpace& space
     return std::unexpected(std::move(plan).error());
   }
   if (plan->end_lsn > shared->to) return std::nullopt;
-  plan->timeline = *target.timeline;
+  PGS_CHECK(end_on_its_own_timeline(space, inventory, way, *plan));
   return std::optional(*std::move(plan));
 }
 
@@ -251,6 +281,7 @@ Result<RecoveryPlan> plan_recovery(const ClusterSpace& space, std::uint32_t wal_
     PGS_TRY(auto shared, plan_on_shared_way(space, coverage, target, inventory));
     if (shared) return *std::move(shared);
   }
+  if (plan) PGS_CHECK(end_on_its_own_timeline(space, inventory, way, *plan));
   return plan;
 }
 

@@ -200,6 +200,34 @@ TEST_F(RecoveryPlanTest, FollowsThePromotionAndListsTheNewTimelinesSegments) {
   // A moment before the promotion is on both; asked for on the old one, recovery stays there.
   const auto shared = must(cluster.plan(LsnTarget{records()[20].start}, true, TimelineId{1}));
   EXPECT_EQ(shared.timeline, TimelineId{1});
+  for (const auto& segment : shared.segments) EXPECT_EQ(segment.timeline, TimelineId{1});
+  // Also when nobody asked for it: the history of what comes after must rise.
+  const auto before = must(cluster.plan(LsnTarget{records()[20].start}));
+  EXPECT_EQ(before.timeline, TimelineId{1});
+}
+
+TEST_F(RecoveryPlanTest, TheForksSegmentIsTakenFromTheTimelineThatIsAskedFor) {
+  SampleCluster cluster;
+  const auto fork = records()[records().size() / 2];
+  const auto fork_segment = (fork.start - testing::wal_sample().start) / testing::segment_bytes;
+  cluster.seal(0, fork_segment + 1);
+  ASSERT_TRUE(
+      put_timeline_history(*cluster.space, TimelineId{2},
+                           as_byte_view(fmt::format("1\t{}\tno recovery target specified\n", fork.start))));
+  cluster.seal(fork_segment, SampleCluster::segment_count(), TimelineId{2});
+  cluster.snapshot(records()[0], records()[0]);
+  const auto last_before = records()[records().size() / 2 - 1];
+  const auto plan = must(cluster.plan(LsnTarget{last_before.start}, true, TimelineId{1}));
+  EXPECT_EQ(plan.timeline, TimelineId{1});
+  EXPECT_EQ(plan.segments.size(), fork_segment + 1);
+  for (const auto& segment : plan.segments) EXPECT_EQ(segment.timeline, TimelineId{1});
+}
+
+TEST_F(RecoveryPlanTest, ATimelineWithoutItsHistoryIsRefused) {
+  SampleCluster cluster;
+  cluster.seal(0, SampleCluster::segment_count(), TimelineId{2});
+  cluster.snapshot(records()[0], records()[0], {}, {}, TimelineId{2});
+  EXPECT_EQ(code_of(cluster.plan(LatestTarget{})), "not_found");
 }
 
 }  // namespace

@@ -150,13 +150,14 @@ class SampleCluster {
   // A snapshot that recovery starts from at `start` and that is consistent once `consistent` has been
   // replayed.
   SnapshotRecord snapshot(const RecordFacts& start, const RecordFacts& consistent,
-                          const SnapshotFiles& files = {}, std::vector<TablespaceEntry> tablespaces = {}) {
+                          const SnapshotFiles& files = {}, std::vector<TablespaceEntry> tablespaces = {},
+                          TimelineId timeline = TimelineId{1}) {
     SnapshotRecord record;
     record.id = fmt::format("20261121-1000{:02}-0000", ++snapshots_);
     record.system_identifier = system();
     record.server_version = 150018;
     record.wal_segment_bytes = segment_bytes;
-    record.timeline = TimelineId{1};
+    record.timeline = timeline;
     record.start_lsn = start.start;
     record.consistent_lsn = consistent.end;
     for (const auto& transaction : sample_records().transactions) {

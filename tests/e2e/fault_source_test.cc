@@ -208,5 +208,34 @@ TEST_F(FaultSourceTest, LostWalIsAGapThatANewBaseBackupEnds) {
   EXPECT_EQ(restored()->query_value("SELECT count(*) FROM t"), rows);
 }
 
+// The stream ends between the gap and its base backup: the next one makes it.
+TEST_F(FaultSourceTest, ABaseBackupThatLostWalAsksForSurvivesARestartOfTheStream) {
+  PostgresServer server({.wal_segment_mib = 1,
+                         .settings = {"max_wal_size = '4MB'", "min_wal_size = '2MB'", "wal_keep_size = 0"}});
+  protect(server);
+  server.query("CREATE TABLE t AS SELECT generate_series(1, 1000) AS n");
+  ok({"backup", "app"});
+  server.query("SELECT pg_drop_replication_slot('pgstrata_app')");
+  for (int round = 0; round < 4; ++round) {
+    server.query("INSERT INTO t SELECT generate_series(1, 20000)");
+    server.query("CHECKPOINT");
+  }
+  server.configure({"max_wal_senders = 1"});  // none for a base backup beside the stream
+  server.restart();
+  {
+    const auto stream = start_pgstrata({"stream", "app"});
+    stream->wait_for_output("the base backup after lost WAL failed");
+    EXPECT_EQ(stream->terminate().exit_code, 0);
+  }
+  server.configure({"max_wal_senders = 10"});
+  server.restart();
+  const auto stream = start_pgstrata({"stream", "app"});
+  wait_until("the new base backup", [&] { return snapshots() == 2; });
+  EXPECT_EQ(stream->terminate().exit_code, 0);
+  const auto rows = server.query_value("SELECT count(*) FROM t");
+  server.stop();
+  EXPECT_EQ(restored()->query_value("SELECT count(*) FROM t"), rows);
+}
+
 }  // namespace
 }  // namespace pgstrata::testing

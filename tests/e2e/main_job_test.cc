@@ -1,4 +1,5 @@
 // The main job on every major: protect, work, damage, and have the moment before it back.
+#include <fstream>
 #include <random>
 
 #include <gmock/gmock.h>
@@ -7,6 +8,7 @@
 #include "e2e/main_job_fixture.h"
 #include "support/commit_ledger.h"
 #include "support/random_workload.h"
+#include "support/wait_until.h"
 
 namespace pgstrata::testing {
 namespace {
@@ -89,6 +91,29 @@ INSTANTIATE_TEST_SUITE_P(Majors, EveryMajor, ::testing::ValuesIn(supported_major
 
 TEST(Majors, AllSupportedOnesAreHere) {
   EXPECT_EQ(available_majors(), supported_majors());
+}
+
+// A cluster that failed over, or was restored, before anybody protected it: PostgreSQL asks for its history.
+TEST_F(MainJobTest, AClusterThatWasPromotedBeforeItWasAddedComesBack) {
+  PostgresServer source({.settings = {"restore_command = '/bin/false'"}});
+  source.start();  // a primary first, so that its settings are in its WAL
+  source.stop();
+  std::ofstream(source.data_directory() / "standby.signal").flush();
+  source.start();
+  source.promote();
+  wait_until("the promotion", [&] { return source.query_value("SELECT pg_is_in_recovery()") == "f"; });
+  protect(source);
+  source.query("CREATE TABLE t AS SELECT 1 AS n");
+  EXPECT_EQ(backup().at("timeline"), 2);
+  start_stream(source);
+  source.query("UPDATE t SET n = 2");
+  const std::string moment = server_time(source);
+  source.query("UPDATE t SET n = 3");
+  wait_until_durable(source);
+  stop_stream();
+  EXPECT_EQ(restore_and_start("latest", {"--latest"})->query_value("SELECT n FROM t"), "3");
+  EXPECT_EQ(restore_and_start("moment", {"--at", moment})->query_value("SELECT n FROM t"), "2");
+  EXPECT_EQ(json_of({"verify"}).at("sound"), true);
 }
 
 // Before its first start: what PostgreSQL's own tool says about the files as they were written.

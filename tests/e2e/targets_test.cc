@@ -379,5 +379,48 @@ TEST_F(MainJobTest, EachTimelineHasItsOwnPast) {
   EXPECT_THAT(elsewhere.err, HasSubstr("Timeline 2 has it: add --timeline 2"));
 }
 
+// Its checkpoint's time is cut to seconds: a moment between that and the last commit it holds is not to be had from it.
+TEST_F(MainJobTest, ASnapshotClaimsNoMomentBeforeTheLastCommitItHolds) {
+  PostgresServer source;
+  source.start();
+  source.query("CREATE TABLE t (n int)");
+  protect(source);
+  start_stream(source);
+  for (int n = 1; n <= 3; ++n) {
+    const Commit commit = insert_row(source, n);
+    const Json snapshot = backup();
+    EXPECT_GE(snapshot.at("consistent_time").get<std::string>(), commit.time);
+  }
+  stop_stream();
+}
+
+// After a promotion in good order nothing lies beyond the fork, and its segment is there on both timelines.
+TEST_F(MainJobTest, TheOldTimelineIsFollowedUpToTheFork) {
+  PostgresServer source({.settings = {"restore_command = '/bin/false'"}});
+  source.start();
+  source.query("CREATE TABLE t (n int)");
+  protect(source);
+  start_stream(source);
+  backup();
+  insert_row(source, 1);
+  const std::string moment = server_time(source);
+  insert_row(source, 2);
+  wait_until_durable(source);
+  source.stop();
+  std::ofstream(source.data_directory() / "standby.signal").flush();
+  source.start();
+  source.promote();
+  wait_until("the promotion", [&] { return source.query_value("SELECT pg_is_in_recovery()") == "f"; });
+  insert_row(source, 3);
+  wait_until_durable(source);
+  stop_stream();
+  const auto rows = [&](const std::string& name, std::vector<std::string> target) {
+    return restore_and_start(name, std::move(target))->query_value(rows_of_t);
+  };
+  EXPECT_EQ(rows("old", {"--at", moment, "--timeline", "1"}), "1");
+  EXPECT_EQ(rows("new_before", {"--at", moment}), "1");
+  EXPECT_EQ(rows("newest", {"--latest"}), "1,2,3");
+}
+
 }  // namespace
 }  // namespace pgstrata::testing

@@ -123,6 +123,42 @@ TEST_F(WalReceiverTest, CatchesUpOnSegmentsOfEachSize) {
   }
 }
 
+// What the server has sent says nothing of what it has: a mark made from it would claim moments that are not
+// here.
+TEST_F(WalReceiverTest, TheSourcesEndIsKnownBeforeTheFirstByte) {
+  PostgresServer server(options());
+  server.start();
+  const auto cluster = register_cluster(server);
+  write_rows(server, 20'000);
+  const Lsn end = flushed(server);
+  Reception receiving(reception(server, cluster));
+  receiving.wait_durable(end);
+  receiving.wait_state(WalReceiverState::idle);
+  EXPECT_GE(receiving.least_server_end(), end);
+}
+
+// Set by a reload, while we stream.
+TEST_F(WalReceiverTest, NoticesThatCommitsBeginToWait) {
+  PostgresServer server(options());
+  server.start();
+  auto given = reception(server, register_cluster(server));
+  given.timings.pause_interval = milliseconds(200);
+  Reception receiving(given);
+  receiving.wait_state(WalReceiverState::idle);
+  EXPECT_FALSE(receiving.status().synchronous);
+  server.configure({"synchronous_standby_names = 'pgstrata'"});
+  server.reload();
+  receiving.wait_synchronous(true);
+  write_rows(server, 10);
+  server.configure({"synchronous_standby_names = ''"});
+  server.reload();
+  receiving.wait_synchronous(false);
+  write_rows(server, 10);
+  receiving.wait_durable(flushed(server));
+  EXPECT_FALSE(receiving.has_been(WalReceiverState::reconnecting));
+  EXPECT_THAT(log_.problems(), ::testing::IsEmpty());
+}
+
 TEST_F(WalReceiverTest, SealedSegmentsSayWhatIsInThem) {
   PostgresServer server(options());
   server.start();

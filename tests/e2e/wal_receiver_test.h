@@ -97,6 +97,11 @@ class Reception : private WalReceiverObserver {
     const std::lock_guard lock(mutex_);
     return status_;
   }
+  // Of all that it said.
+  [[nodiscard]] Lsn least_server_end() const {
+    const std::lock_guard lock(mutex_);
+    return least_server_end_;
+  }
   [[nodiscard]] std::vector<WalGap> gaps() const {
     const std::lock_guard lock(mutex_);
     return gaps_;
@@ -106,11 +111,15 @@ class Reception : private WalReceiverObserver {
     return std::ranges::find(states_, state) != states_.end();
   }
   void wait_durable(Lsn lsn, std::chrono::milliseconds limit = std::chrono::seconds(60)) {
-    wait_until(
+    wait_until_or_tell(
         fmt::format("{} to be durable", lsn), [&] { return status().durable >= lsn; }, limit);
   }
   void wait_state(WalReceiverState state) {
-    wait_until(to_string(state), [&] { return status().state == state; });
+    wait_until_or_tell(std::string(to_string(state)), [&] { return status().state == state; });
+  }
+  void wait_synchronous(bool synchronous) {
+    wait_until_or_tell(fmt::format("synchronous = {}", synchronous),
+                       [&] { return status().synchronous == synchronous; });
   }
   // Its own end.
   Result<void> wait(std::chrono::milliseconds limit = std::chrono::seconds(60)) {
@@ -127,6 +136,18 @@ class Reception : private WalReceiverObserver {
   }
 
  private:
+  template <class Condition>
+  void wait_until_or_tell(const std::string& what, const Condition& condition,
+                          std::chrono::milliseconds limit = std::chrono::seconds(60)) const {
+    try {
+      wait_until(what, condition, limit);
+    } catch (const TestFailure& failure) {
+      const auto now = status();
+      throw TestFailure(fmt::format("{}; the receiver is {} ({}), has {} of {}, durable {}", failure.what(),
+                                    to_string(now.state), now.problem, now.received, now.server_end,
+                                    now.durable));
+    }
+  }
   void run(const ReceptionOptions& options) {
     WalReceiver receiver({.space = space_,
                           .cluster = options.cluster,
@@ -145,6 +166,7 @@ class Reception : private WalReceiverObserver {
   void wal_status(const WalReceiverStatus& status) override {
     const std::lock_guard lock(mutex_);
     if (states_.empty() || states_.back() != status.state) states_.push_back(status.state);
+    if (status.server_time.valid()) least_server_end_ = std::min(least_server_end_, status.server_end);
     status_ = status;
   }
   void wal_lost(const WalGap& gap) override {
@@ -158,6 +180,7 @@ class Reception : private WalReceiverObserver {
   WalReceiverStatus status_;              // guarded by mutex_, as are the two below
   std::vector<WalReceiverState> states_;  // each change
   std::vector<WalGap> gaps_;
+  Lsn least_server_end_{UINT64_MAX};
   std::optional<Result<void>> outcome_;  // before ended_ is set: the thread's
   std::atomic<bool> ended_{false};
   std::thread thread_;
