@@ -21,9 +21,10 @@ struct StatusProblem {
 
 // What the source says, when it answers within two seconds.
 struct SourceView {
-  bool asked = false;  // a connection was tried
-  bool reachable = false;
-  std::string why_not;  // when it was asked and did not answer
+  bool asked = false;          // a connection was tried
+  bool reachable = false;      // and the cluster that was added
+  bool other_cluster = false;  // it answers, but its system identifier is another
+  std::string why_not;         // when it was asked and is not reachable
   Lsn flush_position;
   TimelineId timeline;
   bool slot_known = false;  // servers before 15 do not tell about slots

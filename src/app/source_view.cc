@@ -17,12 +17,14 @@ Result<SourceView> ask(const ClusterRecord& record, const Cancellation& limit) {
   PGS_TRY(ReplicationConnection connection,
           ReplicationConnection::connect(url, {.on_notice = [](Severity, std::string_view) {}}, limit));
   PGS_TRY(const SystemIdentity identity, connection.identify_system());
-  if (identity.system != record.system_identifier) {
-    return fail(ErrorCode::failed, "the server there is another cluster: its system identifier is {}, not {}",
-                identity.system, record.system_identifier);
-  }
   SourceView view;
   view.asked = true;
+  if (identity.system != record.system_identifier) {
+    view.other_cluster = true;
+    view.why_not = fmt::format("the server there is another cluster: its system identifier is {}, not {}",
+                               identity.system, record.system_identifier);
+    return view;
+  }
   view.reachable = true;
   view.flush_position = identity.flush_position;
   view.timeline = identity.timeline;

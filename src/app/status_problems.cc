@@ -77,6 +77,14 @@ void find_gaps(const ClusterStatus& status, std::vector<StatusProblem>& problems
   }
 }
 
+void find_source_problems(const ClusterStatus& status, std::vector<StatusProblem>& problems) {
+  if (!status.source.other_cluster) return;
+  problems.push_back({.code = "source_is_another_cluster",
+                      .what = status.source.why_not,
+                      .hint = "Was it made anew with initdb, upgraded, or is the URL wrong? Nothing of it is "
+                              "protected: add it under a name of its own with `pgstrata add`."});
+}
+
 void find_stream_problems(const ClusterStatus& status, std::vector<StatusProblem>& problems) {
   if (!status.stream && (!status.lag_time || *status.lag_time > stale_after)) {
     problems.push_back({.code = "stream_not_running",
@@ -115,6 +123,7 @@ std::vector<StatusProblem> find_problems(const ClusterStatus& status) {
   std::vector<StatusProblem> problems;
   find_snapshot_problems(status, problems);
   find_gaps(status, problems);
+  find_source_problems(status, problems);
   find_stream_problems(status, problems);
   return problems;
 }

@@ -122,6 +122,14 @@ TEST(StatusProblems, LooksAtTheSlotWhereTheServerTells) {
   EXPECT_THAT(codes(status), ElementsAre());
 }
 
+TEST(StatusProblems, SaysThatTheSourceIsAnotherCluster) {
+  ClusterStatus status = sound();
+  status.source.asked = true;
+  status.source.other_cluster = true;
+  status.source.why_not = "the server there is another cluster";
+  EXPECT_THAT(codes(status), ElementsAre("source_is_another_cluster"));
+}
+
 TEST(StatusProblems, WarnsOfAFullDisk) {
   RepositoryStatus status;
   add_repository_problems(status);

@@ -39,6 +39,7 @@ ExtentPipeline::ExtentPipeline(ChunkStore& store, unsigned workers)
 
 ExtentPipeline::~ExtentPipeline() {
   queue_.abandon();
+  workers_.clear();  // joins them while what they use is still there
 }
 
 Buffer ExtentPipeline::take_buffer() {

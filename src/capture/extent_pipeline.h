@@ -45,7 +45,7 @@ class IncomingFile {
   std::size_t missing_leaves_ = 0;  // guarded by the pipeline's tree_mutex_
 };
 
-// push and add_directory are for the receiving thread.
+// push and add_without_content are for the receiving thread.
 class ExtentPipeline {
  public:
   ExtentPipeline(ChunkStore& store, unsigned workers);

@@ -1,6 +1,7 @@
 #include "catalog/snapshot_record.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "catalog/json_record.h"
 #include "codec/digest.h"
@@ -144,6 +145,9 @@ Result<SnapshotList> list_snapshots(const ClusterSpace& space) {
       return std::unexpected(std::move(record).error());
     }
   }
+  std::ranges::sort(list.snapshots, {}, [](const SnapshotRecord& snapshot) {
+    return std::tie(snapshot.timeline, snapshot.consistent_lsn, snapshot.id);
+  });
   return list;
 }
 

@@ -65,7 +65,8 @@ Result<SnapshotRecord> get_snapshot(const ClusterSpace& space, std::string_view 
 // The ids there are, oldest first, without opening them.
 Result<std::vector<std::string>> list_snapshot_ids(const ClusterSpace& space);
 
-// All that can be read, oldest first; one that cannot goes to `damaged` with its error and is left out.
+// All that can be read, oldest first by their place in the WAL, whatever the clocks said; one that cannot
+// goes to `damaged` with its error and is left out.
 struct SnapshotList {
   struct Damaged {
     std::string id;

@@ -106,6 +106,10 @@ Result<RecoveryTarget> recovery_target(const RestoreFlags& flags, const Clock& c
   RecoveryTarget target;
   PGS_TRY(target.point, target_point(flags, clock));
   target.inclusive = !flags.exclusive;
+  if (flags.exclusive && std::holds_alternative<RestorePointTarget>(target.point)) {
+    return std::unexpected(make_error(ErrorCode::usage, "--exclusive does not go with --restore-point")
+                               .with_hint("A restore point changes nothing: there is nothing to leave out."));
+  }
   if (flags.timeline) target.timeline = TimelineId{*flags.timeline};
   return target;
 }

@@ -217,6 +217,13 @@ TEST_F(TargetsTest, RefusesWhatNothingIsKnownOf) {
   EXPECT_THAT(refused({"--xid", std::to_string(std::stoi(commit(1).xid) - 1)}), HasSubstr(what_can_be));
 }
 
+TEST_F(TargetsTest, RefusesToLeaveOutARestorePoint) {
+  const ProgramRun run = job().pgstrata(
+      {"restore", "app", "--to", path().string(), "--restore-point", "before \"it\" all", "--exclusive"});
+  EXPECT_EQ(run.exit_code, 2) << run.describe();
+  EXPECT_FALSE(std::filesystem::exists(path()));
+}
+
 TEST_F(TargetsTest, RefusesAFolderThatIsNotEmpty) {
   std::filesystem::create_directory(path());
   std::ofstream(path() / "mine") << "keep";
@@ -379,7 +386,8 @@ TEST_F(MainJobTest, EachTimelineHasItsOwnPast) {
   EXPECT_THAT(elsewhere.err, HasSubstr("Timeline 2 has it: add --timeline 2"));
 }
 
-// Its checkpoint's time is cut to seconds: a moment between that and the last commit it holds is not to be had from it.
+// Its checkpoint's time is cut to seconds: a moment between that and the last commit it holds is not to be
+// had from it.
 TEST_F(MainJobTest, ASnapshotClaimsNoMomentBeforeTheLastCommitItHolds) {
   PostgresServer source;
   source.start();
@@ -389,7 +397,7 @@ TEST_F(MainJobTest, ASnapshotClaimsNoMomentBeforeTheLastCommitItHolds) {
   for (int n = 1; n <= 3; ++n) {
     const Commit commit = insert_row(source, n);
     const Json snapshot = backup();
-    EXPECT_GE(snapshot.at("consistent_time").get<std::string>(), commit.time);
+    EXPECT_GE(snapshot.at("restorable_from").get<std::string>(), commit.time);
   }
   stop_stream();
 }
