@@ -1,4 +1,7 @@
 // Connections that are refused, and what the user is told to do.
+#include <array>
+#include <stdexcept>
+
 #include <arpa/inet.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -168,6 +171,49 @@ TEST(Connect, AServerThatNeverAnswersRunsIntoTheTimeout) {
   const auto error = refused(silent.url() + " connect_timeout=1");
   EXPECT_EQ(error.code(), ErrorCode::unavailable) << error.describe();
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20));
+}
+
+// A port whose packets nobody answers: its queue of connections to be accepted is full.
+class BlackHole {
+ public:
+  BlackHole() : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    auto* const generic = reinterpret_cast<sockaddr*>(&address);
+    if (::bind(listener_, generic, size) != 0 || ::listen(listener_, 0) != 0 ||
+        ::getsockname(listener_, generic, &size) != 0) {
+      throw std::runtime_error("could not listen on 127.0.0.1");
+    }
+    port_ = ntohs(address.sin_port);
+    for (auto& client : clients_) {
+      client = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+      static_cast<void>(::connect(client, generic, size));
+    }
+  }
+  ~BlackHole() {
+    for (const int client : clients_) ::close(client);
+    ::close(listener_);
+  }
+  BlackHole(const BlackHole&) = delete;
+  BlackHole& operator=(const BlackHole&) = delete;
+  [[nodiscard]] int port() const { return port_; }
+
+ private:
+  int listener_;
+  int port_ = 0;
+  std::array<int, 4> clients_{};
+};
+
+TEST(Connect, TheNextHostIsTriedWhereNobodyAnswers) {
+  const BlackHole hole;
+  const FakeServer starting(error_message("57P03", "the database system is starting up"));
+  const auto port = starting.url().substr(starting.url().find("port=") + 5);
+  const auto error = refused(fmt::format(
+      "host=127.0.0.1,127.0.0.1 port={},{} user=u sslmode=disable gssencmode=disable connect_timeout=2",
+      hole.port(), port.substr(0, port.find(' '))));
+  EXPECT_NE(error.describe().find("starting"), std::string::npos) << error.describe();
 }
 
 TEST(Connect, CancellationEndsTheWait) {

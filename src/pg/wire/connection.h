@@ -1,4 +1,5 @@
-// A libpq connection that never blocks beyond its cancellation. Private to this room.
+// A libpq connection that never blocks beyond its cancellation, but while the system looks up a host's name.
+// Private to this room.
 //
 // Used by one thread. Waits end with ErrorCode::cancelled once the cancellation is requested, with
 // ErrorCode::unavailable when the connection is lost. Memory is bounded: input is read only when libpq holds
@@ -86,7 +87,7 @@ class Connection {
   Connection(const ConnectOptions& options, const Cancellation& cancellation);
   // Error: what connect_failure.h makes of libpq's words.
   Result<void> establish(const ConnectionUrl& url, const ConnectOptions& options, ConnectionKind kind);
-  Result<void> poll_until_connected(const ConnectionUrl& url, SteadyTime deadline);
+  Result<void> poll_until_connected(const ConnectionUrl& url, std::optional<std::chrono::seconds> timeout);
   // False when the deadline has passed.
   Result<bool> wait(short events, std::optional<SteadyTime> deadline, std::string_view what);
   [[nodiscard]] short wanted_events() const;

@@ -139,10 +139,10 @@ struct StandbyStatus {
 
 class ReplicationConnection {
  public:
-  // Connects, authenticates and checks the version. The wait for each host is bounded by the URL's
-  // connect_timeout (default 10 s), a silent peer is noticed within 15 s (keepalives and tcp_user_timeout,
-  // unless the URL sets them). Errors: unavailable, permission (password, pg_hba.conf, role), unsupported
-  // (version, not PostgreSQL, a pooler).
+  // Connects, authenticates and checks the version. The wait for each address is bounded by the URL's
+  // connect_timeout (default 10 s); the next one is tried when there is nobody at it. A silent peer is
+  // noticed within 15 s (keepalives and tcp_user_timeout, unless the URL sets them). Errors: unavailable,
+  // permission (password, pg_hba.conf, role), unsupported (version, not PostgreSQL, a pooler).
   [[nodiscard]] static Result<ReplicationConnection> connect(const ConnectionUrl& url,
                                                              const ConnectOptions& options,
                                                              const Cancellation& cancellation);
