@@ -8,16 +8,13 @@ install(TARGETS pgstrata RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(FILES ${packaging}/pgstrata-stream@.service DESTINATION lib/systemd/system)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright)
 
-# Installed where they exist, whether written or built.
-install(FILES ${PROJECT_SOURCE_DIR}/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR} OPTIONAL)
-foreach(man ${PROJECT_SOURCE_DIR}/docs/man ${PROJECT_BINARY_DIR}/man)
-  install(FILES ${man}/pgstrata.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 OPTIONAL)
-endforeach()
-foreach(completion ${packaging}/completion ${PROJECT_BINARY_DIR}/completion)
-  install(FILES ${completion}/pgstrata.bash OPTIONAL
-          DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME pgstrata)
-  install(FILES ${completion}/_pgstrata OPTIONAL DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions)
-endforeach()
+install(FILES ${PROJECT_SOURCE_DIR}/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES ${PROJECT_SOURCE_DIR}/docs/man/pgstrata.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+# The program prints its completion; src/cli runs it.
+set(completion ${PROJECT_BINARY_DIR}/completion)
+install(FILES ${completion}/pgstrata.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
+        RENAME pgstrata)
+install(FILES ${completion}/_pgstrata DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions)
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME pgstrata)
