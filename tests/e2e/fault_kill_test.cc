@@ -2,9 +2,9 @@
 #include <algorithm>
 #include <random>
 
-#include "e2e/fault_link.h"
 #include "e2e/fault_test.h"
 #include "support/commit_ledger.h"
+#include "support/cuttable_link.h"
 
 namespace pgstrata::testing {
 namespace {
@@ -204,7 +204,7 @@ TEST_F(FaultKillTest, OfTheConnectionMidStreamAndMidBackup) {
   PostgresServer server;
   protect(server);
   fill(server);
-  FaultLink link(server.port());
+  CuttableLink link(server.port());
   const std::string url = fmt::format("postgresql://postgres@127.0.0.1:{}/postgres", link.port());
   CommitLedger ledger({.conninfo = server.conninfo(), .seed = seed});
   const auto stream = start_pgstrata({"stream", "app", "--url", url});
@@ -215,11 +215,11 @@ TEST_F(FaultKillTest, OfTheConnectionMidStreamAndMidBackup) {
     wait_until("the stream to come back", [&] {
       return server.query_value("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") == "1";
     });
-    link.cut_all();
+    link.cut();
   }
   const auto backup = start_pgstrata({"backup", "app", "--url", url});
   ASSERT_TRUE(reaches(*backup, repository(), bytes_in(repository()) + 5'000'000));
-  link.cut_all();
+  link.cut();
   expect_clear(backup->wait(), 1, "");
   EXPECT_EQ(snapshots(), 0U);
   ok({"backup", "app", "--url", url});

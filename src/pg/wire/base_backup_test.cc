@@ -5,6 +5,7 @@
 
 #include "pg/wire/sql_connection.h"
 #include "pg/wire/wire_test_support.h"
+#include "support/cuttable_link.h"
 #include "support/wait_until.h"
 
 namespace pgstrata {
@@ -137,7 +138,7 @@ TEST_P(BaseBackup, CancellationEndsItAndFreesTheServer) {
 
 TEST_P(BaseBackup, ACutConnectionIsUnavailable) {
   auto& server = shared_server(GetParam());
-  CuttableLink link(server.port());
+  testing::CuttableLink link(server.port());
   const Cancellation cancellation;
   auto connection = must(ReplicationConnection::connect(
       url_of(server.url()).with("port", std::to_string(link.port())), {}, cancellation));

@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "pg/wire/wire_test_support.h"
+#include "support/cuttable_link.h"
 #include "support/wait_until.h"
 
 namespace pgstrata {
@@ -257,7 +258,7 @@ INSTANTIATE_TEST_SUITE_P(Majors, WalStreaming, ::testing::ValuesIn(testing::avai
 
 TEST(WalStreamLink, ACutConnectionIsNoticedAtOnce) {
   auto& server = shared_server(15);
-  CuttableLink link(server.port());
+  testing::CuttableLink link(server.port());
   const Cancellation cancellation;
   auto connection = must(ReplicationConnection::connect(
       url_of(server.url()).with("port", std::to_string(link.port())), {}, cancellation));
@@ -271,7 +272,7 @@ TEST(WalStreamLink, ACutConnectionIsNoticedAtOnce) {
 
 TEST(WalStreamLink, EndingOverADeadLinkGivesUp) {
   auto& server = shared_server(15);
-  CuttableLink link(server.port());
+  testing::CuttableLink link(server.port());
   const Cancellation cancellation;
   auto connection = must(ReplicationConnection::connect(
       url_of(server.url()).with("port", std::to_string(link.port())), {}, cancellation));

@@ -1,10 +1,8 @@
-// What this room's tests share: unwrapping results, connecting, and a TCP link that can be cut.
+// What this room's tests share: unwrapping results and connecting.
 #pragma once
 
-#include <atomic>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -48,29 +46,5 @@ inline ReplicationConnection connect_to(const testing::PostgresServer& server,
 inline SteadyTime within(std::chrono::milliseconds span) {
   return std::chrono::steady_clock::now() + span;
 }
-
-// Passes bytes between one client at a time and a server on 127.0.0.1, until it is cut or stalled.
-class CuttableLink {
- public:
-  explicit CuttableLink(int server_port);
-  ~CuttableLink();
-  CuttableLink(const CuttableLink&) = delete;
-  CuttableLink& operator=(const CuttableLink&) = delete;
-
-  [[nodiscard]] int port() const { return port_; }
-  // Closes both sides.
-  void cut() { cut_ = true; }
-  // Passes nothing on any more, without a word.
-  void stall() { stalled_ = true; }
-
- private:
-  void run(int server_port);
-
-  int listener_ = -1;
-  int port_ = 0;
-  std::atomic<bool> cut_{false};
-  std::atomic<bool> stalled_{false};
-  std::thread thread_;
-};
 
 }  // namespace pgstrata

@@ -1,4 +1,4 @@
-// A way to a server that can be cut.
+// A way to a server that can be cut or stalled.
 #pragma once
 
 #include <atomic>
@@ -9,16 +9,18 @@
 namespace pgstrata::testing {
 
 // Listens on a port of 127.0.0.1 and passes each connection on to another. Thread-safe.
-class FaultLink {
+class CuttableLink {
  public:
-  explicit FaultLink(int server_port);
-  ~FaultLink();
-  FaultLink(const FaultLink&) = delete;
-  FaultLink& operator=(const FaultLink&) = delete;
+  explicit CuttableLink(int server_port);
+  ~CuttableLink();
+  CuttableLink(const CuttableLink&) = delete;
+  CuttableLink& operator=(const CuttableLink&) = delete;
 
   [[nodiscard]] int port() const { return port_; }
   // Ends all connections there are, at once and on both sides; new ones are passed on.
-  void cut_all() { cut_ = true; }
+  void cut() { cut_ = true; }
+  // Passes nothing on any more, without a word.
+  void stall() { stalled_ = true; }
 
  private:
   struct Pair {
@@ -30,6 +32,7 @@ class FaultLink {
   int listener_;
   int port_ = 0;
   std::atomic<bool> cut_{false};
+  std::atomic<bool> stalled_{false};
   std::atomic<bool> ending_{false};
   std::thread thread_;
 };

@@ -1,4 +1,4 @@
-#include "e2e/fault_link.h"
+#include "support/cuttable_link.h"
 
 #include <array>
 
@@ -45,7 +45,7 @@ int connect_to(int port) {
 
 }  // namespace
 
-FaultLink::FaultLink(int server_port) : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+CuttableLink::CuttableLink(int server_port) : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
   auto address = local_address(0);
   socklen_t size = sizeof address;
   auto* const generic = reinterpret_cast<sockaddr*>(&address);
@@ -57,13 +57,13 @@ FaultLink::FaultLink(int server_port) : listener_(::socket(AF_INET, SOCK_STREAM 
   thread_ = std::thread([this, server_port] { run(server_port); });
 }
 
-FaultLink::~FaultLink() {
+CuttableLink::~CuttableLink() {
   ending_ = true;
   thread_.join();
   ::close(listener_);
 }
 
-void FaultLink::run(int server_port) {
+void CuttableLink::run(int server_port) {
   std::vector<Pair> pairs;
   const auto close_pair = [](const Pair& pair) {
     ::close(pair.client);
@@ -74,10 +74,11 @@ void FaultLink::run(int server_port) {
       for (const Pair& pair : pairs) close_pair(pair);
       pairs.clear();
     }
+    const short wanted = stalled_ ? 0 : POLLIN;
     std::vector<pollfd> waited{{listener_, POLLIN, 0}};
     for (const Pair& pair : pairs) {
-      waited.push_back({pair.client, POLLIN, 0});
-      waited.push_back({pair.server, POLLIN, 0});
+      waited.push_back({pair.client, wanted, 0});
+      waited.push_back({pair.server, wanted, 0});
     }
     if (::poll(waited.data(), waited.size(), poll_ms) <= 0) continue;
     std::vector<Pair> kept;
