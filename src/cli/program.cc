@@ -61,15 +61,30 @@ std::string lower_first(std::string text) {
   return text;
 }
 
-// The command as far as it was understood: "pgstrata key".
-std::string named_command(const CLI::App& program) {
-  std::string name = program.get_name();
+// The command as far as it was understood.
+const CLI::App& innermost(const CLI::App& program) {
   const CLI::App* at = &program;
-  while (!at->get_subcommands().empty()) {
-    at = at->get_subcommands().front();
-    name += " " + at->get_name();
+  while (!at->get_subcommands().empty()) at = at->get_subcommands().front();
+  return *at;
+}
+
+// "pgstrata key".
+std::string named_command(const CLI::App& program) {
+  std::string name = innermost(program).get_name();
+  for (const CLI::App* above = innermost(program).get_parent(); above != nullptr;
+       above = above->get_parent()) {
+    name = above->get_name() + " " + name;
   }
   return name;
+}
+
+// What CLI11 says, but where a command is missing: which one there is not.
+std::string usage_message(const CLI::App& program, const CLI::ParseError& error) {
+  const CLI::App& command = innermost(program);
+  const auto unknown = command.remaining();
+  if (command.get_require_subcommand_min() == 0) return lower_first(error.what());
+  if (unknown.empty() || unknown.front().starts_with('-')) return "a command is missing";
+  return fmt::format("there is no command \"{}\"", unknown.front());
 }
 
 // Nothing when there is a command to run; else the exit code.
@@ -85,7 +100,7 @@ Result<std::optional<int>> parse(CLI::App& program, std::vector<std::string> arg
     return 0;
   } catch (const CLI::ParseError& error) {
     return std::unexpected(
-        make_error(ErrorCode::usage, "{}", lower_first(error.what()))
+        make_error(ErrorCode::usage, "{}", usage_message(program, error))
             .with_hint(fmt::format("`{} --help` shows what it takes.", named_command(program))));
   }
   return std::nullopt;

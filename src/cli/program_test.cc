@@ -92,6 +92,14 @@ TEST_F(ProgramTest, RefusesWhatMakesNoSense) {
   }
 }
 
+TEST_F(ProgramTest, NamesTheCommandThatThereIsNot) {
+  EXPECT_THAT(run({"bakup", "app"}).err, HasSubstr("there is no command \"bakup\"\nhint: `pgstrata --help`"));
+  EXPECT_THAT(run({"snapshot", "lst", "app"}).err,
+              HasSubstr("there is no command \"lst\"\nhint: `pgstrata snapshot --help`"));
+  EXPECT_THAT(run({}).err, HasSubstr("a command is missing"));
+  EXPECT_THAT(run({"--output", "json"}).err, HasSubstr("a command is missing"));
+}
+
 TEST_F(ProgramTest, NeverShowsAPasswordThatCameToTheWrongPlace) {
   const CommandRun refused =
       run({"add", "app", "postgresql://u:s3cret@db/x", "--url", "postgresql://u:s3cret@db/x"});
