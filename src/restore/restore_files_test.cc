@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "restore/restore_test_support.h"
+#include "support/no_sight_of_others.h"
+#include "sys/process.h"
 #include "sys/temporary_directory.h"
 
 namespace pgstrata {
@@ -311,6 +313,21 @@ TEST_F(RestoreFilesTest, TwoRestoresAtOnceIsOneTooMany) {
   fs::create_directories(target_);
   const auto held = must(TargetDirectory::open(target_, must(choose_owner(target_))));
   EXPECT_EQ(code_of(restore()), "busy");
+}
+
+TEST_F(RestoreFilesTest, AServerThatMayNotBeLookedAtIsNotOverwritten) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root, to start a process of another user";
+  must(restore());
+  const auto server = must(ChildProcess::spawn({.arguments = {"sleep", "1000"}, .user = "postgres"}));
+  ASSERT_TRUE(write_file(target_ / "postmaster.pid", as_byte_view(fmt::format("{}\n", server.pid()))));
+  const testing::NoSightOfOthers blind;
+  const auto refused = restore(true);
+  ASSERT_EQ(code_of(refused), "busy");
+  EXPECT_THAT(refused.error().hint(), HasSubstr("remove postmaster.pid"));
+  EXPECT_TRUE(startable());
+  EXPECT_FALSE(marked());
+  fs::remove(target_ / "postmaster.pid");
+  must(restore(true));
 }
 
 TEST_F(RestoreFilesTest, RootGivesTheFilesToPostgres) {

@@ -7,6 +7,7 @@
 #include "pg/format/control_file.h"
 #include "pg/format/text_parsing.h"
 #include "pg/server/server_instance.h"
+#include "pg/server/server_with_tablespace.h"
 
 namespace pgstrata {
 namespace {
@@ -88,22 +89,6 @@ Result<void> check_data_directory(const TargetDirectory& data, const SnapshotRec
   return {};
 }
 
-// A running server other than in `data_directory` that has a tablespace at `location`: every postmaster works
-// in its data directory.
-Result<std::optional<fs::path>> server_using(const fs::path& location) {
-  PGS_TRY(const auto processes, list_directory("/proc"));
-  std::error_code ignored;
-  for (const auto& process : processes) {
-    if (!parse_decimal<std::uint32_t>(process.name)) continue;
-    const auto folder = fs::read_symlink(fs::path("/proc") / process.name / "cwd", ignored);
-    if (folder.empty() || !fs::exists(folder / "postmaster.pid", ignored)) continue;
-    for (const auto& link : fs::directory_iterator(folder / "pg_tblspc", ignored)) {
-      if (fs::equivalent(link.path(), location, ignored)) return std::optional(folder);
-    }
-  }
-  return std::nullopt;
-}
-
 Result<void> check_tablespace(const TargetDirectory& directory, const TablespacePlace& place,
                               const SnapshotRecord& snapshot, const TargetDirectory& data,
                               bool may_continue) {
@@ -113,10 +98,10 @@ Result<void> check_tablespace(const TargetDirectory& directory, const Tablespace
         make_error(ErrorCode::already_exists, "the place of tablespace {}, \"{}\", {}", place.oid, shown, why)
             .with_hint(fmt::format("Give it another place: --tablespace {}=/new/folder", shown)));
   };
-  PGS_TRY(const auto user, server_using(place.location));
-  if (user) return taken(fmt::format("is used by the server in \"{}\"", user->native()));
   PGS_TRY(const auto entries, directory.list(""));
-  if (entries.empty()) return {};
+  if (entries.empty()) return {};  // a server that has it as a tablespace has a folder in it
+  PGS_TRY(const auto user, server_with_tablespace(place.location));
+  if (user) return taken(fmt::format("is used by the server in \"{}\"", user->native()));
   PGS_TRY(const auto marked, marked_system(directory));
   if (marked && *marked == snapshot.system_identifier) return {};
   PGS_TRY(const auto linked, data.read_link(fmt::format("{}{}", tablespace_folder, place.oid)));

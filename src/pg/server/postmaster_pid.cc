@@ -1,6 +1,11 @@
 #include "pg/server/postmaster_pid.h"
 
+#include <cerrno>
 #include <charconv>
+#include <csignal>
+
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "sys/files.h"
 
@@ -28,8 +33,9 @@ bool parse_number(std::string_view text, Integer& into) {
 std::optional<PostmasterPid> parse_postmaster_pid(std::string_view text) {
   PostmasterPid parsed;
   const auto pid = take_line(text);
-  // A single-user backend writes its id negated.
-  if (!pid.has_value() || !parse_number(*pid, parsed.pid) || parsed.pid <= 0) return std::nullopt;
+  if (!pid.has_value() || !parse_number(*pid, parsed.pid) || parsed.pid == 0) return std::nullopt;
+  parsed.single_user = parsed.pid < 0;  // it writes its id negated
+  if (parsed.single_user) parsed.pid = -parsed.pid;
   const auto skip_lines = [&](int count) {
     for (; count > 0; --count) take_line(text);
   };
@@ -52,10 +58,20 @@ Result<std::optional<PostmasterPid>> read_postmaster_pid(const std::filesystem::
   return parse_postmaster_pid(as_text(*content));
 }
 
-bool is_postmaster_of(pid_t pid, const std::filesystem::path& data_directory) {
-  std::error_code ignored;
-  const auto working_directory = std::filesystem::read_symlink(fmt::format("/proc/{}/cwd", pid), ignored);
-  return !ignored && std::filesystem::equivalent(working_directory, data_directory, ignored) && !ignored;
+PostmasterSight look_for_postmaster(pid_t pid, const std::filesystem::path& data_directory) {
+  const auto process = fmt::format("/proc/{}", pid);
+  struct stat works_in {};
+  if (::stat((process + "/cwd").c_str(), &works_in) == 0) {
+    struct stat data {};
+    if (::stat(data_directory.c_str(), &data) != 0) return PostmasterSight::hidden;
+    const bool same = works_in.st_dev == data.st_dev && works_in.st_ino == data.st_ino;
+    return same ? PostmasterSight::running : PostmasterSight::absent;
+  }
+  // One that has ended and waits to be reaped has no working directory any more; where /proc hides the
+  // processes of others (hidepid), it is /proc/N itself that is missing.
+  if (errno == ENOENT && ::access(process.c_str(), F_OK) == 0) return PostmasterSight::absent;
+  const bool alive = ::kill(pid, 0) == 0 || errno == EPERM;
+  return alive ? PostmasterSight::hidden : PostmasterSight::absent;
 }
 
 }  // namespace pgstrata

@@ -17,6 +17,7 @@ namespace pgstrata {
 
 struct PostmasterPid {
   pid_t pid = 0;
+  bool single_user = false;  // a backend of its own, to which nobody can connect
   std::uint16_t port = 0;
   std::string socket_directory;
   // "starting"; "standby": recovering, not open; "ready": open, be it to reads alone; "stopping". Empty at
@@ -30,8 +31,12 @@ struct PostmasterPid {
 [[nodiscard]] Result<std::optional<PostmasterPid>> read_postmaster_pid(
     const std::filesystem::path& data_directory);
 
-// Whether `pid` is a process that works in this data directory, as every postmaster does in its own: the file
-// alone outlives a crash.
-[[nodiscard]] bool is_postmaster_of(pid_t pid, const std::filesystem::path& data_directory);
+enum class PostmasterSight {
+  absent,   // there is no such process, or it works elsewhere
+  running,  // it works in this data directory, as every postmaster does in its own
+  hidden,   // it is alive, and this process may not see where it works (it takes the same user, or a right)
+};
+// The file alone outlives a crash, and its process id may have been given to another process since.
+[[nodiscard]] PostmasterSight look_for_postmaster(pid_t pid, const std::filesystem::path& data_directory);
 
 }  // namespace pgstrata

@@ -60,6 +60,28 @@ Result<ServerPhase> phase_of(std::string_view status, const std::filesystem::pat
                                                        : ServerPhase::accepts_reads;
 }
 
+// Nothing when it is certain that no server runs on the directory.
+Result<std::optional<PostmasterPid>> running_postmaster(const std::filesystem::path& data_directory) {
+  PGS_TRY(auto found, read_postmaster_pid(data_directory));
+  if (!found.has_value()) return found;
+  const auto sight = look_for_postmaster(found->pid, data_directory);
+  if (sight == PostmasterSight::absent) return std::optional<PostmasterPid>();
+  if (sight == PostmasterSight::running) return found;
+  return std::unexpected(
+      make_error(ErrorCode::busy,
+                 "\"{}\" names process {}, which is alive, and this user may not see whether that is a "
+                 "PostgreSQL server of this directory",
+                 (data_directory / "postmaster.pid").string(), found->pid)
+          .with_hint("Stop the server, or run this as the user that it runs as. If no server runs there for "
+                     "sure, remove postmaster.pid."));
+}
+
+Error busy_error(const PostmasterPid& running, const std::filesystem::path& data_directory) {
+  return make_error(ErrorCode::busy, "a {} runs on {} already (process {})",
+                    running.single_user ? "single-user PostgreSQL" : "server", data_directory.string(),
+                    running.pid);
+}
+
 bool reached(ServerPhase phase, ServerPhase wanted) {
   if (wanted == ServerPhase::accepts_reads) {
     return phase == ServerPhase::accepts_reads || phase == ServerPhase::accepts_writes;
@@ -106,11 +128,8 @@ Result<ServerInstance> ServerInstance::start(const ServerInstallation& installat
     return fail(ErrorCode::usage, "{} is of PostgreSQL {}, not {}", options.data_directory.string(), major,
                 installation.major());
   }
-  PGS_TRY(const auto running, read_postmaster_pid(options.data_directory));
-  if (running.has_value() && is_postmaster_of(running->pid, options.data_directory)) {
-    return fail(ErrorCode::busy, "a server runs on {} already (process {})", options.data_directory.string(),
-                running->pid);
-  }
+  PGS_TRY(const auto running, running_postmaster(options.data_directory));
+  if (running.has_value()) return std::unexpected(busy_error(*running, options.data_directory));
   PGS_TRY(const auto postgres, installation.program("postgres"));
   PGS_TRY(const auto user, user_for_data_directory(options.data_directory));
   const auto log_before = stat_file(options.log_file);
@@ -134,10 +153,9 @@ Result<ServerInstance> ServerInstance::start(const ServerInstallation& installat
 }
 
 Result<ServerInstance> ServerInstance::attach(const std::filesystem::path& data_directory) {
-  PGS_TRY(const auto found, read_postmaster_pid(data_directory));
-  if (!found.has_value() || !is_postmaster_of(found->pid, data_directory)) {
-    return fail(ErrorCode::not_found, "no server runs on {}", data_directory.string());
-  }
+  PGS_TRY(const auto found, running_postmaster(data_directory));
+  if (!found.has_value()) return fail(ErrorCode::not_found, "no server runs on {}", data_directory.string());
+  if (found->single_user) return std::unexpected(busy_error(*found, data_directory));
   ServerInstance instance;
   instance.pid_ = found->pid;
   instance.data_directory_ = data_directory;
@@ -147,7 +165,8 @@ Result<ServerInstance> ServerInstance::attach(const std::filesystem::path& data_
 Result<std::optional<ExitStatus>> ServerInstance::ended() {
   if (child_.has_value()) return child_->wait_for(std::chrono::milliseconds(0));
   // Its working directory tells it from another process that was given the same id.
-  if (is_postmaster_of(pid_, data_directory_)) return std::optional<ExitStatus>();
+  if (look_for_postmaster(pid_, data_directory_) != PostmasterSight::absent)
+    return std::optional<ExitStatus>();
   return std::optional(ExitStatus{});
 }
 
@@ -205,7 +224,7 @@ Result<void> ServerInstance::wait_for_end(std::chrono::milliseconds limit, const
 
 Result<void> ServerInstance::send_signal(int number) {
   if (child_.has_value()) return child_->signal(number);
-  if (!is_postmaster_of(pid_, data_directory_)) return {};
+  if (look_for_postmaster(pid_, data_directory_) == PostmasterSight::absent) return {};
   if (::kill(pid_, number) != 0 && errno != ESRCH) {
     return std::unexpected(error_from_errno(errno, fmt::format("could not signal process {}", pid_)));
   }

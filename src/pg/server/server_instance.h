@@ -56,7 +56,8 @@ class ServerInstance {
   [[nodiscard]] static Result<ServerInstance> start(const ServerInstallation& installation,
                                                     const ServerOptions& options);
   // A server that was started before, by anyone. Dropping this object leaves it running.
-  // Error: not_found, when none runs there.
+  // Errors: not_found, when none runs there; busy, when that cannot be told (postmaster.pid names a process
+  // that is alive and may not be looked at), or what runs there is a single-user backend.
   [[nodiscard]] static Result<ServerInstance> attach(const std::filesystem::path& data_directory);
 
   ServerInstance(ServerInstance&&) noexcept;
