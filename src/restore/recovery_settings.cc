@@ -19,6 +19,8 @@ constexpr std::array<std::string_view, 8> recovery_names{
 constexpr std::array<std::string_view, 5> other_names{"recovery_target", "recovery_end_command",
                                                       "archive_cleanup_command", "recovery_min_apply_delay",
                                                       "synchronous_standby_names"};
+// With its comment it is told from one of the operator's.
+constexpr std::string_view hot_standby_line = "hot_standby = 'off'  # while it recovers";
 
 // As postgresql.conf takes it.
 std::string quoted(std::string_view value) {
@@ -59,14 +61,23 @@ std::string stop_setting(const TargetPoint& stop) {
   return setting("recovery_target_name", std::get<RestorePointTarget>(stop).name);
 }
 
+std::string lower_case(std::string_view text) {
+  std::string lower(text);
+  std::ranges::transform(lower, lower.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return lower;
+}
+
 // The name that a line of configuration sets, in lower case; empty for all other lines.
 std::string name_set_by(std::string_view line) {
   line.remove_prefix(std::min(line.find_first_not_of(" \t"), line.size()));
-  std::string name(line.substr(0, line.find_first_of(" \t=")));
-  if (name.starts_with('#')) return {};
-  std::ranges::transform(name, name.begin(),
-                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return name;
+  const auto name = line.substr(0, line.find_first_of(" \t="));
+  return name.starts_with('#') ? std::string() : lower_case(name);
+}
+
+bool decides_hot_standby(const std::pair<std::string, std::string>& setting) {
+  const auto name = lower_case(setting.first);
+  return name == "hot_standby" || (name == "recovery_target_action" && lower_case(setting.second) == "pause");
 }
 
 template <class Drop>
@@ -114,6 +125,8 @@ Result<std::string> recovery_settings_block(const RecoveryPlan& plan, const Reco
     }
     text += setting("recovery_target_action", "promote");
   }
+  if (std::ranges::none_of(settings.operator_settings, decides_hot_standby))
+    text += fmt::format("{}\n", hot_standby_line);
   text += setting("synchronous_standby_names", "");
   for (const auto& [name, value] : settings.operator_settings) {
     if (!is_setting_name(name)) return fail(ErrorCode::usage, "\"{}\" is not the name of a setting", name);
@@ -154,7 +167,7 @@ Result<void> end_recovery_settings(const std::filesystem::path& data_directory) 
   bool in_block = false;
   const auto kept = filter_lines(old, [&](std::string_view line) {
     if (line == block_begin || line == block_end) in_block = line == block_begin;
-    return in_block && is_recovery_name(name_set_by(line));
+    return in_block && (line == hot_standby_line || is_recovery_name(name_set_by(line)));
   });
   if (kept == old) return {};
   return data.write(auto_conf, as_byte_view(kept));
@@ -166,7 +179,7 @@ Result<std::vector<std::string>> write_missing_configuration(const TargetDirecto
       {"postgresql.conf",
        fmt::format(
            "# Written by pgstrata restore: the cluster's own configuration is not in its data directory.\n"
-           "# These limits must not be lower than on the source while it recovers.\n"
+           "# The source's limits when it was backed up.\n"
            "max_connections = {}\nmax_worker_processes = {}\nmax_wal_senders = {}\n"
            "max_prepared_transactions = {}\nmax_locks_per_transaction = {}\n",
            control.max_connections, control.max_worker_processes, control.max_wal_senders,

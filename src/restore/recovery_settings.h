@@ -2,10 +2,18 @@
 // postgresql.auto.conf.
 //
 // The block sets restore_command, recovery_target_timeline (a number: 'latest' would follow timelines that
-// appear later), the one recovery_target_… of the plan, recovery_target_action = 'promote', and
-// synchronous_standby_names = '', without which a restored copy of a cluster with synchronous standbys would
-// let every commit wait for standbys it does not have. The operator's own settings come last. Older settings
-// of the same names and the block of an earlier restore are removed from the file; standby.signal is removed.
+// appear later), the one recovery_target_… of the plan, and recovery_target_action = 'promote'.
+//
+// It sets hot_standby = off: where the source's max_connections or the like was raised after the backup,
+// recovery with hot_standby stops for ever at the record that says so (13: ends there). The server takes no
+// connections before recovery has ended, then. Not so when the operator's settings have hot_standby, or
+// recovery_target_action = pause, which needs it.
+//
+// And synchronous_standby_names = '', without which a restored copy of a cluster with synchronous standbys
+// would let every commit wait for standbys it does not have. That one stays.
+//
+// The operator's own settings come last. Older settings of the same names (but hot_standby) and the block of
+// an earlier restore are removed from the file; standby.signal is removed.
 #pragma once
 
 #include <string>
@@ -34,12 +42,12 @@ struct RecoverySettings {
 Result<void> write_recovery_settings(const TargetDirectory& data, const RecoveryPlan& plan,
                                      const RecoverySettings& settings);
 
-// Once recovery has ended: takes restore_command and the target out of the block again and leaves the rest,
-// so that nothing refers to the kit.
+// Once recovery has ended: takes restore_command, the target and our hot_standby out of the block again and
+// leaves the rest, so that nothing refers to the kit.
 Result<void> end_recovery_settings(const std::filesystem::path& data_directory);
 
 // Debian keeps postgresql.conf and pg_hba.conf outside of the data directory, so a backup has none. Writes
-// minimal ones where they are missing: limits as recovery demands them, connections by local socket with peer
+// minimal ones where they are missing: limits as the source had them, connections by local socket with peer
 // authentication and none by TCP. Says which files it wrote.
 Result<std::vector<std::string>> write_missing_configuration(const TargetDirectory& data,
                                                              const ControlFile& control);

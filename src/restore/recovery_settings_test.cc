@@ -56,14 +56,24 @@ TEST(RecoverySettings, OperatorSettingsAreCheckedAndComeLast) {
   }
 }
 
+TEST(RecoverySettings, NoHotStandbyWhileItRecoversUnlessTheOperatorNeedsIt) {
+  EXPECT_THAT(block_for({}), HasSubstr("\nhot_standby = 'off'"));
+  for (const auto& [name, value] : {std::pair{"Hot_Standby", "off"}, {"recovery_target_action", "Pause"}}) {
+    EXPECT_THAT(must(recovery_settings_block(plan_for({}), {"/p", {{name, value}}})),
+                Not(HasSubstr("\nhot_standby = 'off'")))
+        << name;
+  }
+}
+
 TEST(RecoverySettings, OlderOnesGoAndTheRestStays) {
   const std::string old =
-      "# Do not edit\nwork_mem = '8MB'\n  Recovery_Target_Time='x'\nrestore_command = 'cp'\n#restore_command "
+      "# Do not edit\nwork_mem = '8MB'\nhot_standby = 'on'\n  Recovery_Target_Time='x'\nrestore_command = "
+      "'cp'\n#restore_command "
       "= 'y'\n"
       "synchronous_standby_names = '*'\n" +
       block_for({}) + "port = 5433";
   EXPECT_EQ(without_recovery_settings(old),
-            "# Do not edit\nwork_mem = '8MB'\n#restore_command = 'y'\nport = 5433\n");
+            "# Do not edit\nwork_mem = '8MB'\nhot_standby = 'on'\n#restore_command = 'y'\nport = 5433\n");
 }
 
 class SettingsFiles : public ::testing::Test {
@@ -89,6 +99,8 @@ TEST_F(SettingsFiles, AreWrittenAndTheirRecoveryPartEndsWithRecovery) {
   ASSERT_TRUE(end_recovery_settings(folder_.path()));
   EXPECT_THAT(text("postgresql.auto.conf"), Not(HasSubstr("restore_command")));
   EXPECT_THAT(text("postgresql.auto.conf"), Not(HasSubstr("recovery_target")));
+  EXPECT_THAT(text("postgresql.auto.conf"), Not(HasSubstr("hot_standby")));
+  EXPECT_THAT(text("postgresql.auto.conf"), HasSubstr("synchronous_standby_names = ''"));
   EXPECT_THAT(text("postgresql.auto.conf"), HasSubstr("shared_buffers = '1GB'"));
 }
 
