@@ -43,9 +43,11 @@ struct Redirect {
 struct ProcessOptions {
   // The program first; without a "/" it is looked up in this process's PATH.
   std::vector<std::string> arguments = {};
-  // Added to this process's environment, or taking the place of what it says.
+  // The variables of this process's environment that the child gets too; a name that ends with "*" stands for
+  // all that begin so. Nothing: all of them, secrets included.
+  std::optional<std::vector<std::string>> inherited_environment = {};
+  // Added to those, or taking the place of what they say.
   std::vector<std::pair<std::string, std::string>> environment = {};
-  std::vector<std::string> unset_environment = {};
   // Runs as this user with its groups, HOME, USER and LOGNAME: needs root, unless it is this user already.
   std::optional<std::string> user = {};
   std::filesystem::path working_directory = {};  // empty: this process's

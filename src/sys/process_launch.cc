@@ -37,25 +37,34 @@ Result<UserSwitch> look_up_user(const std::string& name) {
   return user;
 }
 
-void set_variable(std::vector<std::string>& environment, const std::string& name, const std::string* value) {
+void set_variable(std::vector<std::string>& environment, const std::string& name, const std::string& value) {
   std::erase_if(environment, [&](const std::string& entry) {
     return entry.size() > name.size() && entry.starts_with(name) && entry[name.size()] == '=';
   });
-  if (value != nullptr) environment.push_back(name + "=" + *value);
+  environment.push_back(name + "=" + value);
+}
+
+bool is_inherited(std::string_view entry, const ProcessOptions& options) {
+  if (!options.inherited_environment) return true;
+  const auto name = entry.substr(0, entry.find('='));
+  return std::ranges::any_of(*options.inherited_environment, [&](std::string_view wanted) {
+    if (!wanted.ends_with('*')) return name == wanted;
+    return name.starts_with(wanted.substr(0, wanted.size() - 1));
+  });
 }
 
 std::vector<std::string> child_environment(const ProcessOptions& options,
                                            const std::optional<UserSwitch>& user) {
   std::vector<std::string> environment;
-  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry)
-    environment.emplace_back(*entry);
-  if (user) {
-    set_variable(environment, "HOME", &user->home);
-    set_variable(environment, "USER", &*options.user);
-    set_variable(environment, "LOGNAME", &*options.user);
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+    if (is_inherited(*entry, options)) environment.emplace_back(*entry);
   }
-  for (const auto& name : options.unset_environment) set_variable(environment, name, nullptr);
-  for (const auto& [name, value] : options.environment) set_variable(environment, name, &value);
+  if (user) {
+    set_variable(environment, "HOME", user->home);
+    set_variable(environment, "USER", *options.user);
+    set_variable(environment, "LOGNAME", *options.user);
+  }
+  for (const auto& [name, value] : options.environment) set_variable(environment, name, value);
   return environment;
 }
 

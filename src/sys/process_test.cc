@@ -68,13 +68,22 @@ TEST(Process, FeedsInput) {
   EXPECT_TRUE(child.wait().value().success()) << "again";
 }
 
-TEST(Process, SetsAndUnsetsVariables) {
+TEST(Process, SetsVariablesAndPassesOnWhatItIsTold) {
   ::setenv("PGSTRATA_TEST_KEPT", "kept", 1);
-  ::setenv("PGSTRATA_TEST_GONE", "gone", 1);
-  auto options = shell("echo $PGSTRATA_TEST_KEPT:$PGSTRATA_TEST_GONE:$PGSTRATA_TEST_NEW");
+  ::setenv("PGSTRATA_TEST_ONE", "one", 1);
+  ::setenv("PGSTRATA_TEST_ONE_MORE", "more", 1);
+  auto options =
+      shell("echo $PGSTRATA_TEST_KEPT:$PGSTRATA_TEST_ONE:$PGSTRATA_TEST_ONE_MORE:$PGSTRATA_TEST_NEW");
   options.environment = {{"PGSTRATA_TEST_NEW", "a=b"}, {"PGSTRATA_TEST_KEPT", "changed"}};
-  options.unset_environment = {"PGSTRATA_TEST_GONE"};
-  EXPECT_EQ(as_text(run(options).output), "changed::a=b\n");
+  EXPECT_EQ(as_text(run(options).output), "changed:one:more:a=b\n");
+  options.inherited_environment = {"PATH", "PGSTRATA_TEST_ONE"};
+  EXPECT_EQ(as_text(run(options).output), "changed:one::a=b\n");
+  options.inherited_environment = {"PATH", "PGSTRATA_TEST_ONE*"};
+  EXPECT_EQ(as_text(run(options).output), "changed:one:more:a=b\n");
+  options.inherited_environment = std::vector<std::string>();
+  options.environment.clear();
+  options.arguments = {"/usr/bin/env"};
+  EXPECT_EQ(as_text(run(options).output), "");
 }
 
 TEST(Process, StartsInItsFolderAndAppendsToAFile) {

@@ -4,9 +4,13 @@
 #include <gtest/gtest.h>
 
 #include "e2e/main_job_fixture.h"
+#include "support/test_failure.h"
 
 namespace pgstrata::testing {
 namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 class RestoreAfterRaisedLimits : public MainJob, public ::testing::TestWithParam<int> {};
 
@@ -37,6 +41,49 @@ TEST_P(RestoreAfterRaisedLimits, RecoveryGoesOn) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Majors, RestoreAfterRaisedLimits, ::testing::ValuesIn(available_majors()));
+
+class RestoreStartTest : public MainJobTest {
+ protected:
+  // A table of a hundred rows, in a backup and the WAL after it.
+  void protect_rows() {
+    source_.start();
+    protect(source_);
+    backup();
+    source_.query("CREATE TABLE late AS SELECT generate_series(1, 100) AS n");
+    wait_until_durable(source_);
+  }
+  PostgresServer source_;
+};
+
+TEST_F(RestoreStartTest, TheServerInheritsNoSecret) {
+  protect_rows();
+  auto variables = environment();
+  variables["MY_PASSPHRASE"] = "secret one";
+  variables["PGSTRATA_PASSPHRASE"] = "secret two";
+  variables["PGPASSWORD"] = "secret three";
+  variables["PGPASSFILE"] = "/secret/four";
+  variables["LC_TIME"] = "C";
+  const PortReservation port;
+  const auto run = [&](std::vector<std::string> arguments) {
+    const ProgramRun ran = run_pgstrata(std::move(arguments), variables);
+    if (ran.exit_code != 0) throw TestFailure(ran.describe());
+    return Json::parse(ran.out);
+  };
+  run({"key", "add", "--key-file", path("key"), "--new-passphrase-env", "MY_PASSPHRASE", "--output", "json"});
+  const Json outcome = run({"restore", "app", "--to", path("started"), "--start", "--passphrase-env",
+                            "MY_PASSPHRASE", "--set", fmt::format("port={}", port.port()), "--set",
+                            "unix_socket_directories=" + directory().path().string(), "--set",
+                            "listen_addresses=", "--output", "json"});
+  const pid_t pid = outcome.at("started").at("process_id");
+  const LeftRunningServer server(path("started"), directory().path(), port.port(), pid);
+  EXPECT_EQ(server.query_value("SELECT count(*) FROM late"), "100");
+  const std::string inherited = '\0' + read_text(fmt::format("/proc/{}/environ", pid));
+  EXPECT_THAT(inherited, HasSubstr(std::string("\0PATH=", 6)));
+  EXPECT_THAT(inherited, HasSubstr(std::string("\0HOME=", 6)));
+  EXPECT_THAT(inherited, HasSubstr(std::string("\0LC_TIME=C", 10)));
+  EXPECT_THAT(inherited, Not(HasSubstr("secret")));
+  EXPECT_THAT(inherited, Not(HasSubstr("PGSTRATA")));
+}
 
 }  // namespace
 }  // namespace pgstrata::testing

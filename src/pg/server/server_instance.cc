@@ -31,6 +31,13 @@ Result<void> check_options(const ServerOptions& options) {
   return {};
 }
 
+// What a server may need of this process's environment; not what would change its settings, and above all no
+// passphrase and no password. Its restore_command needs nothing of ours: the kit has it all.
+std::vector<std::string> server_environment() {
+  return {"PATH", "HOME", "USER",   "LOGNAME",  "LANG",           "LANGUAGE",
+          "LC_*", "TZ",   "TMPDIR", "PG_OOM_*", "LD_LIBRARY_PATH"};
+}
+
 std::vector<std::string> command_line(const std::filesystem::path& postgres, const ServerOptions& options) {
   std::vector<std::string> arguments = {postgres.string(), "-D", options.data_directory.string()};
   const auto set = [&](std::string_view name, std::string_view value) {
@@ -139,8 +146,8 @@ Result<ServerInstance> ServerInstance::start(const ServerInstallation& installat
   instance.log_file_ = options.log_file;
   instance.log_start_bytes_ = log_before.has_value() ? log_before->size_bytes : 0;
   PGS_TRY(auto child, ChildProcess::spawn({.arguments = command_line(postgres, options),
+                                           .inherited_environment = server_environment(),
                                            .environment = {},
-                                           .unset_environment = {"PGDATA", "PGPORT", "PGOPTIONS"},
                                            .user = user,
                                            .working_directory = "/",
                                            .new_session = true,

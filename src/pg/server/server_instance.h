@@ -51,7 +51,8 @@ enum class StopMode {
 class ServerInstance {
  public:
   // Starts the postmaster and returns; wait_for_phase tells when it is open. It runs as
-  // user_for_data_directory says. Errors: usage (bad options), permission, not_found, busy (a server runs
+  // user_for_data_directory says, with little of this process's environment: PATH, HOME, the locale, the time
+  // zone and the like. Errors: usage (bad options), permission, not_found, busy (a server runs
   // there already), failed.
   [[nodiscard]] static Result<ServerInstance> start(const ServerInstallation& installation,
                                                     const ServerOptions& options);
