@@ -6,7 +6,6 @@
 #include "codec/endian.h"
 #include "pg/format/wal_name.h"
 #include "repo/object_header.h"
-#include "sys/durable.h"
 
 namespace pgstrata {
 namespace {
@@ -164,12 +163,9 @@ Result<void> write_recovery_kit(const ClusterSpace& space, const RecoveryPlan& p
   return KitWriter(space, plan, data, inventory).write(options);
 }
 
-Result<void> remove_recovery_kit(const std::filesystem::path& data_directory) {
-  const auto folder = data_directory / kit_folder;
-  PGS_TRY(const bool exists, file_exists(folder));
-  if (!exists) return {};
-  PGS_CHECK(remove_tree(folder));
-  return sync_directory(folder.parent_path());
+Result<void> remove_recovery_kit(const TargetDirectory& data) {
+  PGS_CHECK(data.remove(kit_folder));
+  return data.sync_names("pg_wal");
 }
 
 }  // namespace pgstrata

@@ -62,6 +62,6 @@ struct KitOptions {
                                               const TargetDirectory& data, const KitOptions& options);
 
 // Removes kit and spool, once recovery has ended. A kit that is gone already is no error.
-[[nodiscard]] Result<void> remove_recovery_kit(const std::filesystem::path& data_directory);
+[[nodiscard]] Result<void> remove_recovery_kit(const TargetDirectory& data);
 
 }  // namespace pgstrata

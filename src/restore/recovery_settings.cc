@@ -160,9 +160,7 @@ Result<void> write_recovery_settings(const TargetDirectory& data, const Recovery
   return data.write("recovery.signal", {});
 }
 
-Result<void> end_recovery_settings(const std::filesystem::path& data_directory) {
-  PGS_TRY(const auto owner, choose_owner(data_directory));
-  PGS_TRY(const auto data, TargetDirectory::open(data_directory, owner));
+Result<void> end_recovery_settings(const TargetDirectory& data) {
   PGS_TRY(const auto old, read_if_there(data, auto_conf));
   bool in_block = false;
   const auto kept = filter_lines(old, [&](std::string_view line) {

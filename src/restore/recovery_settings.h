@@ -44,7 +44,7 @@ Result<void> write_recovery_settings(const TargetDirectory& data, const Recovery
 
 // Once recovery has ended: takes restore_command, the target and our hot_standby out of the block again and
 // leaves the rest, so that nothing refers to the kit.
-Result<void> end_recovery_settings(const std::filesystem::path& data_directory);
+Result<void> end_recovery_settings(const TargetDirectory& data);
 
 // Debian keeps postgresql.conf and pg_hba.conf outside of the data directory, so a backup has none. Writes
 // minimal ones where they are missing: limits as the source had them, connections by local socket with peer

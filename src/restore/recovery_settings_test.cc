@@ -96,7 +96,7 @@ TEST_F(SettingsFiles, AreWrittenAndTheirRecoveryPartEndsWithRecovery) {
   EXPECT_FALSE(fs::exists(folder_.path() / "standby.signal"));
   EXPECT_EQ(text("postgresql.auto.conf"),
             "work_mem = '8MB'\n" + must(recovery_settings_block(plan_for(XidTarget{Xid{5}}), settings)));
-  ASSERT_TRUE(end_recovery_settings(folder_.path()));
+  ASSERT_TRUE(end_recovery_settings(open()));
   EXPECT_THAT(text("postgresql.auto.conf"), Not(HasSubstr("restore_command")));
   EXPECT_THAT(text("postgresql.auto.conf"), Not(HasSubstr("recovery_target")));
   EXPECT_THAT(text("postgresql.auto.conf"), Not(HasSubstr("hot_standby")));

@@ -11,6 +11,7 @@ namespace pgstrata {
 namespace {
 
 namespace fs = std::filesystem;
+constexpr std::string_view log_name = "pgstrata_restore.log";
 constexpr auto progress_interval = std::chrono::milliseconds(250);
 constexpr auto stop_limit = std::chrono::seconds(60);
 
@@ -49,6 +50,36 @@ Result<void> wait_until_open(ServerInstance& server, const RecoveryPlan& plan,
   }
 }
 
+Result<TargetDirectory> open_directory(const fs::path& data_directory) {
+  PGS_TRY(auto owner, choose_owner(data_directory));
+  return TargetDirectory::open(data_directory, std::move(owner));
+}
+
+// A new one: whatever its name leads to may have been put there by whoever owns the directory.
+Result<FileDescriptor> open_log(const fs::path& data_directory) {
+  PGS_TRY(const auto data, open_directory(data_directory));
+  PGS_CHECK(data.remove(log_name));
+  return data.open_file(log_name, O_WRONLY | O_CREAT | O_EXCL | O_APPEND);
+}
+
+Result<ServerInstance> start_server(const ServerInstallation& installation,
+                                    const StartRestoredOptions& options) {
+  PGS_TRY(const auto log, open_log(options.data_directory));
+  ServerOptions server_options;
+  server_options.data_directory = options.data_directory;
+  server_options.log_file = options.data_directory / log_name;
+  server_options.opened_log = &log;
+  server_options.settings = options.settings;
+  server_options.settings.emplace_back("logging_collector", "off");
+  return ServerInstance::start(installation, server_options);
+}
+
+Result<void> forget_recovery(const fs::path& data_directory) {
+  PGS_TRY(const auto data, open_directory(data_directory));
+  PGS_CHECK(end_recovery_settings(data));
+  return remove_recovery_kit(data);
+}
+
 }  // namespace
 
 Result<TimelineStart> newest_timeline_start(const fs::path& data_directory) {
@@ -75,13 +106,7 @@ Result<StartedCluster> start_restored(const RecoveryPlan& plan, const StartResto
                                       const Cancellation& cancellation) {
   PGS_TRY(const auto installation,
           ServerInstallation::find(static_cast<int>(plan.snapshot.server_version / 10000)));
-  ServerOptions server_options;
-  server_options.data_directory = options.data_directory;
-  server_options.log_file =
-      options.log_file.empty() ? options.data_directory / "pgstrata_restore.log" : options.log_file;
-  server_options.settings = options.settings;
-  server_options.settings.emplace_back("logging_collector", "off");
-  PGS_TRY(auto server, ServerInstance::start(installation, server_options));
+  PGS_TRY(auto server, start_server(installation, options));
   const auto opened = wait_until_open(server, plan, options, cancellation);
   if (!opened) {
     const bool goes_on =
@@ -95,13 +120,12 @@ Result<StartedCluster> start_restored(const RecoveryPlan& plan, const StartResto
     return fail(ErrorCode::failed, "recovery ended at {}, and the plan says {}; the server was stopped",
                 start.start, plan.expected_end_lsn);
   }
-  PGS_CHECK(end_recovery_settings(options.data_directory));
-  PGS_CHECK(remove_recovery_kit(options.data_directory));
+  PGS_CHECK(forget_recovery(options.data_directory));
   PGS_TRY(auto url, server.url("postgres", "postgres"));
   const auto process = server.pid();
   server.leave_running();
   return StartedCluster{process,          start.timeline, start.start,
-                        plan.last_commit, std::move(url), server_options.log_file};
+                        plan.last_commit, std::move(url), options.data_directory / log_name};
 }
 
 }  // namespace pgstrata

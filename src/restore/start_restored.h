@@ -5,8 +5,9 @@
 // covers the rest: that the WAL was all there is learned from the timeline history that the promotion wrote.
 //
 // The server is left running, independent of this process, also after cancellation or a time limit. Its log
-// goes to one file (logging_collector is off until it is started otherwise), so that what it says can be
-// passed on.
+// goes to one file, pgstrata_restore.log in the data directory (logging_collector is off until it is started
+// otherwise), so that what it says can be passed on. That file belongs to the server's user, whoever
+// restores: a later backup of the cluster reads it.
 #pragma once
 
 #include <functional>
@@ -23,7 +24,6 @@ struct StartProgress {
 
 struct StartRestoredOptions {
   std::filesystem::path data_directory;
-  std::filesystem::path log_file;  // empty: pgstrata_restore.log in the data directory
   // Name and value, over what the directory's own configuration says.
   std::vector<std::pair<std::string, std::string>> settings;
   std::chrono::milliseconds limit = std::chrono::hours(24);

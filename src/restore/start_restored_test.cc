@@ -159,10 +159,9 @@ class StartRestoredTest : public ::testing::Test {
     options.kit = {"memory", true};
     options.settings = {program(), {{"fsync", "off"}}};
     must(restore_cluster(source().space, plan, options, never_));
+    before_start_(data);
     auto started = must(start_restored(
-        plan,
-        {.data_directory = data, .log_file = {}, .settings = settings(), .limit = limit, .on_progress = {}},
-        never_));
+        plan, {.data_directory = data, .settings = settings(), .limit = limit, .on_progress = {}}, never_));
     EXPECT_EQ(started.timeline, TimelineId{2});
     EXPECT_FALSE(fs::exists(data / kit_folder));
     testing::SqlConnection connection(started.url.text());
@@ -193,6 +192,7 @@ class StartRestoredTest : public ::testing::Test {
   testing::TemporaryDirectory folder_;
   testing::PortReservation port_;
   int restores_ = 0;
+  std::function<void(const fs::path& data)> before_start_ = [](const fs::path&) {};
   const Cancellation never_;
 };
 
@@ -205,6 +205,32 @@ TEST_F(StartRestoredTest, EachKindOfTargetBringsBackExactlyItsCommits) {
   EXPECT_EQ(restored(must(source().plan(XidTarget{commits[14].xid}, false))), up_to(14));
   EXPECT_EQ(restored(must(source().plan(LsnTarget{commits[24].after}, false))), up_to(25));
   EXPECT_EQ(restored(must(source().plan(RestorePointTarget{"half way"}))), up_to(20));
+}
+
+// Who owns the directory may have put anything there by the time that root starts the server.
+TEST_F(StartRestoredTest, TheLogIsTheServersAndNoLinkLeadsItElsewhere) {
+  const auto victim = folder_.write("victim", "precious\n");
+  fs::path log;
+  before_start_ = [&](const fs::path& data) {
+    log = data / "pgstrata_restore.log";
+    fs::create_symlink(victim, log);
+  };
+  restored(must(source().plan(LatestTarget{})));
+  EXPECT_EQ(testing::read_text(victim), "precious\n");
+  EXPECT_THAT(testing::read_text(log), HasSubstr("archive recovery complete"));
+  before_start_ = [&](const fs::path& data) {
+    log = data / "pgstrata_restore.log";
+    fs::create_hard_link(victim, log);
+  };
+  restored(must(source().plan(LatestTarget{})));
+  EXPECT_EQ(testing::read_text(victim), "precious\n");
+  struct stat log_info {};
+  struct stat data_info {};
+  ASSERT_EQ(::lstat(log.c_str(), &log_info), 0);
+  ASSERT_EQ(::stat(log.parent_path().c_str(), &data_info), 0);
+  EXPECT_TRUE(S_ISREG(log_info.st_mode));
+  EXPECT_EQ(log_info.st_uid, data_info.st_uid);
+  EXPECT_EQ(log_info.st_mode & 0777U, 0600U);
 }
 
 TEST_F(StartRestoredTest, TheLastCommitAndTheQuietAfterItAreTheEndOfTheWal) {
@@ -225,9 +251,7 @@ TEST_F(StartRestoredTest, ATargetThatRecoveryDoesNotReachIsAnErrorAndTheServerSt
   options.settings = {program(), {}};
   must(restore_cluster(source().space, plan, options, never_));
   const auto started = start_restored(
-      plan,
-      {.data_directory = data, .log_file = {}, .settings = settings(), .limit = limit, .on_progress = {}},
-      never_);
+      plan, {.data_directory = data, .settings = settings(), .limit = limit, .on_progress = {}}, never_);
   ASSERT_FALSE(started);
   EXPECT_EQ(started.error().code(), ErrorCode::outside_coverage) << started.error().describe();
   EXPECT_THAT(started.error().message(),

@@ -30,8 +30,10 @@ class WalFetchTest : public ::testing::Test {
   }
 
   void make_kit(bool materialise_all = false) {
-    const auto data = must(TargetDirectory::open(data_path_, must(choose_owner(data_path_))));
-    ASSERT_TRUE(write_recovery_kit(*cluster_.space, plan_, data, {"memory", materialise_all}));
+    ASSERT_TRUE(write_recovery_kit(*cluster_.space, plan_, open_data(), {"memory", materialise_all}));
+  }
+  TargetDirectory open_data() {
+    return must(TargetDirectory::open(data_path_, must(choose_owner(data_path_))));
   }
   OpenStore opener() {
     return [this](const std::string& location) -> Result<std::unique_ptr<ObjectStore>> {
@@ -128,7 +130,7 @@ TEST_F(WalFetchTest, AnythingWrongStopsRecovery) {
     return fail(ErrorCode::unavailable, "no route to the repository");
   };
   EXPECT_EQ(wal_fetch(kit_path_, name_of(1), destination_, unreachable, alone), wal_fetch_failed);
-  ASSERT_TRUE(remove_recovery_kit(data_path_));
+  ASSERT_TRUE(remove_recovery_kit(open_data()));
   EXPECT_EQ(wal_fetch(kit_path_, name_of(1), destination_, opener(), alone), wal_fetch_failed);
   EXPECT_GT(wal_fetch_failed, 125);
   EXPECT_LE(wal_fetch_failed, 255);
@@ -160,12 +162,20 @@ TEST_F(WalFetchTest, ReadAheadKeepsTheNextSegmentsReadyAndNoMore) {
   EXPECT_EQ(code_of(run_read_ahead(kit_path_, opener(), options)), "not_found");
 }
 
+TEST_F(WalFetchTest, AKitIsNotRemovedThroughALink) {
+  const auto elsewhere = data_path_.parent_path() / "elsewhere";
+  fs::create_directories(elsewhere / "pgstrata");
+  fs::create_directory_symlink(elsewhere, data_path_ / "pg_wal");
+  EXPECT_FALSE(remove_recovery_kit(open_data()));
+  EXPECT_TRUE(fs::exists(elsewhere / "pgstrata"));
+}
+
 TEST_F(WalFetchTest, ReadAheadEndsWhenRecoveryIsPastTheListOrTheKitIsGone) {
   make_kit();
   const WalFetchOptions patient{.read_ahead_segments = 8, .idle_limit = std::chrono::hours(1)};
   ASSERT_TRUE(must(fetch(name_of(plan_.segments.size() - 1))));
   EXPECT_TRUE(run_read_ahead(kit_path_, opener(), patient));
-  ASSERT_TRUE(remove_recovery_kit(data_path_));
+  ASSERT_TRUE(remove_recovery_kit(open_data()));
   EXPECT_EQ(code_of(run_read_ahead(kit_path_, opener(), patient)), "not_found");
 }
 

@@ -48,6 +48,11 @@ Result<Stream> open_stream(const Redirect& redirect, bool is_input) {
       PGS_TRY(stream.child, open_file(redirect.file, O_WRONLY | O_CREAT | O_APPEND));
       break;
     }
+    case Redirect::Kind::descriptor: {
+      stream.child = FileDescriptor(::fcntl(redirect.opened->get(), F_DUPFD_CLOEXEC, 0));
+      if (!stream.child) return std::unexpected(error_from_errno(errno, "could not pass on an open file"));
+      break;
+    }
     case Redirect::Kind::pipe: {
       PGS_TRY(Pipe pipe, make_pipe());
       stream.child = std::move(is_input ? pipe.reader : pipe.writer);

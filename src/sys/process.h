@@ -23,21 +23,24 @@ namespace pgstrata {
 
 // Where one of the child's streams leads.
 struct Redirect {
-  enum class Kind { null, inherit, pipe, append, same_as_output };
+  enum class Kind { null, inherit, pipe, append, descriptor, same_as_output };
 
   // /dev/null.
-  static Redirect null() { return {Kind::null, {}}; }
+  static Redirect null() { return {Kind::null, {}, {}}; }
   // The same as this process's.
-  static Redirect inherit() { return {Kind::inherit, {}}; }
+  static Redirect inherit() { return {Kind::inherit, {}, {}}; }
   // ChildProcess holds the other end.
-  static Redirect pipe() { return {Kind::pipe, {}}; }
+  static Redirect pipe() { return {Kind::pipe, {}, {}}; }
   // To the end of this file, made with mode 0600 by this process (before any change of user). Not for input.
-  static Redirect append(std::filesystem::path file) { return {Kind::append, std::move(file)}; }
+  static Redirect append(std::filesystem::path file) { return {Kind::append, std::move(file), {}}; }
+  // To what was opened by the caller, who keeps it open until spawn returns.
+  static Redirect to(const FileDescriptor& opened) { return {Kind::descriptor, {}, &opened}; }
   // For errors: where the output goes.
-  static Redirect same_as_output() { return {Kind::same_as_output, {}}; }
+  static Redirect same_as_output() { return {Kind::same_as_output, {}, {}}; }
 
   Kind kind;
   std::filesystem::path file;
+  const FileDescriptor* opened;
 };
 
 struct ProcessOptions {

@@ -95,6 +95,10 @@ TEST(Process, StartsInItsFolderAndAppendsToAFile) {
   const std::string line = directory.path().native() + "\n";
   EXPECT_EQ(as_text(read_file(directory.path() / "log").value()), line + line);
   EXPECT_EQ(stat_file(directory.path() / "log").value().permissions, 0600U);
+  const auto opened = open_file(directory.path() / "opened", O_WRONLY | O_CREAT | O_APPEND).value();
+  options.output = Redirect::to(opened);
+  for (int i = 0; i < 2; ++i) EXPECT_TRUE(ChildProcess::spawn(options).value().wait().value().success());
+  EXPECT_EQ(as_text(read_file(directory.path() / "opened").value()), line + line);
 }
 
 TEST(Process, SaysWhyItCouldNotStart) {

@@ -140,6 +140,8 @@ Result<ServerInstance> ServerInstance::start(const ServerInstallation& installat
   PGS_TRY(const auto postgres, installation.program("postgres"));
   PGS_TRY(const auto user, user_for_data_directory(options.data_directory));
   const auto log_before = stat_file(options.log_file);
+  const auto log =
+      options.opened_log != nullptr ? Redirect::to(*options.opened_log) : Redirect::append(options.log_file);
 
   ServerInstance instance;
   instance.data_directory_ = options.data_directory;
@@ -152,7 +154,7 @@ Result<ServerInstance> ServerInstance::start(const ServerInstallation& installat
                                            .working_directory = "/",
                                            .new_session = true,
                                            .input = Redirect::null(),
-                                           .output = Redirect::append(options.log_file),
+                                           .output = log,
                                            .errors = Redirect::same_as_output()}));
   instance.pid_ = child.pid();
   instance.child_.emplace(std::move(child));

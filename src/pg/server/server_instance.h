@@ -24,7 +24,10 @@ namespace pgstrata {
 
 struct ServerOptions {
   std::filesystem::path data_directory;
-  std::filesystem::path log_file;  // appended to; made when missing
+  std::filesystem::path log_file;  // appended to; made when missing, with mode 0600 and this process's user
+  // log_file, opened for appending by the caller: where its folder is somebody else's and its path is not to
+  // be trusted. Borrowed until start returns.
+  const FileDescriptor* opened_log = nullptr;
   // Where it can be reached; what is not given is as the directory's own configuration has it.
   std::optional<std::filesystem::path>
       socket_directory;               // must exist, writable for the server's user; at most 90 bytes
