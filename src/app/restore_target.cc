@@ -54,11 +54,20 @@ Result<RestoreOutcome> restore_target(const Repository& repository, const Restor
   PGS_TRY(const RegisteredCluster cluster, open_registered_cluster(repository, request.cluster));
   RestoreOutcome outcome;
   PGS_TRY(outcome.plan, plan_recovery(cluster.space, cluster.record, request.target));
+  std::optional<ServerInstallation> installation;
+  if (request.start) {
+    PGS_TRY(installation, installation_for(outcome.plan, request.directory));
+  }
   if (request.on_plan) request.on_plan(outcome.plan);
   PGS_TRY(const RestoreClusterOptions options, restore_options(request));
   PGS_TRY(outcome.restored, restore_cluster(cluster.space, outcome.plan, options, cancellation));
   if (request.start) {
-    PGS_TRY(outcome.started, start_restored(outcome.plan, start_options(request), cancellation));
+    auto started = start_restored(outcome.plan, *installation, start_options(request), cancellation);
+    if (started) {
+      outcome.started = *std::move(started);
+    } else {
+      outcome.start_error = std::move(started).error();
+    }
   }
   return outcome;
 }

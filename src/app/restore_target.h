@@ -33,11 +33,12 @@ struct RestoreOutcome {
   RecoveryPlan plan;
   RestoredCluster restored;
   std::optional<StartedCluster> started;
+  std::optional<Error> start_error;  // of start_restored: the files are complete all the same
 };
 
-// Nothing is written before the plan is made, so a target that cannot be reached leaves the directory as it
-// is. Errors: usage, outside_coverage, cancelled (run it again to go on), those of restore_cluster and
-// start_restored.
+// Nothing is written before the plan is made and, to start it, PostgreSQL is found: a target that cannot be
+// reached leaves the directory as it is. Errors: usage, outside_coverage, cancelled (run it again to go on),
+// those of restore_cluster and installation_for.
 [[nodiscard]] Result<RestoreOutcome> restore_target(const Repository& repository,
                                                     const RestoreRequest& request,
                                                     const Cancellation& cancellation);

@@ -47,7 +47,9 @@ Json to_json(const RestoreFlags& flags, const RestoreOutcome& outcome) {
             {"directory", flags.directory},
             {"plan", plan_json(outcome.plan)},
             {"restored", files_json(outcome.restored.files)},
-            {"started", Json()}};
+            {"started", Json()},
+            {"start_error", Json()}};
+  if (outcome.start_error) json["start_error"] = outcome.start_error->describe();
   if (outcome.started) {
     json["started"] = {{"process_id", outcome.started->process},
                        {"timeline", outcome.started->timeline.value},
@@ -68,6 +70,7 @@ std::string to_text(const RestoreFlags& flags, const RestoreOutcome& outcome) {
   if (files.reused_bytes > 0) text += fmt::format(", {} found in place", human_size(files.reused_bytes));
   text += "\n";
   if (plan.last_commit.valid()) text += fmt::format("last commit at {}\n", human_time(plan.last_commit));
+  if (outcome.start_error) return text + "its files are complete\n";
   if (!outcome.started) {
     return text + fmt::format("start PostgreSQL {} on it as {}: recovery runs by itself\n",
                               plan.snapshot.server_version / 10000, files.owner.name);
@@ -77,6 +80,7 @@ std::string to_text(const RestoreFlags& flags, const RestoreOutcome& outcome) {
                             outcome.started->url.without_password().text());
 }
 
+// Of what comes before the files are complete.
 Error explain(Error error) {
   if (error.code() != ErrorCode::cancelled) return error;
   return make_error(ErrorCode::cancelled, "stopped on request; the restore is not complete")
@@ -116,6 +120,7 @@ Result<int> run(const CommandContext& context, const RestoreFlags& flags) {
   if (!outcome.has_value()) return std::unexpected(explain(std::move(outcome).error()));
   for (const std::string& warning : outcome->restored.files.warnings) log_warning("{}", warning);
   context.print(to_json(flags, *outcome), to_text(flags, *outcome));
+  if (outcome->start_error) return std::unexpected(*outcome->start_error);
   return 0;
 }
 

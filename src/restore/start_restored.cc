@@ -22,6 +22,11 @@ Error explain(Error error) {
       text.find("recovery ended before configured recovery target was reached") != std::string::npos ||
       text.find("requested recovery stop point is before consistent recovery point") != std::string::npos ||
       text.find("WAL ends before") != std::string::npos;
+  if (!short_of_target && error.code() == ErrorCode::failed) {
+    auto hint =
+        error.hint() + " The files are complete: put right what it says, and start PostgreSQL on them.";
+    return std::move(error).with_hint(std::move(hint));
+  }
   if (!short_of_target) return error;
   return Error(ErrorCode::outside_coverage, text)
       .with_hint(
@@ -74,6 +79,17 @@ Result<ServerInstance> start_server(const ServerInstallation& installation,
   return ServerInstance::start(installation, server_options);
 }
 
+Error still_recovering(ErrorCode why, const ServerInstance& server) {
+  const auto log = (server.data_directory() / log_name).native();
+  return make_error(why, "{}; the files are complete, and PostgreSQL goes on recovering as process {}",
+                    why == ErrorCode::cancelled ? "stopped waiting on request" : "the time to wait is over",
+                    server.pid())
+      .with_hint(
+          fmt::format("It opens by itself when recovery has ended: see \"{}\". To end it instead: kill "
+                      "-INT {}",
+                      log, server.pid()));
+}
+
 Result<void> forget_recovery(const fs::path& data_directory) {
   PGS_TRY(const auto data, open_directory(data_directory));
   PGS_CHECK(end_recovery_settings(data));
@@ -102,17 +118,35 @@ bool ended_as_planned(const RecoveryPlan& plan, Lsn reached) {
          plan.expected_end_lsn - reached <= wal_long_page_header_size_bytes;
 }
 
-Result<StartedCluster> start_restored(const RecoveryPlan& plan, const StartRestoredOptions& options,
-                                      const Cancellation& cancellation) {
-  PGS_TRY(const auto installation,
-          ServerInstallation::find(static_cast<int>(plan.snapshot.server_version / 10000)));
+Result<ServerInstallation> installation_for(const RecoveryPlan& plan, const fs::path& data_directory) {
+  PGS_TRY(const auto owner, choose_owner(data_directory));
+  if (owner.user == 0) {
+    return std::unexpected(
+        make_error(ErrorCode::permission, "\"{}\" would belong to root, as whom PostgreSQL refuses to run",
+                   data_directory.native())
+            .with_hint(
+                "Make a user called postgres, make the folder as the user who shall run it, or restore "
+                "as that user."));
+  }
+  return ServerInstallation::find(static_cast<int>(plan.snapshot.server_version / 10000));
+}
+
+Result<StartedCluster> start_restored(const RecoveryPlan& plan, const ServerInstallation& installation,
+                                      const StartRestoredOptions& options, const Cancellation& cancellation) {
+  if (!cancellation.check()) {
+    return std::unexpected(
+        make_error(ErrorCode::cancelled, "stopped on request before the server was started")
+            .with_hint(
+                fmt::format("The files are complete: start PostgreSQL {} on them.", installation.major())));
+  }
   PGS_TRY(auto server, start_server(installation, options));
   const auto opened = wait_until_open(server, plan, options, cancellation);
   if (!opened) {
     const bool goes_on =
         opened.error().code() == ErrorCode::cancelled || opened.error().code() == ErrorCode::unavailable;
-    if (goes_on) server.leave_running();
-    return std::unexpected(opened.error());
+    if (!goes_on) return std::unexpected(opened.error());
+    server.leave_running();
+    return std::unexpected(still_recovering(opened.error().code(), server));
   }
   PGS_TRY(const auto start, newest_timeline_start(options.data_directory));
   if (!ended_as_planned(plan, start.start)) {

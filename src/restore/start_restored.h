@@ -42,11 +42,19 @@ struct StartedCluster {
 // Kit and recovery settings are removed once recovery has ended. Errors: outside_coverage, when recovery
 // ended before the target or before the cluster was consistent (that the plan was wrong about the WAL: the
 // log's words are given); failed, with the log's last words, when the server ended for another reason, or
-// recovery ended elsewhere than planned (the server is stopped then); unavailable (the limit); cancelled;
+// recovery ended elsewhere than planned (the server is stopped then); unavailable (the limit), cancelled: the
+// message says as which process the server goes on and where its log is;
 // those of ServerInstance::start.
 [[nodiscard]] Result<StartedCluster> start_restored(const RecoveryPlan& plan,
+                                                    const ServerInstallation& installation,
                                                     const StartRestoredOptions& options,
                                                     const Cancellation& cancellation);
+
+// The programs to start a restored directory with, and whether its user-to-be can run them: to be asked
+// before anything is written. Errors: not_found (no such major on this machine); permission (the directory
+// would belong to root, as whom PostgreSQL refuses to run).
+[[nodiscard]] Result<ServerInstallation> installation_for(const RecoveryPlan& plan,
+                                                          const std::filesystem::path& data_directory);
 
 // Where the newest timeline of a data directory begins. Errors: not_found (no history: nothing was promoted),
 // damaged.

@@ -161,7 +161,8 @@ class StartRestoredTest : public ::testing::Test {
     must(restore_cluster(source().space, plan, options, never_));
     before_start_(data);
     auto started = must(start_restored(
-        plan, {.data_directory = data, .settings = settings(), .limit = limit, .on_progress = {}}, never_));
+        plan, must(installation_for(plan, data)),
+        {.data_directory = data, .settings = settings(), .limit = limit, .on_progress = {}}, never_));
     EXPECT_EQ(started.timeline, TimelineId{2});
     EXPECT_FALSE(fs::exists(data / kit_folder));
     testing::SqlConnection connection(started.url.text());
@@ -251,7 +252,8 @@ TEST_F(StartRestoredTest, ATargetThatRecoveryDoesNotReachIsAnErrorAndTheServerSt
   options.settings = {program(), {}};
   must(restore_cluster(source().space, plan, options, never_));
   const auto started = start_restored(
-      plan, {.data_directory = data, .settings = settings(), .limit = limit, .on_progress = {}}, never_);
+      plan, must(installation_for(plan, data)),
+      {.data_directory = data, .settings = settings(), .limit = limit, .on_progress = {}}, never_);
   ASSERT_FALSE(started);
   EXPECT_EQ(started.error().code(), ErrorCode::outside_coverage) << started.error().describe();
   EXPECT_THAT(started.error().message(),

@@ -5,6 +5,7 @@
 
 #include "e2e/main_job_fixture.h"
 #include "support/test_failure.h"
+#include "support/wait_until.h"
 
 namespace pgstrata::testing {
 namespace {
@@ -83,6 +84,69 @@ TEST_F(RestoreStartTest, TheServerInheritsNoSecret) {
   EXPECT_THAT(inherited, HasSubstr(std::string("\0LC_TIME=C", 10)));
   EXPECT_THAT(inherited, Not(HasSubstr("secret")));
   EXPECT_THAT(inherited, Not(HasSubstr("PGSTRATA")));
+}
+
+TEST_F(RestoreStartTest, AStartThatFailsLeavesTheRestoredFiles) {
+  protect_rows();
+  const ProgramRun run = pgstrata(
+      {"restore", "app", "--to", path("copy"), "--start", "--set", "no_such_setting=1", "--output", "json"});
+  EXPECT_EQ(run.exit_code, 1) << run.describe();
+  EXPECT_THAT(run.err, HasSubstr("postgresql.auto.conf\" contains errors"));
+  EXPECT_THAT(run.err, HasSubstr("The files are complete"));
+  const Json outcome = Json::parse(run.out);
+  EXPECT_GT(outcome.at("restored").at("files"), 0);
+  EXPECT_TRUE(outcome.at("started").is_null());
+  EXPECT_THAT(outcome.at("start_error").get<std::string>(), HasSubstr("contains errors"));
+}
+
+TEST_F(RestoreStartTest, ASignalWhileItRecoversSaysWhatGoesOn) {
+  protect_rows();
+  const std::string lsn = source_.query_value("SELECT pg_current_wal_lsn()");
+  source_.query("CREATE TABLE later(n int)");
+  wait_until_durable(source_);
+  const PortReservation port;
+  BackgroundPgstrata restore(
+      {"restore", "app", "--to", path("copy"), "--lsn", lsn, "--start", "--set",
+       "recovery_target_action=pause", "--set", fmt::format("port={}", port.port()), "--set",
+       "unix_socket_directories=" + directory().path().string(), "--set", "listen_addresses="},
+      environment());
+  const auto log = path("copy") / "pgstrata_restore.log";
+  wait_until("recovery to pause", [&] {
+    if (!restore.running()) throw TestFailure(restore.wait().describe());
+    return read_text(log).find("pausing at the end of recovery") != std::string::npos;
+  });
+  const pid_t pid = std::stoi(read_text(path("copy") / "postmaster.pid"));
+  const LeftRunningServer server(path("copy"), directory().path(), port.port(), pid);
+  const ProgramRun run = restore.terminate();
+  EXPECT_EQ(run.exit_code, 1) << run.describe();
+  EXPECT_THAT(run.out, HasSubstr("its files are complete"));
+  EXPECT_THAT(run.err, HasSubstr(fmt::format("PostgreSQL goes on recovering as process {}", pid)));
+  EXPECT_THAT(run.err, HasSubstr(log.string()));
+  EXPECT_THAT(run.err, Not(HasSubstr("not complete")));
+  EXPECT_EQ(server.query_value("SELECT pg_is_in_recovery()"), "t");
+}
+
+// A major that is found only where PGSTRATA_PG_BINDIR says.
+std::optional<int> hidden_major() {
+  for (const int major : available_majors()) {
+    if (!PostgresBinaries::find(major).directory().string().starts_with("/usr/")) return major;
+  }
+  return std::nullopt;
+}
+
+TEST_F(MainJobTest, AMissingPostgresIsSaidBeforeAnythingIsWritten) {
+  const auto major = hidden_major();
+  if (!major) GTEST_SKIP() << "needs a major that is not installed in /usr";
+  PostgresServer source({.major = *major});
+  source.start();
+  protect(source);
+  backup();
+  auto variables = environment();
+  variables.erase("PGSTRATA_PG_BINDIR");
+  const ProgramRun run = run_pgstrata({"restore", "app", "--to", path("copy"), "--start"}, variables);
+  EXPECT_EQ(run.exit_code, 3) << run.describe();
+  EXPECT_THAT(run.err, HasSubstr(fmt::format("PostgreSQL {} is not installed", *major)));
+  EXPECT_FALSE(std::filesystem::exists(path("copy")));
 }
 
 }  // namespace
