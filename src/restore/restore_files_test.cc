@@ -330,6 +330,23 @@ TEST_F(RestoreFilesTest, AServerThatMayNotBeLookedAtIsNotOverwritten) {
   must(restore(true));
 }
 
+TEST_F(RestoreFilesTest, RootLeavesTheServersUserAWayIn) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  target_ = folder_.path() / "a/b/data";
+  snapshot_.tablespaces = {{Oid{16400}, (folder_.path() / "space/of/its own").native()}};
+  const auto umask_before = ::umask(0077);
+  const auto restored = restore();
+  ::umask(umask_before);
+  must(restored);
+  const auto permissions = [&](const char* name) {
+    return must(stat_file(folder_.path() / name)).permissions;
+  };
+  for (const auto* parent : {"a", "a/b", "space", "space/of"})
+    EXPECT_EQ(permissions(parent), 0755U) << parent;
+  EXPECT_EQ(permissions("a/b/data"), 0700U);
+  EXPECT_EQ(permissions("space/of/its own"), 0700U);
+}
+
 TEST_F(RestoreFilesTest, RootGivesTheFilesToPostgres) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root";
   const auto owner = must(choose_owner(target_));

@@ -38,6 +38,20 @@ std::string name_of(uid_t id) {
   return user == nullptr ? fmt::format("{}", id) : std::string(user->pw_name);
 }
 
+// Durably, what is missing of the way to a folder. Where the folder will be somebody else's, he must be able
+// to pass, whatever our umask.
+Result<void> make_way(const std::filesystem::path& folder, const FileOwner& owner) {
+  PGS_TRY(const bool exists, file_exists(folder));
+  if (exists || folder.empty()) return {};
+  PGS_CHECK(make_way(folder.parent_path(), owner));
+  PGS_CHECK(durable_make_directories(folder, 0755));
+  if (owner.change && ::chmod(folder.c_str(), 0755) != 0) {
+    return std::unexpected(
+        error_from_errno(errno, fmt::format("could not set the mode of \"{}\"", folder.native())));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<FileOwner> choose_owner(const std::filesystem::path& directory) {
@@ -66,6 +80,7 @@ Result<TargetDirectory> TargetDirectory::open(const std::filesystem::path& path,
 
 Result<TargetDirectory> TargetDirectory::open_or_make(const std::filesystem::path& path, FileOwner owner) {
   PGS_TRY(const bool exists, file_exists(path));
+  if (!exists) PGS_CHECK(make_way(path.parent_path(), owner));
   if (!exists) PGS_CHECK(durable_make_directories(path));
   PGS_TRY(auto target, open(path, std::move(owner)));
   if (!exists) PGS_CHECK(target.adopt(target.folder_, 0700));

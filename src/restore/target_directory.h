@@ -32,7 +32,8 @@ class TargetDirectory {
   // Must exist. Takes a lock on it that ends with this object. Error: busy, when another restore is at work
   // in it.
   static Result<TargetDirectory> open(const std::filesystem::path& path, FileOwner owner);
-  // Makes it, with missing parents, when it does not exist.
+  // Makes it when it does not exist, with mode 0700 and of its owner; missing parents with mode 0755, of this
+  // process's user.
   static Result<TargetDirectory> open_or_make(const std::filesystem::path& path, FileOwner owner);
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
