@@ -24,6 +24,17 @@ Examples:
 Exit codes: 0 restored, 1 failed or stopped, 3 no such cluster, 4 the target cannot be restored,
 5 the repository is damaged there, 7 another restore or a server uses the directory.)";
 
+// What `--start` does itself.
+constexpr const char* after_recovery =
+    "once it is open, remove what only recovery needed: restore_command, recovery_target_... and "
+    "hot_standby\n"
+    "in postgresql.auto.conf (ALTER SYSTEM RESET), and the folder pg_wal/pgstrata, which holds keys to its "
+    "WAL\n";
+constexpr const char* standbys_note =
+    "synchronous_standby_names is empty in postgresql.auto.conf, whatever postgresql.conf says, unless --set "
+    "has\n"
+    "it: no commit waits for standbys that this copy lacks (ALTER SYSTEM RESET undoes it)\n";
+
 Json plan_json(const RecoveryPlan& plan) {
   return {{"target", describe(plan.target.point)},
           {"timeline", plan.timeline.value},
@@ -70,14 +81,15 @@ std::string to_text(const RestoreFlags& flags, const RestoreOutcome& outcome) {
   if (files.reused_bytes > 0) text += fmt::format(", {} found in place", human_size(files.reused_bytes));
   text += "\n";
   if (plan.last_commit.valid()) text += fmt::format("last commit at {}\n", human_time(plan.last_commit));
-  if (outcome.start_error) return text + "its files are complete\n";
+  if (outcome.start_error) return text + "its files are complete\n" + after_recovery + standbys_note;
   if (!outcome.started) {
-    return text + fmt::format("start PostgreSQL {} on it as {}: recovery runs by itself\n",
-                              plan.snapshot.server_version / 10000, files.owner.name);
+    text += fmt::format("start PostgreSQL {} on it as {}: recovery runs by itself\n",
+                        plan.snapshot.server_version / 10000, files.owner.name);
+    return text + after_recovery + standbys_note;
   }
-  return text + fmt::format("started as process {}, open for writes on timeline {}: {}\n",
-                            outcome.started->process, outcome.started->timeline,
-                            outcome.started->url.without_password().text());
+  return text + standbys_note +
+         fmt::format("started as process {}, open for writes on timeline {}: {}\n", outcome.started->process,
+                     outcome.started->timeline, outcome.started->url.without_password().text());
 }
 
 // Of what comes before the files are complete.

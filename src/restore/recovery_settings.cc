@@ -12,15 +12,19 @@ constexpr std::string_view auto_conf = "postgresql.auto.conf";
 constexpr std::string_view block_begin = "# --- pgstrata restore: begin ---";
 constexpr std::string_view block_end = "# --- pgstrata restore: end ---";
 constexpr std::size_t configuration_limit_bytes = 16U << 20;
+constexpr std::string_view synchronous_standbys = "synchronous_standby_names";
 // Of no use once recovery has ended.
 constexpr std::array<std::string_view, 8> recovery_names{
     "restore_command",     "recovery_target_timeline", "recovery_target_time",      "recovery_target_lsn",
     "recovery_target_xid", "recovery_target_name",     "recovery_target_inclusive", "recovery_target_action"};
 constexpr std::array<std::string_view, 5> other_names{"recovery_target", "recovery_end_command",
                                                       "archive_cleanup_command", "recovery_min_apply_delay",
-                                                      "synchronous_standby_names"};
+                                                      synchronous_standbys};
 // With its comment it is told from one of the operator's.
 constexpr std::string_view hot_standby_line = "hot_standby = 'off'  # while it recovers";
+constexpr std::string_view synchronous_standbys_comment =
+    "# This copy has no standbys that a commit could wait for. Once it has some:\n"
+    "# ALTER SYSTEM RESET synchronous_standby_names\n";
 
 // As postgresql.conf takes it.
 std::string quoted(std::string_view value) {
@@ -75,6 +79,10 @@ std::string name_set_by(std::string_view line) {
   return name.starts_with('#') ? std::string() : lower_case(name);
 }
 
+bool says_synchronous_standbys(const std::pair<std::string, std::string>& setting) {
+  return lower_case(setting.first) == synchronous_standbys;
+}
+
 bool decides_hot_standby(const std::pair<std::string, std::string>& setting) {
   const auto name = lower_case(setting.first);
   return name == "hot_standby" || (name == "recovery_target_action" && lower_case(setting.second) == "pause");
@@ -127,7 +135,10 @@ Result<std::string> recovery_settings_block(const RecoveryPlan& plan, const Reco
   }
   if (std::ranges::none_of(settings.operator_settings, decides_hot_standby))
     text += fmt::format("{}\n", hot_standby_line);
-  text += setting("synchronous_standby_names", "");
+  if (std::ranges::none_of(settings.operator_settings, says_synchronous_standbys)) {
+    text += synchronous_standbys_comment;
+    text += setting(synchronous_standbys, "");
+  }
   for (const auto& [name, value] : settings.operator_settings) {
     if (!is_setting_name(name)) return fail(ErrorCode::usage, "\"{}\" is not the name of a setting", name);
     if (value.find_first_of("\r\n") != std::string::npos) {

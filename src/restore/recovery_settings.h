@@ -10,7 +10,8 @@
 // recovery_target_action = pause, which needs it.
 //
 // And synchronous_standby_names = '', without which a restored copy of a cluster with synchronous standbys
-// would let every commit wait for standbys it does not have. That one stays.
+// would let every commit wait for standbys it does not have. That one stays, over what postgresql.conf says,
+// with a comment on how to undo it; not so when the operator's settings have it.
 //
 // The operator's own settings come last. Older settings of the same names (but hot_standby) and the block of
 // an earlier restore are removed from the file; standby.signal is removed.

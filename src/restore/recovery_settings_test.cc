@@ -34,7 +34,8 @@ TEST(RecoverySettings, SayTheTargetInPostgresWords) {
               HasSubstr("recovery_target_name = 'it''s \\\\ here'\n"));
   const auto all = block_for({});
   EXPECT_THAT(all, HasSubstr("recovery_target_timeline = '3'\n"));
-  EXPECT_THAT(all, HasSubstr("synchronous_standby_names = ''\n"));
+  EXPECT_THAT(all,
+              HasSubstr("# ALTER SYSTEM RESET synchronous_standby_names\nsynchronous_standby_names = ''\n"));
   EXPECT_THAT(
       all,
       HasSubstr("restore_command = '\"/usr/bin/pgstrata\" wal-fetch --kit pg_wal/pgstrata/kit %f \"%p\"'\n"));
@@ -63,6 +64,13 @@ TEST(RecoverySettings, NoHotStandbyWhileItRecoversUnlessTheOperatorNeedsIt) {
                 Not(HasSubstr("\nhot_standby = 'off'")))
         << name;
   }
+}
+
+TEST(RecoverySettings, TheOperatorsSynchronousStandbysAreLeftAlone) {
+  const auto block =
+      must(recovery_settings_block(plan_for({}), {"/p", {{"synchronous_standby_names", "b"}}}));
+  EXPECT_THAT(block, HasSubstr("synchronous_standby_names = 'b'\n"));
+  EXPECT_THAT(block, Not(HasSubstr("synchronous_standby_names = ''")));
 }
 
 TEST(RecoverySettings, OlderOnesGoAndTheRestStays) {

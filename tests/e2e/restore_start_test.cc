@@ -149,5 +149,27 @@ TEST_F(MainJobTest, AMissingPostgresIsSaidBeforeAnythingIsWritten) {
   EXPECT_FALSE(std::filesystem::exists(path("copy")));
 }
 
+TEST_F(RestoreStartTest, WhatARestoreLeavesIsSaidAndCanBeRemovedAsItSays) {
+  source_.configure({"synchronous_standby_names = 'somebody'", "synchronous_commit = local"});
+  protect_rows();
+  const ProgramRun run = pgstrata({"restore", "app", "--to", path("copy")});
+  ASSERT_EQ(run.exit_code, 0) << run.describe();
+  EXPECT_THAT(run.out, HasSubstr("once it is open, remove what only recovery needed"));
+  EXPECT_THAT(run.out, HasSubstr("synchronous_standby_names is empty"));
+  PostgresServer copy = PostgresServer::adopt(path("copy"));
+  copy.start();
+  EXPECT_EQ(copy.query_value("SHOW synchronous_standby_names"), "");
+  const auto left = copy.query(
+      "SELECT name FROM pg_file_settings WHERE sourcefile LIKE '%auto.conf' AND (name LIKE 'recovery%' OR "
+      "name IN ('restore_command', 'hot_standby', 'synchronous_standby_names'))");
+  EXPECT_EQ(left.size(), 4U);  // and recovery_target_timeline
+  for (const auto& row : left) copy.query("ALTER SYSTEM RESET " + *row[0]);
+  std::filesystem::remove_all(path("copy") / "pg_wal/pgstrata");
+  copy.restart();
+  EXPECT_EQ(copy.query_value("SHOW synchronous_standby_names"), "somebody");
+  EXPECT_EQ(copy.query_value("SHOW restore_command"), "");
+  EXPECT_EQ(copy.query_value("SHOW hot_standby"), "on");
+}
+
 }  // namespace
 }  // namespace pgstrata::testing
