@@ -1,6 +1,10 @@
 #include "app/restore_target.h"
 
-#include <sys/stat.h>
+#include <array>
+
+#include "app/repository_access.h"
+#include "catalog/wal_inventory.h"
+#include "sys/file_access.h"
 
 namespace pgstrata {
 namespace {
@@ -14,16 +18,34 @@ Result<fs::path> own_program() {
   return program;
 }
 
-// Recovery runs as the owner of the data directory and reads the repository as such; where root restores for
-// another user, that user may not be able to.
-Result<bool> recovery_cannot_read(const std::string& repository, const fs::path& directory) {
-  PGS_TRY(const FileOwner owner, choose_owner(directory));
-  if (!owner.change) return false;
-  struct stat info {};
-  if (stat(repository.c_str(), &info) != 0) {
-    return std::unexpected(error_from_errno(errno, fmt::format("look at \"{}\"", repository)));
+// As recovery will: through the repository's path, a byte of each sealed segment.
+Result<void> read_all_segments(const std::string& location, const ClusterSpace& space,
+                               const RecoveryPlan& plan, const WalInventory& inventory,
+                               const Cancellation& cancellation) {
+  PGS_TRY(const auto store, open_store(location));
+  for (const auto& segment : plan.segments) {
+    PGS_CHECK(cancellation.check());
+    const auto* objects = inventory.find(segment.timeline, segment.start);
+    if (objects == nullptr || objects->sealed.empty()) continue;
+    std::array<std::byte, 1> first{};
+    PGS_CHECK(store->read(space.object_name(objects->sealed), 0, first));
   }
-  return info.st_uid != owner.user;
+  return {};
+}
+
+// Recovery runs as the owner of the data directory and reads the repository as such; where root restores for
+// another user, that user may not be able to, be it one object that root wrote.
+Result<bool> recovery_can_read(const RestoreRequest& request, const ClusterSpace& space,
+                               const RecoveryPlan& plan, const Cancellation& cancellation) {
+  PGS_TRY(const FileOwner owner, choose_owner(request.directory));
+  if (!owner.change) return true;
+  PGS_TRY(const auto inventory, WalInventory::load(space, plan.wal_segment_bytes));
+  const auto tried = with_file_access_of(owner.name, [&] {
+    return read_all_segments(request.repository_location, space, plan, inventory, cancellation);
+  });
+  PGS_CHECK(cancellation.check());
+  // Whatever else it was, who writes the WAL out will meet it and say so.
+  return tried.has_value();
 }
 
 StartRestoredOptions start_options(const RestoreRequest& request) {
@@ -33,14 +55,14 @@ StartRestoredOptions start_options(const RestoreRequest& request) {
   return options;
 }
 
-Result<RestoreClusterOptions> restore_options(const RestoreRequest& request) {
+Result<RestoreClusterOptions> restore_options(const RestoreRequest& request, bool materialise_wal) {
   RestoreClusterOptions options;
   options.files.data_directory = request.directory;
   options.files.tablespace_mappings = request.tablespaces;
   options.files.delta = request.delta;
   options.files.on_progress = request.on_progress;
   options.kit.repository = request.repository_location;
-  PGS_TRY(options.kit.materialise_all, recovery_cannot_read(request.repository_location, request.directory));
+  options.kit.materialise_all = materialise_wal;
   PGS_TRY(options.settings.program, own_program());
   options.settings.operator_settings = request.settings;
   options.add_missing_configuration = request.start;
@@ -59,7 +81,8 @@ Result<RestoreOutcome> restore_target(const Repository& repository, const Restor
     PGS_TRY(installation, installation_for(outcome.plan, request.directory));
   }
   if (request.on_plan) request.on_plan(outcome.plan);
-  PGS_TRY(const RestoreClusterOptions options, restore_options(request));
+  PGS_TRY(const bool readable, recovery_can_read(request, cluster.space, outcome.plan, cancellation));
+  PGS_TRY(const RestoreClusterOptions options, restore_options(request, !readable));
   PGS_TRY(outcome.restored, restore_cluster(cluster.space, outcome.plan, options, cancellation));
   if (request.start) {
     auto started = start_restored(outcome.plan, *installation, start_options(request), cancellation);

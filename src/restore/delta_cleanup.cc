@@ -16,12 +16,14 @@ std::string joined(std::string_view folder, std::string_view name) {
 
 class Cleaner {
  public:
-  Cleaner(const RestoreLayout& layout, FileTreeReader& tree) : layout_(layout), tree_(tree) {}
+  Cleaner(const RestoreLayout& layout, FileTreeReader& tree, const Cancellation& cancellation)
+      : layout_(layout), tree_(tree), cancellation_(cancellation) {}
 
   // `folder` in `directory` is `path` in the snapshot.
   Result<void> clean(const TargetDirectory& directory, const std::string& folder, const std::string& path) {
     PGS_TRY(const auto entries, directory.list(folder));
     for (const auto& entry : entries) {
+      PGS_CHECK(cancellation_.check());
       const auto here = joined(folder, entry.name);
       const auto there = joined(path, entry.name);
       if (here == unfinished_marker) continue;
@@ -61,6 +63,7 @@ class Cleaner {
 
   const RestoreLayout& layout_;
   FileTreeReader& tree_;
+  const Cancellation& cancellation_;
 };
 
 Result<std::uint64_t> allocated_bytes(const TargetDirectory& directory, const std::string& folder) {
@@ -101,8 +104,10 @@ struct SpaceOnDevice {
 using Space = std::map<std::uint64_t, SpaceOnDevice>;
 
 // With `exact`, page maps are read to leave out zeros: as much work again as reading the tree.
-Result<Space> count_space(const RestoreLayout& layout, FileTreeReader& tree, bool exact) {
+Result<Space> count_space(const RestoreLayout& layout, FileTreeReader& tree, std::uint64_t further_bytes,
+                          bool exact) {
   Space space;
+  space[layout.data().device()].needed_bytes = further_bytes;
   const auto count_present = [&](const TargetDirectory& directory) -> Result<void> {
     auto& device = space[directory.device()];
     device.path = directory.path();
@@ -140,8 +145,9 @@ Result<void> check_fits(const Space& space) {
 
 }  // namespace
 
-Result<void> remove_what_the_snapshot_lacks(const RestoreLayout& layout, FileTreeReader& tree) {
-  Cleaner cleaner(layout, tree);
+Result<void> remove_what_the_snapshot_lacks(const RestoreLayout& layout, FileTreeReader& tree,
+                                            const Cancellation& cancellation) {
+  Cleaner cleaner(layout, tree, cancellation);
   PGS_CHECK(cleaner.clean(layout.data(), "", ""));
   for (const auto& [oid, directory] : layout.tablespaces()) {
     PGS_CHECK(cleaner.clean(directory, "", fmt::format("{}/{}", links_folder, oid)));
@@ -149,10 +155,11 @@ Result<void> remove_what_the_snapshot_lacks(const RestoreLayout& layout, FileTre
   return {};
 }
 
-Result<void> check_free_space(const RestoreLayout& layout, FileTreeReader& tree) {
-  PGS_TRY(const auto bound, count_space(layout, tree, false));
+Result<void> check_free_space(const RestoreLayout& layout, FileTreeReader& tree,
+                              std::uint64_t further_bytes) {
+  PGS_TRY(const auto bound, count_space(layout, tree, further_bytes, false));
   if (check_fits(bound)) return {};
-  PGS_TRY(const auto exact, count_space(layout, tree, true));
+  PGS_TRY(const auto exact, count_space(layout, tree, further_bytes, true));
   return check_fits(exact);
 }
 

@@ -31,20 +31,32 @@ std::string spool_name(std::string_view file) {
   return fmt::format("{}/spool/{}", kit_folder, file);
 }
 
+Result<const WalSegmentObjects*> objects_of(const WalInventory& inventory, const RecoverySegment& segment) {
+  const auto* objects = inventory.find(segment.timeline, segment.start);
+  if (objects != nullptr) return objects;
+  return fail(ErrorCode::not_found, "the repository no longer holds the WAL at {} of timeline {}",
+              segment.start, segment.timeline);
+}
+
+bool goes_to_spool(const WalSegmentObjects& objects, const KitOptions& options) {
+  return objects.sealed.empty() || options.materialise_all;
+}
+
 class KitWriter {
  public:
   KitWriter(const ClusterSpace& space, const RecoveryPlan& plan, const TargetDirectory& data,
-            const WalInventory& inventory)
-      : space_(space), plan_(plan), data_(data), inventory_(inventory) {}
+            const WalInventory& inventory, const KitOptions& options)
+      : space_(space), plan_(plan), data_(data), inventory_(inventory), options_(options) {}
 
-  Result<void> write(const KitOptions& options) {
+  Result<void> write(const Cancellation& cancellation) {
     PGS_CHECK(data_.make_directory("pg_wal", 0700));
     PGS_CHECK(data_.remove(kit_folder));
     PGS_CHECK(data_.make_directory(kit_folder, 0700));
     PGS_CHECK(data_.make_directory(fmt::format("{}/spool", kit_folder), 0700));
-    RecoveryKit kit{options.repository, space_.name(), plan_.wal_segment_bytes, plan_.end_lsn, {}};
+    RecoveryKit kit{options_.repository, space_.name(), plan_.wal_segment_bytes, plan_.end_lsn, {}};
     for (const auto& segment : plan_.segments) {
-      PGS_TRY(auto listed, add(segment, options.materialise_all));
+      PGS_CHECK(cancellation.check());
+      PGS_TRY(auto listed, add(segment));
       kit.segments.push_back(std::move(listed));
     }
     for (const auto timeline : plan_.histories) PGS_CHECK(write_history(timeline));
@@ -52,14 +64,12 @@ class KitWriter {
   }
 
  private:
-  Result<KitSegment> add(const RecoverySegment& segment, bool materialise) {
-    const auto* objects = inventory_.find(segment.timeline, segment.start);
-    if (objects == nullptr) {
-      return fail(ErrorCode::not_found, "the repository no longer holds the WAL at {} of timeline {}",
-                  segment.start, segment.timeline);
-    }
-    if (objects->sealed.empty() || materialise) {
+  Result<KitSegment> add(const RecoverySegment& segment) {
+    PGS_TRY(const auto* objects, objects_of(inventory_, segment));
+    if (goes_to_spool(*objects, options_)) {
       PGS_CHECK(materialise_segment(segment));
+      spooled_bytes_ += plan_.wal_segment_bytes;
+      if (options_.on_progress) options_.on_progress(spooled_bytes_);
       return KitSegment{segment.timeline, segment.start, {}};
     }
     PGS_TRY(auto key, key_of(space_, objects->sealed));
@@ -95,6 +105,8 @@ class KitWriter {
   const RecoveryPlan& plan_;
   const TargetDirectory& data_;
   const WalInventory& inventory_;
+  const KitOptions& options_;
+  std::uint64_t spooled_bytes_ = 0;
 };
 
 }  // namespace
@@ -158,9 +170,21 @@ Result<RecoveryKit> decode_recovery_kit(ByteView bytes) {
 }
 
 Result<void> write_recovery_kit(const ClusterSpace& space, const RecoveryPlan& plan,
-                                const TargetDirectory& data, const KitOptions& options) {
+                                const TargetDirectory& data, const KitOptions& options,
+                                const Cancellation& cancellation) {
   PGS_TRY(const auto inventory, WalInventory::load(space, plan.wal_segment_bytes));
-  return KitWriter(space, plan, data, inventory).write(options);
+  return KitWriter(space, plan, data, inventory, options).write(cancellation);
+}
+
+Result<std::uint64_t> recovery_kit_bytes(const ClusterSpace& space, const RecoveryPlan& plan,
+                                         const KitOptions& options) {
+  PGS_TRY(const auto inventory, WalInventory::load(space, plan.wal_segment_bytes));
+  std::uint64_t bytes = 0;
+  for (const auto& segment : plan.segments) {
+    PGS_TRY(const auto* objects, objects_of(inventory, segment));
+    if (goes_to_spool(*objects, options)) bytes += plan.wal_segment_bytes;
+  }
+  return bytes;
 }
 
 Result<void> remove_recovery_kit(const TargetDirectory& data) {

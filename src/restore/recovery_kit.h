@@ -18,11 +18,13 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/cancellation.h"
 #include "codec/secret.h"
 #include "restore/recovery_plan.h"
 #include "restore/target_directory.h"
@@ -54,12 +56,19 @@ struct KitOptions {
   std::string repository;
   // Writes all WAL to the spool now: for a server that cannot reach the repository, or may not read it.
   bool materialise_all = false;
+  // May be empty; called as WAL is written to the spool, with the bytes so far.
+  std::function<void(std::uint64_t)> on_progress = {};
 };
 
 // Makes the kit and what goes with it in a data directory that is being restored. Not yet durable.
-// Errors: not_found, damaged (WAL that the plan counts on); no_space.
+// Errors: not_found, damaged (WAL that the plan counts on); no_space; cancelled.
 [[nodiscard]] Result<void> write_recovery_kit(const ClusterSpace& space, const RecoveryPlan& plan,
-                                              const TargetDirectory& data, const KitOptions& options);
+                                              const TargetDirectory& data, const KitOptions& options,
+                                              const Cancellation& cancellation);
+
+// The WAL that it writes to the spool, whole segments, as the repository is now.
+[[nodiscard]] Result<std::uint64_t> recovery_kit_bytes(const ClusterSpace& space, const RecoveryPlan& plan,
+                                                       const KitOptions& options);
 
 // Removes kit and spool, once recovery has ended. A kit that is gone already is no error.
 [[nodiscard]] Result<void> remove_recovery_kit(const TargetDirectory& data);

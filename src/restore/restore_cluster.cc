@@ -25,8 +25,15 @@ Result<RestoredCluster> restore_cluster(const ClusterSpace& space, const Recover
   PGS_TRY(const auto control, read_control_file(space, plan.snapshot));
   RestoredCluster restored;
   auto files = options.files;
+  PGS_TRY(files.further_bytes, recovery_kit_bytes(space, plan, options.kit));
+  const auto total_bytes = plan.snapshot.total_bytes;
+  auto kit = options.kit;
+  kit.on_progress = [&](std::uint64_t written_bytes) {
+    if (files.on_progress)
+      files.on_progress({total_bytes + written_bytes, total_bytes + files.further_bytes});
+  };
   files.before_durable = [&](const TargetDirectory& data) -> Result<void> {
-    PGS_CHECK(write_recovery_kit(space, plan, data, options.kit));
+    PGS_CHECK(write_recovery_kit(space, plan, data, kit, cancellation));
     PGS_CHECK(write_recovery_settings(data, plan, options.settings));
     if (!options.add_missing_configuration) return {};
     PGS_TRY(restored.written_configuration, write_missing_configuration(data, control));

@@ -163,12 +163,12 @@ Result<RestoredFiles> restore_files(const ClusterSpace& space, const SnapshotRec
                                                                .mappings = options.tablespace_mappings,
                                                                .delta = options.delta}));
   FileTreeReader tree(space, snapshot.tree);
-  PGS_CHECK(check_free_space(layout, tree));
+  PGS_CHECK(check_free_space(layout, tree, options.further_bytes));
   PGS_CHECK(make_unstartable(layout, snapshot));
-  if (layout.over_existing()) PGS_CHECK(remove_what_the_snapshot_lacks(layout, tree));
+  if (layout.over_existing()) PGS_CHECK(remove_what_the_snapshot_lacks(layout, tree, cancellation));
   PGS_CHECK(set_folder_modes(layout, tree));
 
-  WorkerPool pool(space, layout, options, snapshot.total_bytes, cancellation);
+  WorkerPool pool(space, layout, options, snapshot.total_bytes + options.further_bytes, cancellation);
   BatchProducer producer(tree, layout, [&](RestoreBatch batch) { return pool.add(std::move(batch)); });
   PGS_CHECK(producer.run());
   PGS_TRY(const auto counts, pool.finish());

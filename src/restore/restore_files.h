@@ -35,6 +35,7 @@ struct RestoreFilesOptions {
   // Runs when all files but pg_control are written, before they are made durable: what recovery needs is
   // written here, so that it is there when the directory can be started.
   std::function<Result<void>(const TargetDirectory& data)> before_durable;
+  std::uint64_t further_bytes = 0;  // that before_durable writes; counted where space and progress are
 };
 
 struct RestoredFiles {

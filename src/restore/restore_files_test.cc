@@ -309,6 +309,22 @@ TEST_F(RestoreFilesTest, ADiskThatFillsUpIsToldAndTheMarkerStays) {
   EXPECT_FALSE(could_start);
 }
 
+TEST_F(RestoreFilesTest, WhatIsWrittenBesideTheSnapshotNeedsRoomToo) {
+  RestoreFilesOptions options;
+  options.data_directory = target_;
+  options.further_bytes = std::uint64_t{1} << 50;
+  EXPECT_EQ(code_of(restore_files(*cluster_.space, snapshot_, options, cancellation_)), "no_space");
+  EXPECT_TRUE(fs::is_empty(target_));
+}
+
+TEST_F(RestoreFilesTest, RemovingWhatIsNotTheSnapshotsCanBeStopped) {
+  must(restore());
+  write("base/5/left over", as_byte_view("x"));
+  cancellation_.request();
+  EXPECT_EQ(code_of(restore(true)), "cancelled");
+  EXPECT_TRUE(fs::exists(target_ / "base/5/left over"));
+}
+
 TEST_F(RestoreFilesTest, TwoRestoresAtOnceIsOneTooMany) {
   fs::create_directories(target_);
   const auto held = must(TargetDirectory::open(target_, must(choose_owner(target_))));

@@ -156,9 +156,13 @@ class StartRestoredTest : public ::testing::Test {
     const auto data = folder_.path() / fmt::format("data{}", ++restores_);
     RestoreClusterOptions options;
     options.files.data_directory = data;
-    options.kit = {"memory", true};
+    options.kit = {.repository = "memory", .materialise_all = true};
     options.settings = {program(), {{"fsync", "off"}}};
+    RestoreProgress last;
+    options.files.on_progress = [&](const RestoreProgress& progress) { last = progress; };
     must(restore_cluster(source().space, plan, options, never_));
+    EXPECT_EQ(last.bytes_total, plan.snapshot.total_bytes + plan.segments.size() * wal_bytes);
+    EXPECT_EQ(last.bytes_done, last.bytes_total);
     before_start_(data);
     auto started = must(start_restored(
         plan, must(installation_for(plan, data)),
@@ -248,7 +252,7 @@ TEST_F(StartRestoredTest, ATargetThatRecoveryDoesNotReachIsAnErrorAndTheServerSt
   const auto data = folder_.path() / "short";
   RestoreClusterOptions options;
   options.files.data_directory = data;
-  options.kit = {"memory", true};
+  options.kit = {.repository = "memory", .materialise_all = true};
   options.settings = {program(), {}};
   must(restore_cluster(source().space, plan, options, never_));
   const auto started = start_restored(

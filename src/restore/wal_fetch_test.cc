@@ -30,7 +30,8 @@ class WalFetchTest : public ::testing::Test {
   }
 
   void make_kit(bool materialise_all = false) {
-    ASSERT_TRUE(write_recovery_kit(*cluster_.space, plan_, open_data(), {"memory", materialise_all}));
+    ASSERT_TRUE(write_recovery_kit(*cluster_.space, plan_, open_data(),
+                                   {.repository = "memory", .materialise_all = materialise_all}, never_));
   }
   TargetDirectory open_data() {
     return must(TargetDirectory::open(data_path_, must(choose_owner(data_path_))));
@@ -41,6 +42,8 @@ class WalFetchTest : public ::testing::Test {
       return borrow(cluster_.store);
     };
   }
+  const Cancellation never_;
+
   Result<bool> fetch(const std::string& name) {
     return fetch_wal_file(kit_path_, name, destination_, opener());
   }
@@ -160,6 +163,24 @@ TEST_F(WalFetchTest, ReadAheadKeepsTheNextSegmentsReadyAndNoMore) {
   EXPECT_TRUE(must(read_file(destination_)) == expected(1));
   EXPECT_FALSE(fs::exists(spool.file(name_of(1))));
   EXPECT_EQ(code_of(run_read_ahead(kit_path_, opener(), options)), "not_found");
+}
+
+TEST_F(WalFetchTest, WritingWalOutCanBeStoppedAndIsCounted) {
+  KitOptions options{.repository = "memory", .materialise_all = false};
+  EXPECT_EQ(must(recovery_kit_bytes(*cluster_.space, plan_, options)), segment_bytes) << "the tail";
+  options.materialise_all = true;
+  const auto all = plan_.segments.size() * segment_bytes;
+  EXPECT_EQ(must(recovery_kit_bytes(*cluster_.space, plan_, options)), all);
+  Cancellation stop;
+  std::uint64_t written = 0;
+  options.on_progress = [&](std::uint64_t bytes) {
+    written = bytes;
+    if (bytes == 2 * segment_bytes) stop.request();
+  };
+  EXPECT_EQ(code_of(write_recovery_kit(*cluster_.space, plan_, open_data(), options, stop)), "cancelled");
+  EXPECT_EQ(written, 2 * segment_bytes);
+  ASSERT_TRUE(write_recovery_kit(*cluster_.space, plan_, open_data(), options, never_));
+  EXPECT_EQ(written, all);
 }
 
 TEST_F(WalFetchTest, AKitIsNotRemovedThroughALink) {

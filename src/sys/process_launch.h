@@ -9,15 +9,9 @@
 
 #include "base/result.h"
 #include "sys/process.h"
+#include "sys/user_lookup.h"
 
 namespace pgstrata {
-
-struct UserSwitch {
-  uid_t user = 0;
-  gid_t group = 0;
-  std::vector<gid_t> groups;
-  std::string home;
-};
 
 // Everything the child needs, allocated before the fork: after it, only async-signal-safe calls are allowed,
 // because another thread may hold the allocator's lock for ever.

@@ -2,10 +2,13 @@
 // started server inherits, and what an operator is told when it does not go well.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "e2e/main_job_fixture.h"
 #include "support/test_failure.h"
 #include "support/wait_until.h"
+#include "sys/process.h"
 
 namespace pgstrata::testing {
 namespace {
@@ -169,6 +172,55 @@ TEST_F(RestoreStartTest, WhatARestoreLeavesIsSaidAndCanBeRemovedAsItSays) {
   EXPECT_EQ(copy.query_value("SHOW synchronous_standby_names"), "somebody");
   EXPECT_EQ(copy.query_value("SHOW restore_command"), "");
   EXPECT_EQ(copy.query_value("SHOW hot_standby"), "on");
+}
+
+// The newest of them, by name.
+std::filesystem::path a_sealed_segment(const std::filesystem::path& repository) {
+  std::filesystem::path newest;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(repository)) {
+    const bool sealed = entry.is_regular_file() && entry.path().parent_path().filename() == "00000001" &&
+                        entry.path().filename().string().size() == 24;
+    if (sealed) newest = std::max(newest, entry.path());
+  }
+  if (newest.empty()) throw TestFailure("the repository holds no sealed segment");
+  return newest;
+}
+
+// Everything is the server user's but what root wrote, as a backup by root's cron would leave it: one segment
+// that recovery, running as that user, may not read.
+TEST_F(RestoreStartTest, RootRestoresForTheServersUser) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  protect_rows();
+  source_.query("SELECT pg_switch_wal()");
+  source_.query("INSERT INTO late VALUES (101)");
+  wait_until_durable(source_);
+  const auto of_root = a_sealed_segment(repository());
+  ASSERT_EQ(::chown(of_root.c_str(), 0, 0), 0);
+  ASSERT_EQ(::chmod(of_root.c_str(), 0600), 0);
+
+  const PortReservation port;
+  const auto data = path("made") / "by" / "root";
+  ProcessOptions process{.arguments = {pgstrata_path(), "restore", "app", "--to", data, "--start", "--output",
+                                       "json", "--set", fmt::format("port={}", port.port()), "--set",
+                                       "unix_socket_directories=" + directory().path().string(), "--set",
+                                       "listen_addresses="}};
+  for (const auto& [name, value] : environment()) process.environment.emplace_back(name, value);
+  const auto run = run_command(process);
+  ASSERT_TRUE(run.has_value()) << run.error().describe();
+  ASSERT_TRUE(run->status.success()) << as_text(run->errors);
+  const LeftRunningServer server(data, directory().path(), port.port(),
+                                 Json::parse(as_text(run->output)).at("started").at("process_id"));
+  EXPECT_EQ(server.query_value("SELECT count(*) FROM late"), "101");
+  struct stat info {};
+  ASSERT_EQ(::lstat((data / "pgstrata_restore.log").c_str(), &info), 0);
+  EXPECT_EQ(info.st_uid, server_user().uid);
+  ASSERT_EQ(::stat(data.parent_path().c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 07777U, 0755U);
+  // A backup of the copy reads every file in it.
+  const ProgramRun backup =
+      run_program({source_.binaries().program("pg_basebackup"), "-h", directory().path(), "-p",
+                   std::to_string(port.port()), "-U", "postgres", "-D", path("backup"), "-c", "fast"});
+  EXPECT_EQ(backup.exit_code, 0) << backup.describe();
 }
 
 }  // namespace
