@@ -17,7 +17,7 @@ Result<fs::path> resolved(const fs::path& path) {
   fs::path full = fs::weakly_canonical(fs::absolute(path, error), error);
   if (error)
     return std::unexpected(error_from_errno(error.value(), fmt::format("find \"{}\"", path.string())));
-  return full;
+  return without_last_separator(full);
 }
 
 bool lies_in(const fs::path& path, const fs::path& folder) {

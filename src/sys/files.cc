@@ -208,6 +208,10 @@ Result<void> rename_file_to_new(const path& from, const path& to) {
   return errno_error(fmt::format("rename \"{}\" to", from.native()), to);
 }
 
+path without_last_separator(const path& path) {
+  return path.has_filename() || !path.has_relative_path() ? path : path.parent_path();
+}
+
 Result<void> remove_file(const path& path) {
   if (::unlink(path.c_str()) != 0) return errno_error("remove", path);
   return {};

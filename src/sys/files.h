@@ -55,6 +55,8 @@ struct FileInfo {
 // Does not follow a symbolic link at the end of the path.
 [[nodiscard]] Result<FileInfo> stat_file(const std::filesystem::path& path);
 [[nodiscard]] Result<FileInfo> stat_file(const FileDescriptor& file);
+// "a/b/" as "a/b", whose parent is "a". "/" stays.
+[[nodiscard]] std::filesystem::path without_last_separator(const std::filesystem::path& path);
 // Whether anything is at `path`; an error when that cannot be told.
 [[nodiscard]] Result<bool> file_exists(const std::filesystem::path& path);
 

@@ -1,5 +1,6 @@
 #include "storage/disk/disk_root.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <utility>
@@ -43,7 +44,8 @@ Temporary::Temporary(Temporary&& other) noexcept
 Result<DiskRoot> DiskRoot::open(const std::filesystem::path& path) {
   std::error_code error;
   // The working directory may change later.
-  const std::filesystem::path absolute = std::filesystem::absolute(path, error).lexically_normal();
+  const std::filesystem::path absolute =
+      without_last_separator(std::filesystem::absolute(path, error).lexically_normal());
   Result<FileDescriptor> folder = open_file(error ? path : absolute, O_RDONLY | O_DIRECTORY);
   if (!folder) {
     Error failure = std::move(folder).error();
@@ -88,14 +90,19 @@ Result<Temporary> DiskRoot::make_temporary() {
   return Temporary(*std::move(file), std::move(path));
 }
 
-Result<void> DiskRoot::ensure_folder(const std::filesystem::path& folder) {
+Result<void> DiskRoot::ensure_folder_of(std::string_view name) {
+  const std::filesystem::path folder = path_of(name).parent_path();
   {
     const std::lock_guard lock(mutex_);
     if (durable_folders_.contains(folder)) return {};
   }
   PGS_CHECK(check_present());
   PGS_CHECK(make_directories(folder));
-  for (auto at = folder; at != path_; at = at.parent_path()) PGS_CHECK(sync_directory(at.parent_path()));
+  auto at = folder;
+  for (auto depth = std::ranges::count(name, '/'); depth > 0; --depth) {
+    at = at.parent_path();
+    PGS_CHECK(sync_directory(at));
+  }
   const std::lock_guard lock(mutex_);
   durable_folders_.insert(folder);
   return {};
@@ -110,7 +117,7 @@ Result<void> DiskRoot::publish(Temporary& temporary, std::string_view name, Take
   const std::filesystem::path target = path_of(name);
   const std::filesystem::path folder = target.parent_path();
   const auto rename = [&]() -> Result<void> {
-    PGS_CHECK(ensure_folder(folder));
+    PGS_CHECK(ensure_folder_of(name));
     return taken == Taken::refuse ? rename_file_to_new(temporary.path_, target)
                                   : rename_file(temporary.path_, target);
   };

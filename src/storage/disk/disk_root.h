@@ -66,7 +66,7 @@ class DiskRoot {
       : path_(std::move(path)), info_(info), process_(std::move(process)) {}
   [[nodiscard]] std::filesystem::path temporaries() const { return path_ / ".tmp"; }
   // The folder of an object, durable up to the root.
-  Result<void> ensure_folder(const std::filesystem::path& folder);
+  Result<void> ensure_folder_of(std::string_view name);
   void forget_folders();
 
   const std::filesystem::path path_;

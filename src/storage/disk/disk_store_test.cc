@@ -61,6 +61,29 @@ TEST_F(DiskStoreTest, OpenOrMakeTakesAFolderThatIsThere) {
   EXPECT_EQ((*again)->describe(), path_.native());
 }
 
+TEST_F(DiskStoreTest, OneFolderHasManyNames) {
+  const std::filesystem::path before = std::filesystem::current_path();
+  std::filesystem::create_directory(path_ / "a");
+  std::filesystem::current_path(path_ / "a");
+  int number = 0;
+  for (const std::string& name :
+       {path_.native() + "/", path_.native() + "//", path_.native() + "/a/..", path_.native() + "/.",
+        std::string(".."), std::string("../"), std::string("./.."), std::string("./../")}) {
+    const auto store = DiskStore::open_or_make(name);
+    ASSERT_TRUE(store) << name;
+    EXPECT_EQ((*store)->describe(), path_.native()) << name;
+    const std::string object = fmt::format("b/{}/c", ++number);
+    EXPECT_TRUE((*store)->put(object, as_byte_view("x"))) << name;
+    EXPECT_TRUE(store_->stat(object)) << name;
+  }
+  std::filesystem::current_path(path_);
+  const auto here = DiskStore::open(".").value();
+  std::filesystem::current_path(before);
+  EXPECT_TRUE(here->put("here/d", as_byte_view("x")));
+  EXPECT_TRUE(store_->stat("here/d"));
+  EXPECT_EQ(DiskStore::open("/").value()->describe(), "/");
+}
+
 TEST_F(DiskStoreTest, NobodyElseMayRead) {
   const mode_t before = ::umask(0);
   ASSERT_TRUE(store_->put("a/b", as_byte_view("x")));
