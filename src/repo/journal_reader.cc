@@ -12,8 +12,16 @@ static_assert(window_size_bytes >= max_frame_size_bytes + frame_overhead_bytes);
 // An object seen through a window that slides over it.
 class ObjectWindow {
  public:
-  ObjectWindow(ObjectStore& store, std::string name, std::uint64_t size_bytes)
-      : store_(store), name_(std::move(name)), size_bytes_(size_bytes) {}
+  // Empty until the first refresh.
+  ObjectWindow(ObjectStore& store, std::string name) : store_(store), name_(std::move(name)) {}
+
+  // What was seen so far may be older than what is there.
+  Result<void> refresh() {
+    PGS_TRY(const ObjectInfo info, store_.stat(name_));
+    size_bytes_ = info.size_bytes;
+    bytes_.clear();
+    return {};
+  }
 
   [[nodiscard]] std::uint64_t size_bytes() const { return size_bytes_; }
 
@@ -36,7 +44,7 @@ class ObjectWindow {
 
   ObjectStore& store_;
   std::string name_;
-  std::uint64_t size_bytes_;
+  std::uint64_t size_bytes_ = 0;
   std::uint64_t start_ = 0;
   Bytes bytes_;
 };
@@ -53,19 +61,30 @@ class JournalReader {
       : window_(std::move(window)), full_name_(std::move(full_name)), aead_(key), binding_(header, name) {}
 
   Result<void> read(const std::function<Result<void>(ByteView)>& use) {
-    std::uint64_t offset = object_header_size_bytes;
-    std::uint32_t number = 0;
+    std::optional<std::uint32_t> suspected;
     while (true) {
-      PGS_TRY(const auto frame, open_frame(offset));
-      if (!frame.has_value() || frame->header.number != number) break;
-      PGS_CHECK(use(ByteView(content_).first(frame->header.length)));
-      offset += frame->stored_size;
-      ++number;
+      PGS_CHECK(read_frames(use));
+      Result<void> end = check_end();
+      if (end || end.error().code() != ErrorCode::damaged || suspected == number_) return end;
+      // The place of the frame was read before, what came after it later: a writer at work may have filled
+      // both in between. Nobody takes back what was durable, so a second look tells.
+      suspected = number_;
+      PGS_CHECK(window_.refresh());
     }
-    return check_end(offset, number);
   }
 
  private:
+  // From where the last one ended, as far as there are whole ones.
+  Result<void> read_frames(const std::function<Result<void>(ByteView)>& use) {
+    while (true) {
+      PGS_TRY(const auto frame, open_frame(offset_));
+      if (!frame.has_value() || frame->header.number != number_) return {};
+      PGS_CHECK(use(ByteView(content_).first(frame->header.length)));
+      offset_ += frame->stored_size;
+      ++number_;
+    }
+  }
+
   // Opens the frame at `offset` into content_; nothing when there is none that authenticates.
   Result<std::optional<Frame>> open_frame(std::uint64_t offset) {
     PGS_TRY(const ByteView start, window_.view(offset, frame_header_size_bytes));
@@ -84,22 +103,22 @@ class JournalReader {
     return std::optional<Frame>({.header = *header, .stored_size = stored_size});
   }
 
-  std::unexpected<Error> damaged(std::uint64_t offset) const {
-    return fail(ErrorCode::damaged, "journal \"{}\" is damaged at offset {}", full_name_, offset);
+  std::unexpected<Error> damaged() const {
+    return fail(ErrorCode::damaged, "journal \"{}\" is damaged at offset {}", full_name_, offset_);
   }
 
-  // Frame `number` should be at `offset` and is not there. That is where the journal ends, unless a later
+  // The next frame should be at offset_ and is not there. That is where the journal ends, unless a later
   // frame tells that this one was durable.
-  Result<void> check_end(std::uint64_t offset, std::uint32_t number) {
+  Result<void> check_end() {
     // A forged journal could hold a frame header every few bytes, each asking for megabytes to be checked.
     const std::uint64_t work_limit_bytes = opened_bytes_ + 4 * window_.size_bytes() + window_size_bytes;
-    std::uint64_t at = offset;
+    std::uint64_t at = offset_;
     while (true) {
       PGS_TRY(const auto candidate, find_magic(at));
       if (!candidate.has_value()) return {};
       PGS_TRY(const auto frame, open_frame(*candidate));
-      if (frame.has_value() && frame->header.durable > number) return damaged(offset);
-      if (opened_bytes_ > work_limit_bytes) return damaged(offset);
+      if (frame.has_value() && frame->header.durable > number_) return damaged();
+      if (opened_bytes_ > work_limit_bytes) return damaged();
       at = *candidate + (frame.has_value() ? frame->stored_size : 1);
     }
   }
@@ -124,6 +143,8 @@ class JournalReader {
   Aead aead_;
   FrameBinding binding_;
   Bytes content_;
+  std::uint64_t offset_ = object_header_size_bytes;  // of the next frame
+  std::uint32_t number_ = 0;                         // of the next frame
   std::uint64_t opened_bytes_ = 0;
 };
 
@@ -137,24 +158,37 @@ Result<bool> only_zeros_after_header(ObjectWindow& window) {
   return true;
 }
 
+struct JournalHeader {
+  Bytes bytes;
+  ObjectId id;
+};
+
+// Nothing, when the journal was never begun.
+Result<std::optional<JournalHeader>> read_header(ObjectWindow& window, const std::string& full_name) {
+  PGS_CHECK(window.refresh());
+  PGS_TRY(const ByteView start, window.view(0, object_header_size_bytes));
+  Bytes bytes = to_bytes(start);
+  const auto id = read_object_header(bytes, journal_magic, journal_kind, full_name);
+  if (id.has_value()) return std::optional(JournalHeader{.bytes = std::move(bytes), .id = *id});
+  if (id.error().code() != ErrorCode::damaged) return std::unexpected(id.error());
+  PGS_TRY(const bool never_written, only_zeros_after_header(window));
+  if (never_written) return std::optional<JournalHeader>();
+  return std::unexpected(id.error());
+}
+
 }  // namespace
 
 Result<void> read_journal(const ClusterSpace& space, std::string_view name,
                           const std::function<Result<void>(ByteView frame)>& use) {
   const std::string full_name = space.object_name(name);
-  PGS_TRY(const ObjectInfo info, space.store().stat(full_name));
-  ObjectWindow window(space.store(), full_name, info.size_bytes);
-  PGS_TRY(const ByteView start, window.view(0, object_header_size_bytes));
-  const Bytes header = to_bytes(start);
-  const auto id = read_object_header(header, journal_magic, journal_kind, full_name);
-  if (!id.has_value()) {
-    if (id.error().code() != ErrorCode::damaged) return std::unexpected(id.error());
-    PGS_TRY(const bool never_written, only_zeros_after_header(window));
-    if (never_written) return {};
-    return std::unexpected(id.error());
-  }
-  const SecretKey key = space.object_key(*id, journal_key_purpose);
-  return JournalReader(std::move(window), full_name, header, key, name).read(use);
+  ObjectWindow window(space.store(), full_name);
+  auto header = read_header(window, full_name);
+  // As for a frame: it may have been written between two looks.
+  if (!header && header.error().code() == ErrorCode::damaged) header = read_header(window, full_name);
+  if (!header) return std::unexpected(std::move(header).error());
+  if (!header->has_value()) return {};
+  const SecretKey key = space.object_key((*header)->id, journal_key_purpose);
+  return JournalReader(std::move(window), full_name, (*header)->bytes, key, name).read(use);
 }
 
 }  // namespace pgstrata

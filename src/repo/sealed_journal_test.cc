@@ -79,6 +79,55 @@ TEST_F(JournalTest, CanBeReadWhileItIsWritten) {
   EXPECT_THAT(read().frames, ElementsAre("one", "two"));
 }
 
+// A store whose journals end in zeros, and in which somebody is at work between two reads.
+class BusyStore : public BorrowedStore {
+ public:
+  using BorrowedStore::BorrowedStore;
+  Result<ObjectInfo> stat(std::string_view name) override {
+    PGS_TRY(ObjectInfo info, BorrowedStore::stat(name));
+    info.size_bytes += zeros_bytes;
+    return info;
+  }
+  Result<void> read(std::string_view name, std::uint64_t offset, MutableByteView into) override {
+    PGS_TRY(Bytes content, get(name));
+    content.resize(content.size() + zeros_bytes);
+    if (offset + into.size() > content.size()) return fail(ErrorCode::damaged, "too short");
+    std::ranges::copy(ByteView(content).subspan(offset, into.size()), into.begin());
+    after_read();
+    return {};
+  }
+  std::function<void()> after_read;
+
+ private:
+  static constexpr std::size_t zeros_bytes = 4U << 20;
+};
+
+TEST_F(JournalTest, WhatIsWrittenBetweenTwoReadsIsNoDamage) {
+  BusyStore busy(store_);
+  JournalWriter journal = writer();
+  const Bytes half_mebibyte(512U << 10);
+  std::size_t written = 0;
+  const auto add = [&](std::size_t count) {
+    for (const std::size_t end = written + count; written < end; ++written) {
+      ASSERT_EQ(code_of(journal.append(half_mebibyte)), "ok");
+      ASSERT_EQ(code_of(journal.sync()), "ok");
+    }
+  };
+  add(15);  // the reader's first look ends in the zeros after these
+  std::size_t reads = 0;
+  busy.after_read = [&] {
+    if (++reads <= 4) add(3);
+  };
+  std::size_t seen = 0;
+  const auto done = read_journal(ClusterSpace(busy, "app", fixed_key(1)), name_, [&](ByteView) {
+    ++seen;
+    return Result<void>();
+  });
+  EXPECT_EQ(message_of(done), "ok");
+  EXPECT_GE(seen, 18U);
+  EXPECT_GE(reads, 3U);
+}
+
 TEST_F(JournalTest, RefusesAFrameOverTheLimit) {
   EXPECT_EQ(code_of(writer().append(Bytes(max_frame_size_bytes + 1))), "usage");
 }
