@@ -25,16 +25,58 @@ Result<WalSegmentBytes> read_sealed(const ClusterSpace& space, const std::string
   return segment;
 }
 
-// What the tails of a segment hold from its start on, without a hole.
-Result<WalSegmentBytes> read_tails(const ClusterSpace& space, const WalSegmentObjects& objects) {
-  WalSegmentBytes segment{objects.start, {}, {}};
+using Pieces = std::vector<WalTailContent::Piece>;
+
+// What the pieces hold from the segment's start on, without a hole.
+Bytes without_hole(Lsn start, Pieces pieces) {
+  std::ranges::stable_sort(pieces, {}, &WalTailContent::Piece::start);
+  Bytes bytes;
+  for (auto& piece : pieces) {
+    const Lsn end = start + bytes.size();
+    if (piece.start > end) break;
+    if (piece.end() <= end) continue;
+    if (bytes.empty() && piece.start == start) {
+      bytes = std::move(piece.bytes);
+    } else {
+      append(bytes, ByteView(piece.bytes).subspan(end - piece.start));
+    }
+  }
+  return bytes;
+}
+
+// A damaged tail is no loss where others hold what it has lost: all up to the last byte it is known to have
+// had, and something behind the damage.
+bool made_good(const WalTailContent& tail, Lsn segment_start, Lsn end) {
+  const Lsn whole_to = tail.pieces.empty() ? segment_start : tail.pieces.front().end();
+  const Lsn known_to = tail.pieces.empty() ? segment_start : tail.pieces.back().end();
+  return end > whole_to && end >= known_to;
+}
+
+// What the unsealed objects of a segment hold from its start on. `partial` may be empty.
+Result<WalSegmentBytes> read_tails(const ClusterSpace& space, const WalSegmentObjects& objects,
+                                   Bytes partial) {
+  Pieces pieces;
+  if (!partial.empty()) pieces.push_back({objects.start, std::move(partial)});
+  std::vector<WalMark> marks;
+  std::vector<WalTailContent> damaged;
   for (const auto& object : objects.tails) {
-    PGS_TRY(const auto tail, read_wal_tail(space, object.name));
-    const Lsn end = segment.start + segment.bytes.size();
-    const Lsn tail_end = tail.start + tail.bytes.size();
-    if (tail.mark.time > segment.mark.time) segment.mark = tail.mark;
-    if (tail.bytes.empty() || tail.start > end || tail_end <= end) continue;
-    append(segment.bytes, ByteView(tail.bytes).subspan(end - tail.start));
+    PGS_TRY(auto tail, read_wal_tail(space, object.name));
+    marks.insert(marks.end(), tail.marks.begin(), tail.marks.end());
+    if (tail.damage) {
+      pieces.insert(pieces.end(), tail.pieces.begin(), tail.pieces.end());
+      damaged.push_back(std::move(tail));
+    } else {
+      std::ranges::move(tail.pieces, std::back_inserter(pieces));
+    }
+  }
+  WalSegmentBytes segment{objects.start, without_hole(objects.start, std::move(pieces)), {}};
+  const Lsn end = segment.start + segment.bytes.size();
+  for (const auto& tail : damaged) {
+    if (!made_good(tail, segment.start, end)) return std::unexpected(*tail.damage);
+  }
+  for (const auto& mark : marks) {
+    // One beyond a hole speaks of bytes that are not here.
+    if (mark.lsn <= end && mark.time > segment.mark.time) segment.mark = mark;
   }
   return segment;
 }
@@ -49,16 +91,15 @@ Result<WalSegmentBytes> read_wal_segment(const ClusterSpace& space, const WalInv
                 segment_start);
   }
   if (!objects->sealed.empty()) return read_sealed(space, objects->sealed, timeline, segment_start);
-  if (objects->partial.empty()) {
-    auto segment = read_tails(space, *objects);
-    if (segment || segment.error().code() != ErrorCode::not_found) return segment;
-    // A stream is at work: it has sealed the segment since the listing, and its tails are gone.
-    return read_sealed(space, wal_object_name(timeline, segment_start, inventory.segment_bytes()), timeline,
-                       segment_start);
+  if (!objects->partial.empty()) {
+    PGS_TRY(auto partial, read_sealed(space, objects->partial, timeline, segment_start));
+    return read_tails(space, *objects, std::move(partial.bytes));
   }
-  PGS_TRY(auto partial, read_sealed(space, objects->partial, timeline, segment_start));
-  PGS_TRY(auto tails, read_tails(space, *objects));
-  return tails.bytes.size() > partial.bytes.size() ? std::move(tails) : std::move(partial);
+  auto segment = read_tails(space, *objects, {});
+  if (segment || segment.error().code() != ErrorCode::not_found) return segment;
+  // A stream is at work: it has sealed the segment since the listing, and its tails are gone.
+  return read_sealed(space, wal_object_name(timeline, segment_start, inventory.segment_bytes()), timeline,
+                     segment_start);
 }
 
 Result<Lsn> read_wal(const ClusterSpace& space, const WalInventory& inventory,

@@ -7,11 +7,12 @@
 
 namespace pgstrata {
 
-// The whole of one segment, or as much of it as is there. Errors: not_found, damaged.
+// The whole of one segment, or as much of it as is there. A damaged tail is passed over when the others make
+// up for it. Errors: not_found, damaged.
 struct WalSegmentBytes {
   Lsn start;
   Bytes bytes;
-  WalMark mark;  // from its last tail; invalid when sealed
+  WalMark mark;  // the latest within the bytes; invalid when sealed
 };
 Result<WalSegmentBytes> read_wal_segment(const ClusterSpace& space, const WalInventory& inventory,
                                          TimelineId timeline, Lsn segment_start);

@@ -50,28 +50,47 @@ Result<void> WalTailWriter::sync() {
   return journal_.sync();
 }
 
+namespace {
+
+Result<void> take_frame(WalTailContent& tail, ByteView frame, std::string_view name, bool beyond_damage) {
+  ByteReader reader(frame);
+  const auto kind = reader.u8();
+  const Lsn lsn{reader.u64()};
+  if (kind == static_cast<std::uint8_t>(FrameKind::mark)) {
+    tail.marks.push_back({lsn, {static_cast<std::int64_t>(reader.u64())}});
+    if (!reader.finished()) return fail(ErrorCode::damaged, "{}: a mark does not parse", name);
+    return {};
+  }
+  if (kind != static_cast<std::uint8_t>(FrameKind::bytes) || reader.failed()) {
+    return fail(ErrorCode::damaged, "{}: a frame of no known kind", name);
+  }
+  const bool follows = !tail.pieces.empty() && lsn == tail.pieces.back().end();
+  if (!follows) {
+    const bool hole = !tail.pieces.empty() && beyond_damage && lsn > tail.pieces.back().end();
+    if (!tail.pieces.empty() && !hole) return fail(ErrorCode::damaged, "{}: frames do not follow", name);
+    tail.pieces.push_back({lsn, {}});
+  }
+  append(tail.pieces.back().bytes, reader.bytes(reader.remaining()));
+  return {};
+}
+
+}  // namespace
+
 Result<WalTailContent> read_wal_tail(const ClusterSpace& space, std::string_view name) {
   WalTailContent tail;
-  bool first = true;
-  PGS_CHECK(read_journal(space, name, [&](ByteView frame) -> Result<void> {
-    ByteReader reader(frame);
-    const auto kind = reader.u8();
-    const Lsn lsn{reader.u64()};
-    if (kind == static_cast<std::uint8_t>(FrameKind::mark)) {
-      tail.mark = {lsn, {static_cast<std::int64_t>(reader.u64())}};
-      if (!reader.finished()) return fail(ErrorCode::damaged, "{}: a mark does not parse", name);
-      return {};
-    }
-    if (kind != static_cast<std::uint8_t>(FrameKind::bytes) || reader.failed()) {
-      return fail(ErrorCode::damaged, "{}: a frame of no known kind", name);
-    }
-    if (first) tail.start = lsn;
-    first = false;
-    if (lsn != tail.start + tail.bytes.size())
-      return fail(ErrorCode::damaged, "{}: frames do not follow", name);
-    append(tail.bytes, reader.bytes(reader.remaining()));
-    return {};
-  }));
+  bool understood = true;
+  const auto use = [&](bool beyond_damage) {
+    return [&, beyond_damage](ByteView frame) -> Result<void> {
+      auto taken = take_frame(tail, frame, name, beyond_damage);
+      understood = taken.has_value();
+      return taken;
+    };
+  };
+  auto read = read_journal(space, name, use(false), use(true));
+  if (!read && (!understood || read.error().code() != ErrorCode::damaged)) {
+    return std::unexpected(std::move(read).error());
+  }
+  if (!read) tail.damage = std::move(read).error();
   return tail;
 }
 

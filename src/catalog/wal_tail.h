@@ -4,7 +4,9 @@
 // begins. A receiver that starts again in the middle of a segment begins a new tail where the old one ends.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "base/types.h"
 #include "repo/sealed_journal.h"
@@ -41,13 +43,18 @@ class WalTailWriter {
 };
 
 struct WalTailContent {
-  Lsn start;
-  Bytes bytes;
-  WalMark mark;  // the last one; invalid when there is none
+  struct Piece {
+    Lsn start;
+    Bytes bytes;
+    [[nodiscard]] Lsn end() const { return start + bytes.size(); }
+  };
+  std::vector<Piece> pieces;    // by start, with holes between them; more than one only around damage
+  std::vector<WalMark> marks;   // in the order in which they were written
+  std::optional<Error> damage;  // what had been durable here is lost in part
 };
 
-// Reads what of a tail is whole. Errors: damaged (the middle is broken, or frames do not follow each other);
-// not_found; newer_format.
+// Reads what of a tail is whole, also around damage. Errors: damaged (frames that are no tail's, or not in
+// order); not_found; newer_format.
 Result<WalTailContent> read_wal_tail(const ClusterSpace& space, std::string_view name);
 
 }  // namespace pgstrata

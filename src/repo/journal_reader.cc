@@ -60,12 +60,16 @@ class JournalReader {
                 std::string_view name)
       : window_(std::move(window)), full_name_(std::move(full_name)), aead_(key), binding_(header, name) {}
 
-  Result<void> read(const std::function<Result<void>(ByteView)>& use) {
+  Result<void> read(const UseFrame& use, const UseFrame& use_beyond) {
     std::optional<std::uint32_t> suspected;
     while (true) {
       PGS_CHECK(read_frames(use));
       Result<void> end = check_end();
-      if (end || end.error().code() != ErrorCode::damaged || suspected == number_) return end;
+      if (end || end.error().code() != ErrorCode::damaged) return end;
+      if (suspected == number_) {
+        if (use_beyond) PGS_CHECK(read_beyond(use_beyond));
+        return end;
+      }
       // The place of the frame was read before, what came after it later: a writer at work may have filled
       // both in between. Nobody takes back what was durable, so a second look tells.
       suspected = number_;
@@ -75,7 +79,7 @@ class JournalReader {
 
  private:
   // From where the last one ended, as far as there are whole ones.
-  Result<void> read_frames(const std::function<Result<void>(ByteView)>& use) {
+  Result<void> read_frames(const UseFrame& use) {
     while (true) {
       PGS_TRY(const auto frame, open_frame(offset_));
       if (!frame.has_value() || frame->header.number != number_) return {};
@@ -110,8 +114,7 @@ class JournalReader {
   // The next frame should be at offset_ and is not there. That is where the journal ends, unless a later
   // frame tells that this one was durable.
   Result<void> check_end() {
-    // A forged journal could hold a frame header every few bytes, each asking for megabytes to be checked.
-    const std::uint64_t work_limit_bytes = opened_bytes_ + 4 * window_.size_bytes() + window_size_bytes;
+    const std::uint64_t work_limit_bytes = work_limit();
     std::uint64_t at = offset_;
     while (true) {
       PGS_TRY(const auto candidate, find_magic(at));
@@ -121,6 +124,25 @@ class JournalReader {
       if (opened_bytes_ > work_limit_bytes) return damaged();
       at = *candidate + (frame.has_value() ? frame->stored_size : 1);
     }
+  }
+
+  // The frames behind the damage, wherever one authenticates in its place.
+  Result<void> read_beyond(const UseFrame& use) {
+    const std::uint64_t work_limit_bytes = work_limit();
+    std::uint64_t at = offset_;
+    while (opened_bytes_ <= work_limit_bytes) {
+      PGS_TRY(const auto candidate, find_magic(at));
+      if (!candidate.has_value()) return {};
+      PGS_TRY(const auto frame, open_frame(*candidate));
+      if (frame.has_value()) PGS_CHECK(use(ByteView(content_).first(frame->header.length)));
+      at = *candidate + (frame.has_value() ? frame->stored_size : 1);
+    }
+    return {};
+  }
+
+  // A forged journal could hold a frame header every few bytes, each asking for megabytes to be checked.
+  [[nodiscard]] std::uint64_t work_limit() const {
+    return opened_bytes_ + 4 * window_.size_bytes() + window_size_bytes;
   }
 
   Result<std::optional<std::uint64_t>> find_magic(std::uint64_t from) {
@@ -178,8 +200,8 @@ Result<std::optional<JournalHeader>> read_header(ObjectWindow& window, const std
 
 }  // namespace
 
-Result<void> read_journal(const ClusterSpace& space, std::string_view name,
-                          const std::function<Result<void>(ByteView frame)>& use) {
+Result<void> read_journal(const ClusterSpace& space, std::string_view name, const UseFrame& use,
+                          const UseFrame& use_beyond) {
   const std::string full_name = space.object_name(name);
   ObjectWindow window(space.store(), full_name);
   auto header = read_header(window, full_name);
@@ -188,7 +210,7 @@ Result<void> read_journal(const ClusterSpace& space, std::string_view name,
   if (!header) return std::unexpected(std::move(header).error());
   if (!header->has_value()) return {};
   const SecretKey key = space.object_key((*header)->id, journal_key_purpose);
-  return JournalReader(std::move(window), full_name, (*header)->bytes, key, name).read(use);
+  return JournalReader(std::move(window), full_name, (*header)->bytes, key, name).read(use, use_beyond);
 }
 
 }  // namespace pgstrata

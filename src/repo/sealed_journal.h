@@ -44,8 +44,10 @@ class JournalWriter {
 // tells that the missing one had been durable: then the middle is damaged. Damage to the last frames that
 // were ever durable cannot be told from a crash: whoever needs to know compares with what should be there.
 // May be called while the journal is being written; it then sees at least what a finished sync covered.
-// Errors: damaged (after `use` saw every frame before the damage); not_found; newer_format; those of `use`.
-Result<void> read_journal(const ClusterSpace& space, std::string_view name,
-                          const std::function<Result<void>(ByteView frame)>& use);
+// Errors: damaged (after `use` saw every frame before the damage, and `use_beyond`, where given, each that
+// authenticates behind it); not_found; newer_format; those of `use` and `use_beyond`.
+using UseFrame = std::function<Result<void>(ByteView frame)>;
+Result<void> read_journal(const ClusterSpace& space, std::string_view name, const UseFrame& use,
+                          const UseFrame& use_beyond = {});
 
 }  // namespace pgstrata

@@ -1,0 +1,109 @@
+#include "catalog/wal_reader.h"
+
+#include <gtest/gtest.h>
+
+#include "storage/memory/memory_store.h"
+
+namespace pgstrata {
+namespace {
+
+constexpr std::uint32_t segment_bytes = 1U << 20;
+constexpr TimelineId one{1};
+constexpr Lsn start{3 * std::uint64_t{segment_bytes}};
+constexpr std::size_t frame_bytes = 100;
+
+class WalTailsTest : public ::testing::Test {
+ protected:
+  // The bytes [from, to) of the segment, a durable frame for each hundred. Returns the object's name.
+  std::string tail(std::size_t from, std::size_t to) {
+    auto writer = WalTailWriter::create(space_, one, start + from, segment_bytes).value();
+    for (std::size_t at = from; at < to; at += frame_bytes) {
+      EXPECT_TRUE(writer.append(ByteView(content_).subspan(at, frame_bytes)));
+      EXPECT_TRUE(writer.mark({writer.end(), time_at(writer.end() - start)}));
+      EXPECT_TRUE(writer.sync());
+    }
+    return space_.object_name(writer.name());
+  }
+  // Damages the tail in its frame of these bytes.
+  void damage(const std::string& name, std::size_t frame) {
+    constexpr std::size_t header = 28;
+    constexpr std::size_t stored_bytes = frame_bytes + 9 + 36;
+    constexpr std::size_t stored_mark = 17 + 36;
+    Bytes object = space_.store().get(name).value();
+    object[header + frame * (stored_bytes + stored_mark) + 50] ^= std::byte{1};
+    ASSERT_TRUE(space_.store().remove(name));
+    ASSERT_TRUE(space_.store().put(name, object));
+  }
+  static Timestamp time_at(std::uint64_t offset) {
+    return {1'795'000'000'000'000 + static_cast<std::int64_t>(offset) * 1'000'000};
+  }
+  Result<WalSegmentBytes> read() {
+    return read_wal_segment(space_, WalInventory::load(space_, segment_bytes).value(), one, start);
+  }
+  void expect_up_to(std::size_t end) {
+    const auto segment = read();
+    ASSERT_TRUE(segment) << segment.error().describe();
+    EXPECT_EQ(segment->bytes.size(), end);
+    EXPECT_TRUE(std::ranges::equal(segment->bytes, ByteView(content_).first(segment->bytes.size())));
+    EXPECT_EQ(segment->mark.time, time_at(end));
+  }
+  static Bytes numbers(std::size_t size) {
+    Bytes bytes(size);
+    for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<std::byte>(i * 2654435761U >> 11);
+    return bytes;
+  }
+
+  const Bytes content_ = numbers(4000);
+  Repository repository_ =
+      Repository::create(std::make_unique<MemoryStore>(), NoEncryption{}, system_clock()).value();
+  ClusterSpace space_ = repository_.create_cluster("app").value();
+};
+
+TEST_F(WalTailsTest, ADamagedOldTailDoesNotHideANewerOne) {
+  damage(tail(0, 1000), 3);
+  tail(0, 1500);
+  expect_up_to(1500);
+}
+
+TEST_F(WalTailsTest, WhatIsBeforeTheDamageIsUsed) {
+  damage(tail(0, 1000), 6);
+  tail(500, 1500);
+  expect_up_to(1500);
+}
+
+TEST_F(WalTailsTest, WhatIsBehindTheDamageIsUsed) {
+  tail(0, 500);
+  damage(tail(0, 1000), 3);
+  expect_up_to(1000);
+}
+
+TEST_F(WalTailsTest, DamageThatNothingMakesUpForIsDamage) {
+  tail(0, 200);
+  damage(tail(0, 1000), 3);
+  EXPECT_EQ(read().error().code(), ErrorCode::damaged);
+  tail(0, 300);
+  EXPECT_EQ(read().error().code(), ErrorCode::damaged);
+  tail(0, 400);
+  expect_up_to(1000);
+}
+
+TEST_F(WalTailsTest, AMarkBeyondAHoleSaysNothing) {
+  tail(0, 400);
+  tail(600, 700);
+  expect_up_to(400);
+}
+
+TEST_F(WalTailsTest, APartialMakesUpForADamagedTail) {
+  damage(tail(0, 1000), 3);
+  auto writer =
+      WalSegmentWriter::create_partial(space_, one, start, segment_bytes, system_clock(), 1).value();
+  ASSERT_TRUE(writer.append(ByteView(content_).first(1000)));
+  WalSegmentSummary summary{{42}, one, start, start + 1000, {}, {}};
+  summary.index.start = summary.start_lsn;
+  summary.index.end = summary.end_lsn;
+  ASSERT_TRUE(writer.commit(summary));
+  expect_up_to(1000);
+}
+
+}  // namespace
+}  // namespace pgstrata
