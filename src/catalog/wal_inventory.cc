@@ -84,6 +84,12 @@ Result<WalInventory> WalInventory::load(const ClusterSpace& space, std::uint32_t
   return inventory;
 }
 
+Result<WalInventory> WalInventory::load_durable(const ClusterSpace& space, std::uint32_t segment_bytes) {
+  PGS_TRY(auto inventory, load(space, segment_bytes));
+  PGS_CHECK(space.store().make_names_durable(space.object_name(wal_prefix)));
+  return inventory;
+}
+
 const WalSegmentObjects* WalInventory::find(TimelineId timeline, Lsn segment_start) const {
   const auto segments = timelines_.find(timeline);
   if (segments == timelines_.end()) return nullptr;
@@ -98,7 +104,9 @@ void WalInventory::forget(TimelineId timeline, Lsn segment_start) {
 
 Result<void> put_timeline_history(const ClusterSpace& space, TimelineId timeline, ByteView content) {
   PGS_TRY(const auto stored, get_timeline_history(space, timeline));
-  if (stored && std::ranges::equal(*stored, content)) return {};
+  if (stored && std::ranges::equal(*stored, content)) {
+    return space.store().make_names_durable(space.object_name(history_name(timeline)));
+  }
   if (stored) {
     return std::unexpected(
         make_error(ErrorCode::already_exists, "timeline {} already has another history here", timeline)

@@ -34,6 +34,9 @@ class WalInventory {
   // Names that are no WAL objects go to unknown_names(): verify speaks of them, nothing else does.
   static Result<WalInventory> load(const ClusterSpace& space, std::uint32_t segment_bytes);
 
+  // As load, and every name in it is durable when it returns: for who confirms to a server what is behind it.
+  static Result<WalInventory> load_durable(const ClusterSpace& space, std::uint32_t segment_bytes);
+
   [[nodiscard]] std::uint32_t segment_bytes() const { return segment_bytes_; }
   [[nodiscard]] const std::map<TimelineId, Segments>& timelines() const { return timelines_; }
   // Nothing when the space holds no part of that segment.
@@ -57,7 +60,7 @@ class WalInventory {
 [[nodiscard]] std::string wal_object_name(TimelineId timeline, Lsn start, std::uint32_t segment_bytes);
 
 // Timeline histories: the record `timelines/00000002`, the file as the server sent it.
-// Storing the same one again is no error.
+// Durable when it returns; storing the same one again is no error.
 Result<void> put_timeline_history(const ClusterSpace& space, TimelineId timeline, ByteView content);
 // Nothing for timeline 1 and for those not stored. Errors: damaged.
 Result<std::optional<Bytes>> get_timeline_history(const ClusterSpace& space, TimelineId timeline);

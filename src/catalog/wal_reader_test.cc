@@ -12,6 +12,16 @@ constexpr TimelineId one{1};
 constexpr Lsn start{3 * std::uint64_t{segment_bytes}};
 constexpr std::size_t frame_bytes = 100;
 
+// Notes which names were made durable.
+class NotingStore : public MemoryStore {
+ public:
+  Result<void> make_names_durable(std::string_view prefix) override {
+    made_durable.emplace_back(prefix);
+    return {};
+  }
+  std::vector<std::string> made_durable;
+};
+
 class WalTailsTest : public ::testing::Test {
  protected:
   // The bytes [from, to) of the segment, a durable frame for each hundred. Returns the object's name.
@@ -55,7 +65,7 @@ class WalTailsTest : public ::testing::Test {
 
   const Bytes content_ = numbers(4000);
   Repository repository_ =
-      Repository::create(std::make_unique<MemoryStore>(), NoEncryption{}, system_clock()).value();
+      Repository::create(std::make_unique<NotingStore>(), NoEncryption{}, system_clock()).value();
   ClusterSpace space_ = repository_.create_cluster("app").value();
 };
 
@@ -103,6 +113,19 @@ TEST_F(WalTailsTest, APartialMakesUpForADamagedTail) {
   summary.index.end = summary.end_lsn;
   ASSERT_TRUE(writer.commit(summary));
   expect_up_to(1000);
+}
+
+// What is promised because of a name that another process gave must outlive a crash of the machine.
+TEST_F(WalTailsTest, NamesThatWerePromisedUponAreDurable) {
+  auto& made_durable = dynamic_cast<NotingStore&>(space_.store()).made_durable;
+  ASSERT_TRUE(WalInventory::load(space_, segment_bytes));
+  EXPECT_TRUE(made_durable.empty());
+  ASSERT_TRUE(WalInventory::load_durable(space_, segment_bytes));
+  EXPECT_EQ(made_durable, std::vector{space_.object_name("wal/")});
+  const auto history = as_byte_view("1\t0/480000\tno recovery target specified\n");
+  ASSERT_TRUE(put_timeline_history(space_, {2}, history));
+  ASSERT_TRUE(put_timeline_history(space_, {2}, history));
+  EXPECT_EQ(made_durable.back(), space_.object_name("timelines/00000002"));
 }
 
 }  // namespace

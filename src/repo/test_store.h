@@ -30,6 +30,9 @@ class BorrowedStore : public ObjectStore {
                                        std::size_t limit) override {
     return store_.list(prefix, after, limit);
   }
+  Result<void> make_names_durable(std::string_view prefix) override {
+    return store_.make_names_durable(prefix);
+  }
   Result<void> remove(std::string_view name) override { return store_.remove(name); }
   Result<std::string> replace(std::string_view name, const std::optional<std::string>& expected,
                               ByteView content) override {

@@ -237,6 +237,14 @@ TYPED_TEST_P(ObjectStoreConformance, ListTellsSizes) {
   EXPECT_TRUE(page->front().modified.valid());
 }
 
+TYPED_TEST_P(ObjectStoreConformance, NamesCanBeMadeDurableWhateverThePrefix) {
+  this->put("a/b/c", "x");
+  for (const std::string_view prefix : {"", "a", "a/", "a/b/c", "a/b/c/", "a/x/", "missing/x/", "../", "/"}) {
+    EXPECT_EQ(this->code(this->other().make_names_durable(prefix)), "ok") << prefix;
+  }
+  EXPECT_EQ(this->get("a/b/c"), "x");
+}
+
 TYPED_TEST_P(ObjectStoreConformance, RemoveIsSeenByAnyoneAndRepeatable) {
   this->put("a/b", "x");
   this->put("a/c", "y");
@@ -365,8 +373,9 @@ REGISTER_TYPED_TEST_SUITE_P(ObjectStoreConformance, RefusesUnfitNamesEverywhere,
                             MissingObjectsAreNotFound, WriterShowsNothingBeforeCommit,
                             WriterKeepsEveryByteOfManyPieces, DroppedWriterLeavesNothing,
                             CommitRefusesATakenName, ReadsAnyRange, ListsInByteOrderOfWholeNames,
-                            ListTellsSizes, RemoveIsSeenByAnyoneAndRepeatable,
-                            JournalKeepsWhatWasSyncedThenZeros, JournalRefusesATakenName,
-                            ReplaceComparesThenSwaps, OneOfManyConcurrentPutsWins, NoConcurrentReplaceIsLost);
+                            ListTellsSizes, NamesCanBeMadeDurableWhateverThePrefix,
+                            RemoveIsSeenByAnyoneAndRepeatable, JournalKeepsWhatWasSyncedThenZeros,
+                            JournalRefusesATakenName, ReplaceComparesThenSwaps, OneOfManyConcurrentPutsWins,
+                            NoConcurrentReplaceIsLost);
 
 }  // namespace pgstrata

@@ -8,12 +8,14 @@
 //
 // Guarantees
 //  * An object is written once. Its name appears only when its content is whole and durable; a crash at any
-//  step
-//    leaves no trace under that name. Journals (below) and replaceable objects are the two exceptions, each
-//    by its own call.
-//  * After a put, commit, replace or remove has returned, every later call by anyone sees its effect, also
-//  after a
-//    crash of any machine.
+//    step leaves no trace under that name. Journals (below) and replaceable objects are the two exceptions,
+//    each by its own call.
+//  * After a put, commit, replace or remove has returned, also with already_exists, every later call by
+//    anyone sees its effect, also after a crash of any machine.
+//  * Before that others may see the name already, and a crash of the machine may take it away again: on a
+//  disk
+//    a name is durable a moment after it appears, and whoever gave it may have died in between. Who makes a
+//    promise because of a name that he found calls make_names_durable first.
 //  * When a call returns an error, the effect may or may not have happened (a lost answer); repeating it is
 //  safe:
 //    a repeated put may say already_exists, a repeated replace busy.
@@ -106,6 +108,9 @@ class ObjectStore {
                                                std::size_t limit) = 0;
   // All of them, page by page.
   Result<std::vector<ObjectInfo>> list_all(std::string_view prefix);
+
+  // The names that start with `prefix` and were to be seen before the call are durable when it returns.
+  virtual Result<void> make_names_durable(std::string_view prefix) = 0;
 
   // Done when the object is not there afterwards; a missing one is no error.
   virtual Result<void> remove(std::string_view name) = 0;

@@ -7,6 +7,7 @@
 
 #include <unistd.h>
 
+#include "storage/object_store.h"
 #include "sys/durable.h"
 
 namespace pgstrata {
@@ -126,9 +127,52 @@ Result<void> DiskRoot::publish(Temporary& temporary, std::string_view name, Take
     forget_folders();  // somebody removed it by hand
     renamed = rename();
   }
+  if (!renamed && renamed.error().code() == ErrorCode::already_exists) {
+    // Whoever gave the name may not have come to this yet, nor ever come to it.
+    PGS_CHECK(sync_directory(folder));
+  }
   PGS_CHECK(renamed);
   temporary.path_.clear();
   return sync_directory(folder);
+}
+
+namespace {
+
+// Of folders that go meanwhile nothing is left to be durable.
+Result<void> sync_if_there(const std::filesystem::path& folder) {
+  Result<void> synced = sync_directory(folder);
+  if (!synced && synced.error().code() == ErrorCode::not_found) return {};
+  return synced;
+}
+
+// `folder` and all below it whose names start with `beginning`.
+Result<void> sync_below(const std::filesystem::path& folder, std::string_view beginning) {
+  PGS_CHECK(sync_if_there(folder));
+  const Result<std::vector<DirectoryEntry>> entries = list_directory(folder);
+  if (!entries && entries.error().code() == ErrorCode::not_found) return {};
+  if (!entries) return std::unexpected(entries.error());
+  for (const DirectoryEntry& entry : *entries) {
+    if (entry.kind != FileType::directory || !entry.name.starts_with(beginning)) continue;
+    if (check_object_name(entry.name)) PGS_CHECK(sync_below(folder / entry.name, {}));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> DiskRoot::sync_names(std::string_view prefix) {
+  PGS_CHECK(check_present());
+  const std::size_t slash = prefix.rfind('/');
+  if (slash == std::string_view::npos) return sync_below(path_, prefix);
+  const std::string_view folder = prefix.substr(0, slash);
+  if (!check_object_name(folder)) return {};
+  for (std::size_t end = folder.rfind('/'); end != std::string_view::npos; end = folder.rfind('/', end - 1)) {
+    PGS_CHECK(sync_if_there(path_of(folder.substr(0, end))));
+  }
+  PGS_CHECK(sync_if_there(path_));
+  const Result<FileInfo> info = stat_file(path_of(folder));
+  if (!info || info->kind != FileType::directory) return {};
+  return sync_below(path_of(folder), prefix.substr(slash + 1));
 }
 
 Result<void> DiskRoot::remove_stale_temporaries(Timestamp now) {

@@ -53,8 +53,11 @@ class DiskRoot {
 
   Result<Temporary> make_temporary();
   enum class Taken { refuse, replace };
-  // Gives a temporary whose content is durable its name, durably. Error: already_exists when that is refused.
+  // Gives a temporary whose content is durable its name, durably. Error: already_exists when that is refused;
+  // the name is durable then too.
   Result<void> publish(Temporary& temporary, std::string_view name, Taken taken);
+  // As ObjectStore::make_names_durable.
+  Result<void> sync_names(std::string_view prefix);
   // Removes temporaries of processes that died, and those of unknown ones untouched for a day.
   Result<void> remove_stale_temporaries(Timestamp now);
 

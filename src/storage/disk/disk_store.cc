@@ -89,6 +89,10 @@ Result<std::vector<ObjectInfo>> DiskStore::list(std::string_view prefix, std::st
   return list_objects(root_, {.prefix = prefix, .after = after, .limit = limit});
 }
 
+Result<void> DiskStore::make_names_durable(std::string_view prefix) {
+  return root_.sync_names(prefix);
+}
+
 Result<void> DiskStore::remove(std::string_view name) {
   PGS_CHECK(check_object_name(name));
   return explained(remove_name(name), name);

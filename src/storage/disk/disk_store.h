@@ -36,6 +36,7 @@ class DiskStore : public ObjectStore {
   Result<ObjectInfo> stat(std::string_view name) override;
   Result<std::vector<ObjectInfo>> list(std::string_view prefix, std::string_view after,
                                        std::size_t limit) override;
+  Result<void> make_names_durable(std::string_view prefix) override;
   Result<void> remove(std::string_view name) override;
   // The version is a digest of the content.
   Result<std::string> replace(std::string_view name, const std::optional<std::string>& expected,

@@ -144,6 +144,11 @@ Result<std::vector<ObjectInfo>> FaultStore::list(std::string_view prefix, std::s
   return machine_->step("list", prefix, [&] { return machine_->beneath.list(prefix, after, limit); });
 }
 
+Result<void> FaultStore::make_names_durable(std::string_view prefix) {
+  return machine_->step("make_names_durable", prefix,
+                        [&] { return machine_->beneath.make_names_durable(prefix); });
+}
+
 Result<void> FaultStore::remove(std::string_view name) {
   return machine_->step("remove", name, [&] { return machine_->beneath.remove(name); });
 }

@@ -2,7 +2,8 @@
 //
 // Fault model
 //  * Every call that reaches the store is a step, counted from 1: put, create, a writer's write and commit,
-//    create_journal, a journal's append and sync, get, read, stat, list, remove, replace, get_versioned.
+//    create_journal, a journal's append and sync, get, read, stat, list, make_names_durable, remove, replace,
+//    get_versioned.
 //  * error: the step fails and has had no effect.
 //  * lost_answer: the step has its effect, and fails all the same.
 //  * crash: the step may or may not have its effect, whole; it and every later step fail. Objects not
@@ -65,6 +66,7 @@ class FaultStore : public ObjectStore {
   Result<ObjectInfo> stat(std::string_view name) override;
   Result<std::vector<ObjectInfo>> list(std::string_view prefix, std::string_view after,
                                        std::size_t limit) override;
+  Result<void> make_names_durable(std::string_view prefix) override;
   Result<void> remove(std::string_view name) override;
   Result<std::string> replace(std::string_view name, const std::optional<std::string>& expected,
                               ByteView content) override;

@@ -35,9 +35,9 @@ TEST(FaultStore, CountsEveryStep) {
   EXPECT_EQ(store.steps(), 7U);
   Bytes one(1);
   ASSERT_TRUE(store.put("a", one) && store.get("a") && store.read("a", 0, one) && store.stat("a") &&
-              store.list_all("") && store.remove("a") && store.replace("b", std::nullopt, one) &&
-              store.get_versioned("b"));
-  EXPECT_EQ(store.steps(), 15U);
+              store.list_all("") && store.make_names_durable("") && store.remove("a") &&
+              store.replace("b", std::nullopt, one) && store.get_versioned("b"));
+  EXPECT_EQ(store.steps(), 16U);
   EXPECT_EQ(store.last_fault(), "");
 }
 

@@ -1,0 +1,87 @@
+// That the store syncs what it promises to be durable: this program's own fsync notes what it is asked for.
+#include <map>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "storage/disk/disk_store.h"
+#include "sys/temporary_directory.h"
+
+namespace {
+
+std::atomic<bool> noting{false};
+std::mutex mutex;
+std::vector<std::string>& synced() {
+  static std::vector<std::string> paths;  // guarded by mutex
+  return paths;
+}
+
+}  // namespace
+
+extern "C" int fsync(int file) {
+  if (noting) {
+    const std::lock_guard lock(mutex);
+    synced().push_back(std::filesystem::read_symlink(fmt::format("/proc/self/fd/{}", file)));
+  }
+  return static_cast<int>(::syscall(SYS_fsync, file));
+}
+
+namespace pgstrata {
+namespace {
+
+using testing::Contains;
+using testing::IsSupersetOf;
+using testing::Not;
+
+class DiskSyncTest : public testing::Test {
+ protected:
+  // The folders and files that `call` has synced.
+  template <class Call>
+  static std::vector<std::string> synced_by(Call call) {
+    synced().clear();
+    noting = true;
+    call();
+    noting = false;
+    return synced();
+  }
+  // A name whose writer died before it was durable.
+  void leave(const std::string& name) {
+    std::filesystem::create_directories((path_ / name).parent_path());
+    ASSERT_TRUE(write_file(path_ / name, as_byte_view("x")));
+  }
+
+  TemporaryDirectory directory_ = TemporaryDirectory::create("pgstrata-sync-").value();
+  std::filesystem::path path_ = std::filesystem::canonical(directory_.path()) / "store";
+  std::unique_ptr<DiskStore> store_ = DiskStore::open_or_make(path_).value();
+};
+
+TEST_F(DiskSyncTest, ATakenNameIsDurableWhenThatIsSaid) {
+  leave("a/b/c");
+  const auto paths = synced_by(
+      [&] { EXPECT_EQ(store_->put("a/b/c", as_byte_view("y")).error().code(), ErrorCode::already_exists); });
+  EXPECT_THAT(paths, IsSupersetOf({path_ / "a/b", path_ / "a", path_}));
+  // Also when this process has made other names durable there before.
+  ASSERT_TRUE(store_->put("a/b/d", as_byte_view("y")));
+  const auto again = synced_by([&] {
+    EXPECT_EQ(store_->create("a/b/c").value()->commit().error().code(), ErrorCode::already_exists);
+  });
+  EXPECT_THAT(again, Contains(path_ / "a/b"));
+}
+
+TEST_F(DiskSyncTest, FoundNamesAreMadeDurableUpToTheRoot) {
+  leave("clusters/app/wal/1/x");
+  leave("clusters/app/wal/2/y");
+  leave("clusters/app/packs/z");
+  const auto paths = synced_by([&] { EXPECT_TRUE(store_->make_names_durable("clusters/app/wal/")); });
+  EXPECT_THAT(paths,
+              IsSupersetOf({path_, path_ / "clusters", path_ / "clusters/app", path_ / "clusters/app/wal",
+                            path_ / "clusters/app/wal/1", path_ / "clusters/app/wal/2"}));
+  EXPECT_THAT(paths, Not(Contains(path_ / "clusters/app/packs")));
+  const auto one = synced_by([&] { EXPECT_TRUE(store_->make_names_durable("clusters/app/packs/z")); });
+  EXPECT_THAT(one, Contains(path_ / "clusters/app/packs"));
+}
+
+}  // namespace
+}  // namespace pgstrata
