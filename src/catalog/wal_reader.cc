@@ -44,6 +44,15 @@ Bytes without_hole(Lsn start, Pieces pieces) {
   return bytes;
 }
 
+// How far a partial segment reached, where that can still be read.
+std::optional<Lsn> end_of_partial(const ClusterSpace& space, const std::string& name) {
+  auto reader = WalSegmentReader::open(space, name);
+  if (!reader) return std::nullopt;
+  const auto summary = reader->summary();
+  if (!summary) return std::nullopt;
+  return summary->end_lsn;
+}
+
 // A damaged tail is no loss where others hold what it has lost: all up to the last byte it is known to have
 // had, and something behind the damage.
 bool made_good(const WalTailContent& tail, Lsn segment_start, Lsn end) {
@@ -92,8 +101,13 @@ Result<WalSegmentBytes> read_wal_segment(const ClusterSpace& space, const WalInv
   }
   if (!objects->sealed.empty()) return read_sealed(space, objects->sealed, timeline, segment_start);
   if (!objects->partial.empty()) {
-    PGS_TRY(auto partial, read_sealed(space, objects->partial, timeline, segment_start));
-    return read_tails(space, *objects, std::move(partial.bytes));
+    auto partial = read_sealed(space, objects->partial, timeline, segment_start);
+    if (partial) return read_tails(space, *objects, std::move(partial->bytes));
+    const auto end = end_of_partial(space, objects->partial);
+    if (partial.error().code() != ErrorCode::damaged || !end) return partial;
+    auto tails = read_tails(space, *objects, {});
+    const bool made_up_for = tails && tails->start + tails->bytes.size() >= *end;
+    return made_up_for ? std::move(tails) : std::move(partial);
   }
   auto segment = read_tails(space, *objects, {});
   if (segment || segment.error().code() != ErrorCode::not_found) return segment;

@@ -34,6 +34,15 @@ class WalTailsTest : public ::testing::Test {
     }
     return space_.object_name(writer.name());
   }
+  void seal_partial(std::size_t size) {
+    auto writer =
+        WalSegmentWriter::create_partial(space_, one, start, segment_bytes, system_clock(), 1).value();
+    ASSERT_TRUE(writer.append(ByteView(content_).first(size)));
+    WalSegmentSummary summary{{42}, one, start, start + size, {}, {}};
+    summary.index.start = summary.start_lsn;
+    summary.index.end = summary.end_lsn;
+    ASSERT_TRUE(writer.commit(summary));
+  }
   // Damages the tail in its frame of these bytes.
   void damage(const std::string& name, std::size_t frame) {
     constexpr std::size_t header = 28;
@@ -105,14 +114,33 @@ TEST_F(WalTailsTest, AMarkBeyondAHoleSaysNothing) {
 
 TEST_F(WalTailsTest, APartialMakesUpForADamagedTail) {
   damage(tail(0, 1000), 3);
-  auto writer =
-      WalSegmentWriter::create_partial(space_, one, start, segment_bytes, system_clock(), 1).value();
-  ASSERT_TRUE(writer.append(ByteView(content_).first(1000)));
-  WalSegmentSummary summary{{42}, one, start, start + 1000, {}, {}};
-  summary.index.start = summary.start_lsn;
-  summary.index.end = summary.end_lsn;
-  ASSERT_TRUE(writer.commit(summary));
+  seal_partial(1000);
   expect_up_to(1000);
+}
+
+TEST_F(WalTailsTest, TailsMakeUpForADamagedPartial) {
+  seal_partial(1000);
+  const auto name = space_.object_name(wal_object_name(one, start, segment_bytes) + ".partial");
+  Bytes object = space_.store().get(name).value();
+  object[60] ^= std::byte{1};  // of the WAL; the summary stays whole
+  ASSERT_TRUE(space_.store().remove(name));
+  ASSERT_TRUE(space_.store().put(name, object));
+  tail(0, 900);
+  EXPECT_EQ(read().error().code(), ErrorCode::damaged);
+  tail(0, 1000);
+  expect_up_to(1000);
+  seal_partial(900);
+  EXPECT_TRUE(space_.store().get(name).value() == object) << "it was longer, as its summary says";
+  seal_partial(1100);
+  EXPECT_EQ(read()->bytes.size(), 1100U);
+}
+
+TEST_F(WalTailsTest, TheLongerPartialStays) {
+  seal_partial(500);
+  seal_partial(900);
+  EXPECT_EQ(read()->bytes.size(), 900U);
+  seal_partial(700);
+  EXPECT_EQ(read()->bytes.size(), 900U);
 }
 
 // What is promised because of a name that another process gave must outlive a crash of the machine.

@@ -43,35 +43,40 @@ Result<WalSegmentSummary> decode_summary(ByteView bytes) {
   return summary;
 }
 
-Result<PackWriter> create_pack(const ClusterSpace& space, std::string name, const Clock& clock, int level) {
-  return PackWriter::create(space, PackKind::wal, new_pack_id(clock), std::move(name), level);
-}
-
 }  // namespace
 
-WalSegmentWriter::WalSegmentWriter(const ClusterSpace& space, Lsn start, Lsn limit, PackWriter pack)
-    : pack_(std::move(pack)), tagger_(space.tag_key()), start_(start), end_(start), limit_(limit) {
-  PGS_ASSERT(start.value % (limit - start) == 0);
+WalSegmentWriter::WalSegmentWriter(const ClusterSpace& space, Place place, PackWriter pack)
+    : space_(space),
+      pack_(std::move(pack)),
+      tagger_(space.tag_key()),
+      place_(std::move(place)),
+      end_(place_.start) {
+  PGS_ASSERT(place_.start.value % (place_.limit - place_.start) == 0);
+}
+
+Result<WalSegmentWriter> WalSegmentWriter::create_at(const ClusterSpace& space, Place place,
+                                                     const Clock& clock, int compression_level) {
+  PGS_TRY(auto pack,
+          PackWriter::create(space, PackKind::wal, new_pack_id(clock), place.name, compression_level));
+  return WalSegmentWriter(space, std::move(place), std::move(pack));
 }
 
 Result<WalSegmentWriter> WalSegmentWriter::create(const ClusterSpace& space, TimelineId timeline, Lsn start,
                                                   std::uint32_t segment_bytes, const Clock& clock,
                                                   int compression_level) {
   auto name = wal_object_name(timeline, start, segment_bytes);
-  PGS_TRY(auto pack, create_pack(space, std::move(name), clock, compression_level));
-  return WalSegmentWriter(space, start, start + segment_bytes, std::move(pack));
+  return create_at(space, {std::move(name), false, start, start + segment_bytes}, clock, compression_level);
 }
 
 Result<WalSegmentWriter> WalSegmentWriter::create_partial(const ClusterSpace& space, TimelineId timeline,
                                                           Lsn start, std::uint32_t segment_bytes,
                                                           const Clock& clock, int compression_level) {
   auto name = wal_object_name(timeline, start, segment_bytes) + std::string(partial_suffix);
-  PGS_TRY(auto pack, create_pack(space, std::move(name), clock, compression_level));
-  return WalSegmentWriter(space, start, start + segment_bytes, std::move(pack));
+  return create_at(space, {std::move(name), true, start, start + segment_bytes}, clock, compression_level);
 }
 
 Result<void> WalSegmentWriter::append(ByteView bytes) {
-  PGS_ASSERT(bytes.size() <= limit_ - end_);
+  PGS_ASSERT(bytes.size() <= place_.limit - end_);
   end_ += bytes.size();
   while (!bytes.empty()) {
     const auto part = bytes.first(std::min(bytes.size(), piece_.room()));
@@ -90,12 +95,38 @@ Result<void> WalSegmentWriter::write_piece(ByteView piece) {
 }
 
 Result<void> WalSegmentWriter::commit(const WalSegmentSummary& summary) {
-  PGS_ASSERT(summary.end_lsn == end_ && summary.start_lsn == start_);
+  PGS_ASSERT(summary.end_lsn == end_ && summary.start_lsn == place_.start);
   if (!piece_.empty()) PGS_CHECK(write_piece(piece_.view()));
   PGS_CHECK(write_piece(encode_summary(summary)));
+  if (place_.partial) return commit_partial();
   auto committed = pack_.commit();
   if (!committed && committed.error().code() == ErrorCode::already_exists) return {};
   return committed;
+}
+
+Result<bool> WalSegmentWriter::longer_partial_is_there() const {
+  auto reader = WalSegmentReader::open(space_, place_.name);
+  if (!reader) {
+    const auto code = reader.error().code();
+    if (code == ErrorCode::not_found || code == ErrorCode::damaged) return false;
+    return std::unexpected(std::move(reader).error());
+  }
+  const auto summary = reader->summary();
+  if (!summary && summary.error().code() != ErrorCode::damaged) return std::unexpected(summary.error());
+  return summary && summary->end_lsn >= end_;
+}
+
+// Objects are never written over. What a shorter one holds is in the tails, too, so it can go first.
+Result<void> WalSegmentWriter::commit_partial() {
+  const auto object = space_.object_name(place_.name);
+  PGS_TRY(const bool there, longer_partial_is_there());
+  if (there) return space_.store().make_names_durable(object);
+  PGS_CHECK(space_.store().remove(object));
+  auto committed = pack_.commit();
+  if (committed || committed.error().code() != ErrorCode::already_exists) return committed;
+  PGS_TRY(const bool there_now, longer_partial_is_there());
+  if (there_now) return {};
+  return fail(ErrorCode::busy, "another receiver has stored {} meanwhile, and less of it", place_.name);
 }
 
 Result<WalSegmentReader> WalSegmentReader::open(const ClusterSpace& space, std::string name) {

@@ -34,7 +34,7 @@ class WalSegmentWriter {
                                          std::uint32_t segment_bytes, const Clock& clock,
                                          int compression_level);
   // For the beginning of a segment in which its timeline ended: the object's name ends in ".partial". What is
-  // known of such a segment before that is in its tails.
+  // known of such a segment before that is in its tails, which must stay until commit has returned.
   static Result<WalSegmentWriter> create_partial(const ClusterSpace& space, TimelineId timeline, Lsn start,
                                                  std::uint32_t segment_bytes, const Clock& clock,
                                                  int compression_level);
@@ -42,21 +42,33 @@ class WalSegmentWriter {
   Result<void> append(ByteView bytes);
   void set_compression_level(int level) { pack_.set_compression_level(level); }
   // Durable and visible when it returns. A segment that is already there is left as it is and is no error:
-  // two receivers of one timeline write the same bytes.
+  // two receivers of one timeline write the same bytes. Of two partial ones the longer stays; a damaged one
+  // goes. Error: busy, when another receiver stores a shorter one meanwhile: try again.
   Result<void> commit(const WalSegmentSummary& summary);
 
   [[nodiscard]] Lsn end() const { return end_; }
 
  private:
-  WalSegmentWriter(const ClusterSpace& space, Lsn start, Lsn limit, PackWriter pack);
+  struct Place {
+    std::string name;
+    bool partial;
+    Lsn start;
+    Lsn limit;
+  };
+  static Result<WalSegmentWriter> create_at(const ClusterSpace& space, Place place, const Clock& clock,
+                                            int compression_level);
+  WalSegmentWriter(const ClusterSpace& space, Place place, PackWriter pack);
   Result<void> write_piece(ByteView piece);
+  // Whether a partial segment is there that reaches as far as this one.
+  Result<bool> longer_partial_is_there() const;
+  Result<void> commit_partial();
 
+  ClusterSpace space_;
   PackWriter pack_;
   ContentTagger tagger_;
   Buffer piece_{wal_piece_bytes};
-  Lsn start_;
+  Place place_;
   Lsn end_;
-  Lsn limit_;  // of the segment
 };
 
 // Belongs to one thread.
