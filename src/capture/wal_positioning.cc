@@ -20,7 +20,7 @@ Lsn WalPositioning::segment_start(Lsn lsn) const {
 
 Result<WalInventory> WalPositioning::inventory() {
   return reception_.repository(
-      WalInventory::load(reception_.options.space, reception_.options.cluster.wal_segment_bytes));
+      WalInventory::load_durable(reception_.options.space, reception_.options.cluster.wal_segment_bytes));
 }
 
 Result<std::optional<SlotState>> WalPositioning::read_slot() {

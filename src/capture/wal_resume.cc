@@ -126,6 +126,7 @@ Result<std::optional<WalResume>> find_wal_resume(const ClusterSpace& space, cons
   auto stored = read_wal_segment(space, inventory, timeline, last.start);
   if (stored) {
     resume.bytes = std::move(stored->bytes);
+    resume.mark = stored->mark;
   } else if (stored.error().code() == ErrorCode::damaged) {
     log_error("{}; the source is asked for the WAL from {} again", stored.error().describe(), last.start);
   } else {

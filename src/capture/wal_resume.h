@@ -7,6 +7,7 @@
 
 #include "catalog/wal_inventory.h"
 #include "catalog/wal_segment.h"
+#include "catalog/wal_tail.h"
 
 namespace pgstrata {
 
@@ -14,7 +15,8 @@ struct WalResume {
   TimelineId timeline;
   Lsn segment_start;
   Bytes bytes;                        // of the segment, from its start on, that are durable already
-  std::vector<std::string> obsolete;  // the objects that hold them: superfluous once the segment is sealed
+  WalMark mark;                       // the last one among them; invalid when there is none
+  std::vector<std::string> obsolete;  // the objects that hold them: superfluous once the bytes are elsewhere
 
   // What of the WAL before belongs to a record that reaches into this segment; empty when there is none, or
   // nothing is known of it.

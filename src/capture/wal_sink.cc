@@ -1,6 +1,7 @@
 #include "capture/wal_sink.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/log.h"
 #include "catalog/wal_reader.h"
@@ -46,7 +47,19 @@ Result<std::unique_ptr<WalSink>> WalSink::open(const WalSinkOptions& options, co
   sink->begin_segment();
   sink->current_->obsolete = resume.obsolete;
   PGS_CHECK(sink->accept(resume.segment_start, resume.bytes));
+  if (!resume.bytes.empty()) PGS_CHECK(sink->take_over(resume));
   return sink;
+}
+
+// The bytes go into a tail of our own: those before may never have been synced, and each restart would leave
+// another copy of the segment's beginning.
+Result<void> WalSink::take_over(const WalResume& resume) {
+  PGS_CHECK(flush(resume.mark.time.valid() ? std::optional(resume.mark) : std::nullopt));
+  if (!current_ || has_unflushed()) return {};  // whole: it is being sealed
+  for (const auto& name : std::exchange(current_->obsolete, {})) {
+    PGS_CHECK(options_.space.store().remove(options_.space.object_name(name)));
+  }
+  return {};
 }
 
 Lsn WalSink::durable() const {

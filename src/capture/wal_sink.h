@@ -36,8 +36,8 @@ struct WalSinkOptions {
 
 class WalSink {
  public:
-  // Goes on where `resume` says. Its bytes count as received, and as durable once they are flushed: those of
-  // a process that was killed may not have been synced.
+  // Goes on where `resume` says. Its bytes are durable in a tail of this sink when it returns, unless
+  // segments are being sealed: those of a process that was killed may not have been synced.
   static Result<std::unique_ptr<WalSink>> open(const WalSinkOptions& options, const WalResume& resume);
 
   // The next bytes, from `at` on; waits while too much is not stored yet. Errors: failed, when `at` is not
@@ -81,6 +81,7 @@ class WalSink {
 
   WalSink(const WalSinkOptions& options, const WalResume& resume);
 
+  Result<void> take_over(const WalResume& resume);
   Result<void> store(ByteView bytes);
   Result<WalPiece> take_piece();
   void begin_segment();

@@ -71,6 +71,30 @@ TEST_F(WalSinkTest, GoesOnAnywhereInASegmentAsIfNothingHadHappened) {
   }
 }
 
+// Else a receiver that dies again and again fills the disk.
+TEST_F(WalSinkTest, ARestartLeavesOneCopyOfTheSegmentsBeginningAndTheLastMark) {
+  MemoryStore store;
+  const auto space = space_over(store);
+  const Lsn start = wal_sample().start;
+  const WalMark mark{start + 5000, {1'000'000}};
+  {
+    auto sink = *open(space);
+    ASSERT_TRUE(sink->accept(start, ByteView(wal_sample().bytes).first(5000)));
+    ASSERT_TRUE(sink->flush(mark));
+  }
+  for (int restart = 0; restart < 3; ++restart) {
+    auto sink = open(space);
+    ASSERT_TRUE(sink) << sink.error().describe();
+    EXPECT_EQ((*sink)->durable(), start + 5000);
+    const auto inventory = *WalInventory::load(space, WalSample::segment_size_bytes);
+    EXPECT_EQ(inventory.find(first_timeline, start)->tails.size(), 1U);
+    const auto segment = read_wal_segment(space, inventory, first_timeline, start);
+    ASSERT_TRUE(segment);
+    EXPECT_EQ(segment->bytes.size(), 5000U);
+    EXPECT_EQ(segment->mark.time, mark.time);
+  }
+}
+
 TEST_F(WalSinkTest, AnEndedTimelineKeepsItsLastSegmentAsPartial) {
   const auto space = space_over(store_);
   std::mt19937_64 random(1);
