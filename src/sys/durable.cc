@@ -1,7 +1,5 @@
 #include "sys/durable.h"
 
-#include <random>
-
 #include <unistd.h>
 
 #include "sys/retry.h"
@@ -20,18 +18,6 @@ Result<void> synced(int result, const FileDescriptor& file) {
 
 path folder_of(const path& name) {
   return name.has_parent_path() ? name.parent_path() : path(".");
-}
-
-Result<void> sync_both_folders(const path& from, const path& to) {
-  PGS_CHECK(sync_directory(folder_of(to)));
-  if (folder_of(from) != folder_of(to)) PGS_CHECK(sync_directory(folder_of(from)));
-  return {};
-}
-
-Result<void> write_synced(const path& path, ByteView content, mode_t mode) {
-  PGS_TRY(const FileDescriptor file, open_file(path, O_WRONLY | O_CREAT | O_EXCL, mode));
-  PGS_CHECK(write_all(file, content));
-  return sync_file(file);
 }
 
 }  // namespace
@@ -70,31 +56,8 @@ Result<void> durable_make_directories(const path& path, mode_t mode) {
   return make_directories(path, mode);  // says so when it is no folder
 }
 
-Result<void> durable_rename(const path& from, const path& to) {
-  PGS_CHECK(rename_file(from, to));
-  return sync_both_folders(from, to);
-}
-
-Result<void> durable_rename_to_new(const path& from, const path& to) {
-  PGS_CHECK(rename_file_to_new(from, to));
-  return sync_both_folders(from, to);
-}
-
 Result<void> durable_remove(const path& path) {
   PGS_CHECK(remove_file(path));
-  return sync_directory(folder_of(path));
-}
-
-Result<void> durable_write_file(const path& path, ByteView content, mode_t mode) {
-  std::random_device random;
-  std::filesystem::path temporary = path;
-  temporary += fmt::format(".{:08x}{:08x}.tmp", random(), random());
-  Result<void> written = write_synced(temporary, content, mode);
-  if (written) written = rename_file(temporary, path);
-  if (!written) {
-    (void)::unlink(temporary.c_str());
-    return written;
-  }
   return sync_directory(folder_of(path));
 }
 

@@ -23,16 +23,6 @@ void start_writing_back(const FileDescriptor& file, std::uint64_t offset, std::u
 
 // With all missing parents. One that exists is no error.
 [[nodiscard]] Result<void> durable_make_directories(const std::filesystem::path& path, mode_t mode = 0700);
-// The content must be durable already (sync_file). Replaces `to`.
-[[nodiscard]] Result<void> durable_rename(const std::filesystem::path& from, const std::filesystem::path& to);
-// The same. Error: already_exists, when there is something at `to`; both stay.
-[[nodiscard]] Result<void> durable_rename_to_new(const std::filesystem::path& from,
-                                                 const std::filesystem::path& to);
 [[nodiscard]] Result<void> durable_remove(const std::filesystem::path& path);
-
-// Replaces the file as a whole: after a crash it is the old one or the new one. Writes `<path>.<random>.tmp`
-// beside it first; a crash may leave that behind.
-[[nodiscard]] Result<void> durable_write_file(const std::filesystem::path& path, ByteView content,
-                                              mode_t mode = 0600);
 
 }  // namespace pgstrata

@@ -12,40 +12,15 @@ namespace {
 class Durable : public testing::Test {
  protected:
   std::filesystem::path at(std::string_view name) const { return directory_.path() / name; }
-  std::string text(std::string_view name) const { return std::string(as_text(read_file(at(name)).value())); }
-  std::size_t entries() const { return list_directory(directory_.path()).value().size(); }
 
   TemporaryDirectory directory_ = TemporaryDirectory::create("pgstrata-durable-").value();
 };
 
-TEST_F(Durable, WriteFileReplacesAsAWholeAndLeavesNoTemporary) {
-  ASSERT_TRUE(durable_write_file(at("f"), as_byte_view("one"), 0640));
-  EXPECT_EQ(text("f"), "one");
-  EXPECT_EQ(stat_file(at("f")).value().permissions, 0640U);
-  const auto before = stat_file(at("f")).value().inode;
-  ASSERT_TRUE(durable_write_file(at("f"), as_byte_view("two")));
-  EXPECT_EQ(text("f"), "two");
-  EXPECT_NE(stat_file(at("f")).value().inode, before);
-  EXPECT_EQ(entries(), 1U);
-}
-
-TEST_F(Durable, AFailedWriteFileLeavesNothing) {
-  EXPECT_EQ(durable_write_file(at("missing/f"), as_byte_view("x")).error().code(), ErrorCode::not_found);
-  ASSERT_TRUE(make_directories(at("folder/inside")));
-  EXPECT_FALSE(durable_write_file(at("folder"), as_byte_view("x"))) << "a folder has the name";
-  EXPECT_EQ(entries(), 1U);
-}
-
-TEST_F(Durable, RenamesAndRemoves) {
+TEST_F(Durable, MakesFoldersAndRemovesFiles) {
   ASSERT_TRUE(durable_make_directories(at("a/b")));
   ASSERT_TRUE(durable_make_directories(at("a/b")));
-  ASSERT_TRUE(durable_write_file(at("f"), as_byte_view("x")));
-  ASSERT_TRUE(durable_rename_to_new(at("f"), at("a/b/f")));
-  ASSERT_TRUE(durable_write_file(at("f"), as_byte_view("y")));
-  EXPECT_EQ(durable_rename_to_new(at("f"), at("a/b/f")).error().code(), ErrorCode::already_exists);
-  EXPECT_EQ(text("a/b/f"), "x");
-  ASSERT_TRUE(durable_rename(at("f"), at("a/b/f")));
-  EXPECT_EQ(text("a/b/f"), "y");
+  ASSERT_TRUE(write_file(at("a/b/f"), as_byte_view("x")));
+  EXPECT_FALSE(durable_make_directories(at("a/b/f")));
   ASSERT_TRUE(durable_remove(at("a/b/f")));
   EXPECT_EQ(durable_remove(at("a/b/f")).error().code(), ErrorCode::not_found);
 }

@@ -125,17 +125,6 @@ Result<void> resize_file(const FileDescriptor& file, std::uint64_t size_bytes) {
   return {};
 }
 
-Result<void> allocate_file(const FileDescriptor& file, std::uint64_t offset, std::uint64_t size_bytes) {
-  const auto allocate = [&] {
-    return ::fallocate(file.get(), 0, static_cast<off_t>(offset), static_cast<off_t>(size_bytes));
-  };
-  if (retry_interrupted(allocate) == 0) return {};
-  if (errno == EOPNOTSUPP) {
-    return fail(ErrorCode::unsupported, "the file system of \"{}\" cannot reserve space", file.describe());
-  }
-  return errno_error("allocate space for", file);
-}
-
 Result<FileInfo> stat_file(const path& path) {
   struct stat info {};
   if (::lstat(path.c_str(), &info) != 0) return errno_error("look at", path);

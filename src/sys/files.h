@@ -36,9 +36,6 @@ namespace pgstrata {
 [[nodiscard]] Result<void> write_all_at(const FileDescriptor& file, std::uint64_t offset, ByteView bytes);
 // Sets the size; grown parts read as zeros.
 [[nodiscard]] Result<void> resize_file(const FileDescriptor& file, std::uint64_t size_bytes);
-// Reserves space and grows the file when needed. Error: no_space; unsupported by the file system.
-[[nodiscard]] Result<void> allocate_file(const FileDescriptor& file, std::uint64_t offset,
-                                         std::uint64_t size_bytes);
 
 enum class FileType { regular, directory, symbolic_link, other };
 

@@ -128,18 +128,11 @@ TEST_F(Files, CopiesContentAndMode) {
   EXPECT_FALSE(text("proc").empty());
 }
 
-TEST_F(Files, ResizesAndAllocates) {
+TEST_F(Files, ResizesWithoutTakingSpace) {
   const auto file = open_file(at("f"), O_RDWR | O_CREAT).value();
   ASSERT_TRUE(resize_file(file, 1 << 20));
   EXPECT_EQ(stat_file(file).value().size_bytes, 1U << 20);
   EXPECT_EQ(stat_file(file).value().allocated_bytes, 0U);
-  const auto allocated = allocate_file(file, 0, 2 << 20);
-  if (!allocated) {
-    EXPECT_EQ(allocated.error().code(), ErrorCode::unsupported);
-    GTEST_SKIP() << allocated.error().describe();
-  }
-  EXPECT_EQ(stat_file(file).value().size_bytes, 2U << 20);
-  EXPECT_GE(stat_file(file).value().allocated_bytes, 2U << 20);
 }
 
 TEST_F(Files, RemovesTreesAndKnowsTheFreeSpace) {

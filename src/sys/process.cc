@@ -198,15 +198,6 @@ Result<void> ChildProcess::signal(int number) {
   return {};
 }
 
-Result<void> ChildProcess::signal_group(int number) {
-  PGS_ASSERT(pid_ != 0 && leads_session_);
-  if (ended_) return {};
-  if (::kill(-pid_, number) != 0 && errno != ESRCH) {
-    return std::unexpected(error_from_errno(errno, fmt::format("could not signal process group {}", pid_)));
-  }
-  return {};
-}
-
 namespace {
 
 struct Capture {

@@ -54,7 +54,7 @@ struct ProcessOptions {
   // Runs as this user with its groups, HOME, USER and LOGNAME: needs root, unless it is this user already.
   std::optional<std::string> user = {};
   std::filesystem::path working_directory = {};  // empty: this process's
-  // Leads a session of its own: no terminal's Ctrl-C reaches it, and signal_group reaches all its children.
+  // Leads a session of its own: no terminal's Ctrl-C reaches it, and the destructor ends its children too.
   bool new_session = false;
   Redirect input = Redirect::null();
   Redirect output = Redirect::inherit();
@@ -94,7 +94,6 @@ class ChildProcess {
                                              const Cancellation* cancellation = nullptr);
   // One that has ended is no error.
   Result<void> signal(int number);
-  Result<void> signal_group(int number);
   // It goes on after this object. Nobody reaps it until this process ends.
   void detach() { pid_ = 0; }
 

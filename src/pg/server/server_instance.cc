@@ -216,21 +216,6 @@ Result<void> ServerInstance::wait_for_phase(ServerPhase wanted, std::chrono::mil
   }
 }
 
-Result<void> ServerInstance::wait_for_end(std::chrono::milliseconds limit, const Cancellation& cancellation) {
-  const auto deadline = std::chrono::steady_clock::now() + limit;
-  for (;;) {
-    PGS_TRY(const auto status, ended());
-    if (status.has_value() && status->success()) return {};
-    if (status.has_value()) return std::unexpected(ended_error(*status, "shut down in good order"));
-    if (std::chrono::steady_clock::now() >= deadline) {
-      return fail(ErrorCode::unavailable, "PostgreSQL on {} still runs after {} s", data_directory_.string(),
-                  std::chrono::duration_cast<std::chrono::seconds>(limit).count());
-    }
-    cancellation.wait_for(poll_interval);
-    PGS_CHECK(cancellation.check());
-  }
-}
-
 Result<void> ServerInstance::send_signal(int number) {
   if (child_.has_value()) return child_->signal(number);
   if (look_for_postmaster(pid_, data_directory_) == PostmasterSight::absent) return {};
@@ -254,10 +239,6 @@ Result<void> ServerInstance::stop(StopMode mode, std::chrono::milliseconds limit
                                     data_directory_.string(),
                                     std::chrono::duration_cast<std::chrono::seconds>(limit).count())
                              .with_hint(fmt::format("It still runs as process {}.", pid_)));
-}
-
-Result<void> ServerInstance::reload() {
-  return send_signal(SIGHUP);
 }
 
 void ServerInstance::leave_running() {

@@ -80,16 +80,9 @@ class ServerInstance {
   Result<void> wait_for_phase(ServerPhase wanted, std::chrono::milliseconds limit,
                               const Cancellation& cancellation);
 
-  // Until the server ends by itself (recovery_target_action = shutdown). Errors: failed, with the last words
-  // of its log, when it ends with another exit code than 0 (of an attached one the code is not known: any end
-  // will do); unavailable after `limit`; cancelled.
-  Result<void> wait_for_end(std::chrono::milliseconds limit, const Cancellation& cancellation);
-
   // Returns when the postmaster is gone; one that has ended already is no error. Error: failed after `limit`,
   // and the server may still be stopping.
   Result<void> stop(StopMode mode, std::chrono::milliseconds limit);
-  // Reads its configuration files again.
-  Result<void> reload();
   // It goes on after this object and this process.
   void leave_running();
 
