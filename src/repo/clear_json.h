@@ -12,6 +12,9 @@
 
 namespace pgstrata {
 
+// No such object comes near it.
+inline constexpr std::uint64_t max_clear_json_bytes = 64U << 10;
+
 // `json` with its "crc32c", as it is stored.
 [[nodiscard]] Bytes write_clear_json(nlohmann::json json);
 

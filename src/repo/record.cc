@@ -23,7 +23,8 @@ Result<void> put_record(const ClusterSpace& space, std::string_view name, Record
 }
 
 Result<Bytes> get_record(const ClusterSpace& space, std::string_view name, RecordKind kind) {
-  PGS_TRY(const Bytes object, space.store().get(space.object_name(name)));
+  PGS_TRY(const Bytes object,
+          space.store().get(space.object_name(name), sealed_object_limit_bytes(max_record_size_bytes)));
   return open_sealed_object(space, name, form_of(kind), object);
 }
 

@@ -34,7 +34,7 @@ Result<RepositoryId> parse_descriptor(ByteView stored) {
 }
 
 Result<RepositoryId> read_descriptor(ObjectStore& store) {
-  const auto descriptor = store.get(descriptor_name);
+  const auto descriptor = store.get(descriptor_name, max_clear_json_bytes);
   if (descriptor.has_value()) return parse_descriptor(*descriptor);
   if (descriptor.error().code() != ErrorCode::not_found) return std::unexpected(descriptor.error());
   return std::unexpected(
@@ -77,8 +77,13 @@ Result<std::vector<StoredSlot>> read_slots(ObjectStore& store) {
   PGS_TRY(const auto objects, store.list_all(key_slot_prefix));
   std::vector<StoredSlot> slots;
   for (const ObjectInfo& object : objects) {
-    PGS_TRY(Bytes content, store.get(object.name));
-    slots.push_back({.id = object.name.substr(key_slot_prefix.size()), .content = std::move(content)});
+    auto content = store.get(object.name, max_clear_json_bytes);
+    const auto code = content ? ErrorCode{} : content.error().code();
+    if (!content && code == ErrorCode::not_found) continue;  // removed meanwhile
+    if (!content && code != ErrorCode::damaged) return std::unexpected(std::move(content).error());
+    // One that is too large to be a slot is told from its content, as any other damage.
+    slots.push_back({.id = object.name.substr(key_slot_prefix.size()),
+                     .content = content ? *std::move(content) : Bytes()});
   }
   return slots;
 }
@@ -98,7 +103,7 @@ Result<void> put_descriptor(ObjectStore& store, const RepositoryId& id, Timestam
   auto done = store.put(descriptor_name, write_descriptor(id, created));
   if (done.has_value() || done.error().code() != ErrorCode::already_exists) return done;
   // A retried put finds what its first try wrote.
-  PGS_TRY(const Bytes there, store.get(descriptor_name));
+  PGS_TRY(const Bytes there, store.get(descriptor_name, max_clear_json_bytes));
   const auto id_there = parse_descriptor(there);
   if (id_there.has_value() && *id_there == id) return {};
   return taken(store);

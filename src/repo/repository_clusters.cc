@@ -1,6 +1,7 @@
 // The clusters of a repository.
 #include <algorithm>
 
+#include "repo/clear_json.h"
 #include "repo/cluster_key.h"
 #include "repo/repository.h"
 
@@ -94,7 +95,7 @@ Result<ClusterSpace> Repository::create_cluster(std::string_view name) {
 
 Result<ClusterSpace> Repository::open_cluster(std::string_view name) const {
   PGS_CHECK(check_cluster_name(name));
-  const auto stored = store_->get(cluster_object_name(name, key_name));
+  const auto stored = store_->get(cluster_object_name(name, key_name), max_clear_json_bytes);
   if (stored.has_value()) {
     PGS_TRY(const SecretKey key, open_cluster_key(id_, key_, name, *stored));
     return ClusterSpace(*store_, std::string(name), key);

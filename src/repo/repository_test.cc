@@ -196,6 +196,21 @@ TEST_F(RepositoryTest, ADamagedSlotCanBeRemovedAndDoesNotStopTheOthers) {
   EXPECT_EQ(code_of(repository->key_slots()), "ok");
 }
 
+TEST_F(RepositoryTest, ThingsOfImpossibleSizeAreDamaged) {
+  auto repository = create(key_file_);
+  const std::string broken = repository->add_key_slot(other_key_file_, clock_)->id;
+  ASSERT_EQ(code_of(repository->create_cluster("app")), "ok");
+  const Bytes large(std::size_t{1} << 20);
+  overwrite(store_, key_slot_name(broken), large);
+  EXPECT_EQ(code_of(open(key_file_)), "ok");
+  EXPECT_EQ(code_of(repository->key_slots()), "damaged");
+  EXPECT_EQ(code_of(repository->remove_key_slot(broken)), "ok");
+  overwrite(store_, "clusters/app/key", large);
+  EXPECT_EQ(code_of(repository->open_cluster("app")), "damaged");
+  overwrite(store_, "repository", large);
+  EXPECT_EQ(code_of(open(key_file_)), "damaged");
+}
+
 TEST_F(RepositoryTest, AnyDamageToDescriptorOrSlotIsTold) {
   ASSERT_EQ(code_of(create(key_file_)), "ok");
   for (const std::string& name : names()) {

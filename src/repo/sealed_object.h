@@ -14,6 +14,10 @@ struct SealedObjectForm {
   std::size_t content_limit_bytes;
 };
 
+// What seal_object makes of content of that size at most; zstd adds to what it cannot shrink.
+[[nodiscard]] constexpr std::uint64_t sealed_object_limit_bytes(std::uint64_t content_limit_bytes) {
+  return content_limit_bytes + content_limit_bytes / 128 + 1024;
+}
 // `name` is relative to the space.
 [[nodiscard]] Bytes seal_object(const ClusterSpace& space, std::string_view name,
                                 const SealedObjectForm& form, ByteView content);

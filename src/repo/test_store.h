@@ -21,7 +21,9 @@ class BorrowedStore : public ObjectStore {
   Result<std::unique_ptr<ObjectJournal>> create_journal(std::string_view name) override {
     return store_.create_journal(name);
   }
-  Result<Bytes> get(std::string_view name) override { return store_.get(name); }
+  Result<Bytes> get(std::string_view name, std::uint64_t limit_bytes = default_get_limit_bytes) override {
+    return store_.get(name, limit_bytes);
+  }
   Result<void> read(std::string_view name, std::uint64_t offset, MutableByteView into) override {
     return store_.read(name, offset, into);
   }

@@ -108,6 +108,19 @@ TYPED_TEST_P(ObjectStoreConformance, KeepsEveryByte) {
   EXPECT_TRUE(this->get("large") == content);
 }
 
+TYPED_TEST_P(ObjectStoreConformance, GetRefusesWhatIsLargerThanItsLimit) {
+  this->put("a", "12345");
+  EXPECT_EQ(this->text(this->other().get("a", 5)), "12345");
+  EXPECT_EQ(this->text(this->other().get("a", 4)), "!damaged");
+  EXPECT_EQ(this->text(this->other().get("missing", 4)), "!not_found");
+  const Bytes large(max_replaceable_bytes + 1);
+  ASSERT_TRUE(this->store().put("large", large));
+  EXPECT_EQ(this->code(this->other().get_versioned("large")), "damaged");
+  if (!this->store().capabilities().conditional_writes) return;
+  EXPECT_EQ(this->code(this->store().replace("b", std::nullopt, large)), "usage");
+  EXPECT_EQ(this->get("b"), "!not_found");
+}
+
 TYPED_TEST_P(ObjectStoreConformance, PutRefusesATakenName) {
   this->put("a/b", "first");
   EXPECT_EQ(this->code(this->store().put("a/b", as_byte_view("second"))), "already_exists");
@@ -369,8 +382,8 @@ TYPED_TEST_P(ObjectStoreConformance, NoConcurrentReplaceIsLost) {
 }
 
 REGISTER_TYPED_TEST_SUITE_P(ObjectStoreConformance, RefusesUnfitNamesEverywhere, TakesEveryFitName,
-                            PutIsSeenByAnyone, KeepsEveryByte, PutRefusesATakenName,
-                            MissingObjectsAreNotFound, WriterShowsNothingBeforeCommit,
+                            PutIsSeenByAnyone, KeepsEveryByte, GetRefusesWhatIsLargerThanItsLimit,
+                            PutRefusesATakenName, MissingObjectsAreNotFound, WriterShowsNothingBeforeCommit,
                             WriterKeepsEveryByteOfManyPieces, DroppedWriterLeavesNothing,
                             CommitRefusesATakenName, ReadsAnyRange, ListsInByteOrderOfWholeNames,
                             ListTellsSizes, NamesCanBeMadeDurableWhateverThePrefix,

@@ -39,6 +39,18 @@ Result<void> check_object_name(std::string_view name) {
   }
 }
 
+Result<void> check_object_size(std::string_view name, std::uint64_t size_bytes, std::uint64_t limit_bytes) {
+  if (size_bytes <= limit_bytes) return {};
+  return fail(ErrorCode::damaged, "object \"{}\" of {} bytes is larger than the {} that it can have", name,
+              size_bytes, limit_bytes);
+}
+
+Result<void> check_replaceable(std::string_view name, ByteView content) {
+  if (content.size() <= max_replaceable_bytes) return {};
+  return fail(ErrorCode::usage, "{} bytes are too many for the replaceable object \"{}\"", content.size(),
+              name);
+}
+
 Result<std::vector<ObjectInfo>> ObjectStore::list_all(std::string_view prefix) {
   std::vector<ObjectInfo> all;
   while (true) {

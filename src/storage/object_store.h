@@ -80,6 +80,9 @@ struct VersionedObject {
   std::string version;
 };
 
+inline constexpr std::uint64_t default_get_limit_bytes = 64U << 20;
+inline constexpr std::uint64_t max_replaceable_bytes = 1U << 20;
+
 class ObjectStore {
  public:
   virtual ~ObjectStore() = default;
@@ -94,8 +97,9 @@ class ObjectStore {
   // A new, empty, durable journal. Error: already_exists; unsupported without the capability.
   virtual Result<std::unique_ptr<ObjectJournal>> create_journal(std::string_view name) = 0;
 
-  // Error: not_found.
-  virtual Result<Bytes> get(std::string_view name) = 0;
+  // Error: not_found; damaged, before anything is allocated, when the object is larger than `limit_bytes`:
+  // whoever reads an object whole knows how large it can be.
+  virtual Result<Bytes> get(std::string_view name, std::uint64_t limit_bytes = default_get_limit_bytes) = 0;
   // Fills `into` from `offset`. Error: damaged, when the object ends before that; not_found.
   virtual Result<void> read(std::string_view name, std::uint64_t offset, MutableByteView into) = 0;
   // Error: not_found.
@@ -116,14 +120,19 @@ class ObjectStore {
   virtual Result<void> remove(std::string_view name) = 0;
 
   // Replaceable objects (leases): compare-and-swap. `expected` absent means "must not exist".
-  // Error: busy, when the object is not at that version; nothing has changed.
+  // Errors: busy, when the object is not at that version, and nothing has changed; usage, when the content is
+  // larger than max_replaceable_bytes.
   virtual Result<std::string> replace(std::string_view name, const std::optional<std::string>& expected,
                                       ByteView content) = 0;
-  // Error: not_found.
+  // Error: not_found; damaged, when it is larger than a replaceable object can be.
   virtual Result<VersionedObject> get_versioned(std::string_view name) = 0;
 };
 
 // Error: usage, saying what is wrong with it.
 Result<void> check_object_name(std::string_view name);
+// For stores. Error: damaged.
+Result<void> check_object_size(std::string_view name, std::uint64_t size_bytes, std::uint64_t limit_bytes);
+// For stores. Error: usage.
+Result<void> check_replaceable(std::string_view name, ByteView content);
 
 }  // namespace pgstrata

@@ -66,8 +66,9 @@ Result<DiskStore::OpenObject> DiskStore::open_object(std::string_view name) {
   return OpenObject{.file = *std::move(file), .info = info};
 }
 
-Result<Bytes> DiskStore::get(std::string_view name) {
+Result<Bytes> DiskStore::get(std::string_view name, std::uint64_t limit_bytes) {
   PGS_TRY(const OpenObject object, open_object(name));
+  PGS_CHECK(check_object_size(name, object.info.size_bytes, limit_bytes));
   Bytes content(object.info.size_bytes);
   PGS_CHECK(read_exactly(object.file, 0, content));
   return content;
@@ -122,6 +123,7 @@ Result<void> DiskStore::remove_name(std::string_view name) {
 Result<std::string> DiskStore::replace(std::string_view name, const std::optional<std::string>& expected,
                                        ByteView content) {
   PGS_CHECK(check_object_name(name));
+  PGS_CHECK(check_replaceable(name, content));
   PGS_CHECK(explained(swap(name, expected, content), name));
   return version_of(content);
 }
@@ -130,7 +132,7 @@ Result<void> DiskStore::swap(std::string_view name, const std::optional<std::str
                              ByteView content) {
   PGS_CHECK(root_.check_present());
   PGS_TRY(const LockFile lock, LockFile::acquire(root_.lock_path()));
-  const Result<Bytes> current = get(name);
+  const Result<Bytes> current = get(name, max_replaceable_bytes);
   if (!current && current.error().code() != ErrorCode::not_found) return std::unexpected(current.error());
   const bool as_expected = current ? expected == version_of(*current) : !expected.has_value();
   if (!as_expected) return fail(ErrorCode::busy, "object \"{}\" has changed meanwhile", name);
@@ -141,7 +143,7 @@ Result<void> DiskStore::swap(std::string_view name, const std::optional<std::str
 }
 
 Result<VersionedObject> DiskStore::get_versioned(std::string_view name) {
-  PGS_TRY(Bytes content, get(name));
+  PGS_TRY(Bytes content, get(name, max_replaceable_bytes));
   std::string version = version_of(content);
   return VersionedObject{.content = std::move(content), .version = std::move(version)};
 }

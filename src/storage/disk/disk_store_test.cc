@@ -84,6 +84,15 @@ TEST_F(DiskStoreTest, OneFolderHasManyNames) {
   EXPECT_EQ(DiskStore::open("/").value()->describe(), "/");
 }
 
+// A file with a hole costs nothing to make, and must not cost memory to meet.
+TEST_F(DiskStoreTest, AHugeFileIsRefusedBeforeAnythingIsAllocated) {
+  ASSERT_TRUE(store_->put("a", {}));
+  ASSERT_EQ(::truncate((path_ / "a").c_str(), off_t{1} << 40), 0);
+  EXPECT_EQ(store_->get("a").error().code(), ErrorCode::damaged);
+  EXPECT_EQ(store_->get_versioned("a").error().code(), ErrorCode::damaged);
+  EXPECT_EQ(store_->replace("a", "version", {}).error().code(), ErrorCode::damaged);
+}
+
 TEST_F(DiskStoreTest, NobodyElseMayRead) {
   const mode_t before = ::umask(0);
   ASSERT_TRUE(store_->put("a/b", as_byte_view("x")));

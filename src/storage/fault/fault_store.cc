@@ -127,8 +127,8 @@ Result<std::unique_ptr<ObjectJournal>> FaultStore::create_journal(std::string_vi
   });
 }
 
-Result<Bytes> FaultStore::get(std::string_view name) {
-  return machine_->step("get", name, [&] { return machine_->beneath.get(name); });
+Result<Bytes> FaultStore::get(std::string_view name, std::uint64_t limit_bytes) {
+  return machine_->step("get", name, [&] { return machine_->beneath.get(name, limit_bytes); });
 }
 
 Result<void> FaultStore::read(std::string_view name, std::uint64_t offset, MutableByteView into) {

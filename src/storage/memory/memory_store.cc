@@ -70,9 +70,10 @@ Result<std::unique_ptr<ObjectJournal>> MemoryStore::create_journal(std::string_v
   return std::make_unique<Journal>(*this, name);
 }
 
-Result<Bytes> MemoryStore::get(std::string_view name) {
+Result<Bytes> MemoryStore::get(std::string_view name, std::uint64_t limit_bytes) {
   const std::lock_guard lock(mutex_);
   PGS_TRY(const auto object, find(name));
+  PGS_CHECK(check_object_size(name, object->second.content.size(), limit_bytes));
   return object->second.content;
 }
 
@@ -119,6 +120,7 @@ Result<void> MemoryStore::remove(std::string_view name) {
 Result<std::string> MemoryStore::replace(std::string_view name, const std::optional<std::string>& expected,
                                          ByteView content) {
   PGS_CHECK(check_object_name(name));
+  PGS_CHECK(check_replaceable(name, content));
   const std::lock_guard lock(mutex_);
   const auto object = objects_.find(name);
   const bool exists = object != objects_.end();
@@ -134,6 +136,7 @@ Result<std::string> MemoryStore::replace(std::string_view name, const std::optio
 Result<VersionedObject> MemoryStore::get_versioned(std::string_view name) {
   const std::lock_guard lock(mutex_);
   PGS_TRY(const auto object, find(name));
+  PGS_CHECK(check_object_size(name, object->second.content.size(), max_replaceable_bytes));
   return VersionedObject{.content = object->second.content,
                          .version = std::to_string(object->second.version)};
 }
