@@ -44,9 +44,9 @@ class Lease {
   // Gives it back.
   ~Lease();
 
-  // Still held, and not about to be taken over. Renews on the spot when the last renewal is too long ago
-  // (this process or its machine was stopped). Thread-safe. Error: busy, when somebody took it over or it
-  // could not be renewed in time; publish nothing after that.
+  // Still held, and not to be taken over within a third of the time to live. Renews on the spot when the last
+  // renewal is too long ago (this process or its machine was stopped). Thread-safe. Error: busy, when
+  // somebody took it over or it could not be renewed in time; publish nothing after that.
   Result<void> check() const;
 
  private:

@@ -232,6 +232,18 @@ TEST_F(LeaseTest, OfAHolderThatSleptIsRenewedBeforeItCounts) {
   EXPECT_EQ(code_of(lease->check()), "ok");
 }
 
+// A taker may take it when the time to live is over: who has asked needs time for what he asked for.
+TEST_F(LeaseTest, IsNotClaimedUpToTheMomentItMayBeTaken) {
+  const auto lease = acquire(clock_, {.time_to_live = std::chrono::seconds(30)});
+  store_.failing = true;
+  clock_.pass(std::chrono::milliseconds(19'999));
+  EXPECT_EQ(code_of(lease->check()), "ok");
+  clock_.pass(std::chrono::milliseconds(1));
+  EXPECT_EQ(code_of(lease->check()), "busy");
+  store_.failing = false;
+  EXPECT_EQ(code_of(lease->check()), "ok");
+}
+
 TEST_F(LeaseTest, ThatWasTakenOverIsLostAndNotGivenBack) {
   {
     const auto lease = acquire(clock_);

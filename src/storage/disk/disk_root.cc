@@ -114,9 +114,8 @@ void DiskRoot::forget_folders() {
   durable_folders_.clear();
 }
 
-Result<void> DiskRoot::publish(Temporary& temporary, std::string_view name, Taken taken) {
+Result<void> DiskRoot::rename_into_place(Temporary& temporary, std::string_view name, Taken taken) {
   const std::filesystem::path target = path_of(name);
-  const std::filesystem::path folder = target.parent_path();
   const auto rename = [&]() -> Result<void> {
     PGS_CHECK(ensure_folder_of(name));
     return taken == Taken::refuse ? rename_file_to_new(temporary.path_, target)
@@ -127,13 +126,19 @@ Result<void> DiskRoot::publish(Temporary& temporary, std::string_view name, Take
     forget_folders();  // somebody removed it by hand
     renamed = rename();
   }
-  if (!renamed && renamed.error().code() == ErrorCode::already_exists) {
-    // Whoever gave the name may not have come to this yet, nor ever come to it.
-    PGS_CHECK(sync_directory(folder));
-  }
-  PGS_CHECK(renamed);
-  temporary.path_.clear();
-  return sync_directory(folder);
+  if (renamed) temporary.path_.clear();
+  return renamed;
+}
+
+Result<void> DiskRoot::sync_folder_of(std::string_view name) const {
+  return sync_directory(path_of(name).parent_path());
+}
+
+Result<void> DiskRoot::publish(Temporary& temporary, std::string_view name, Taken taken) {
+  Result<void> renamed = rename_into_place(temporary, name, taken);
+  // Whoever gave a taken name may not have come to this yet, nor ever come to it.
+  if (renamed || renamed.error().code() == ErrorCode::already_exists) PGS_CHECK(sync_folder_of(name));
+  return renamed;
 }
 
 namespace {

@@ -56,6 +56,11 @@ class DiskRoot {
   // Gives a temporary whose content is durable its name, durably. Error: already_exists when that is refused;
   // the name is durable then too.
   Result<void> publish(Temporary& temporary, std::string_view name, Taken taken);
+  // Both steps of publish: the first only makes the name visible.
+  Result<void> rename_into_place(Temporary& temporary, std::string_view name, Taken taken);
+  Result<void> sync_folder_of(std::string_view name) const;
+  // The folder of an object, durable up to the root.
+  Result<void> ensure_folder_of(std::string_view name);
   // As ObjectStore::make_names_durable.
   Result<void> sync_names(std::string_view prefix);
   // Removes temporaries of processes that died, and those of unknown ones untouched for a day.
@@ -68,8 +73,6 @@ class DiskRoot {
   DiskRoot(std::filesystem::path path, FileInfo info, ProcessIdentity process)
       : path_(std::move(path)), info_(info), process_(std::move(process)) {}
   [[nodiscard]] std::filesystem::path temporaries() const { return path_ / ".tmp"; }
-  // The folder of an object, durable up to the root.
-  Result<void> ensure_folder_of(std::string_view name);
   void forget_folders();
 
   const std::filesystem::path path_;

@@ -1,15 +1,20 @@
 #include "storage/disk/disk_store.h"
 
+#include <thread>
+
 #include "base/log.h"
 #include "codec/digest.h"
 #include "storage/disk/disk_journal.h"
 #include "storage/disk/disk_listing.h"
 #include "storage/disk/disk_writer.h"
 #include "sys/durable.h"
-#include "sys/lock_file.h"
 
 namespace pgstrata {
 namespace {
+
+// Nobody holds the lock over more than a few calls that need no disk; who does is stopped, or its machine is.
+constexpr std::chrono::seconds lock_patience{5};
+constexpr std::chrono::milliseconds lock_pause{2};
 
 std::string version_of(ByteView content) {
   return to_hex(ByteView(sha256(content)).first(16));
@@ -21,7 +26,7 @@ Result<std::unique_ptr<DiskStore>> DiskStore::open(const std::filesystem::path& 
   PGS_TRY(DiskRoot root, DiskRoot::open(path));
   const Result<void> cleared = root.remove_stale_temporaries(clock.now());
   if (!cleared) log_debug("unfinished objects stay in {}: {}", path.native(), cleared.error().describe());
-  return std::unique_ptr<DiskStore>(new DiskStore(std::move(root)));
+  return std::unique_ptr<DiskStore>(new DiskStore(std::move(root), clock));
 }
 
 Result<std::unique_ptr<DiskStore>> DiskStore::open_or_make(const std::filesystem::path& path,
@@ -104,7 +109,7 @@ Result<void> DiskStore::remove_name(std::string_view name) {
   const std::filesystem::path path = root_.path_of(name);
   {
     // Else a replace that has compared already would bring the object back.
-    PGS_TRY(const LockFile lock, LockFile::acquire(root_.lock_path()));
+    PGS_TRY(const LockFile locked, lock());
     PGS_TRY(const bool exists, file_exists(path));
     if (exists) {
       PGS_TRY(const FileInfo info, stat_file(path));
@@ -128,18 +133,37 @@ Result<std::string> DiskStore::replace(std::string_view name, const std::optiona
   return version_of(content);
 }
 
+Result<LockFile> DiskStore::lock() const {
+  const SteadyTime deadline = clock_.steady() + lock_patience;
+  while (true) {
+    Result<LockFile> locked = LockFile::try_acquire(root_.lock_path());
+    if (locked || locked.error().code() != ErrorCode::busy) return locked;
+    if (clock_.steady() >= deadline) {
+      return fail(ErrorCode::unavailable, "\"{}\" was locked by another process for {} seconds",
+                  root_.lock_path().native(), lock_patience.count());
+    }
+    std::this_thread::sleep_for(lock_pause);
+  }
+}
+
+// Under the lock is only what must be: no disk is waited for.
 Result<void> DiskStore::swap(std::string_view name, const std::optional<std::string>& expected,
                              ByteView content) {
   PGS_CHECK(root_.check_present());
-  PGS_TRY(const LockFile lock, LockFile::acquire(root_.lock_path()));
-  const Result<Bytes> current = get(name, max_replaceable_bytes);
-  if (!current && current.error().code() != ErrorCode::not_found) return std::unexpected(current.error());
-  const bool as_expected = current ? expected == version_of(*current) : !expected.has_value();
-  if (!as_expected) return fail(ErrorCode::busy, "object \"{}\" has changed meanwhile", name);
   PGS_TRY(Temporary temporary, root_.make_temporary());
   PGS_CHECK(write_all(temporary.file, content));
   PGS_CHECK(sync_file(temporary.file));
-  return root_.publish(temporary, name, current ? DiskRoot::Taken::replace : DiskRoot::Taken::refuse);
+  PGS_CHECK(root_.ensure_folder_of(name));
+  {
+    PGS_TRY(const LockFile locked, lock());
+    const Result<Bytes> current = get(name, max_replaceable_bytes);
+    if (!current && current.error().code() != ErrorCode::not_found) return std::unexpected(current.error());
+    const bool as_expected = current ? expected == version_of(*current) : !expected.has_value();
+    if (!as_expected) return fail(ErrorCode::busy, "object \"{}\" has changed meanwhile", name);
+    PGS_CHECK(root_.rename_into_place(temporary, name,
+                                      current ? DiskRoot::Taken::replace : DiskRoot::Taken::refuse));
+  }
+  return root_.sync_folder_of(name);
 }
 
 Result<VersionedObject> DiskStore::get_versioned(std::string_view name) {

@@ -10,13 +10,15 @@
 
 #include "storage/disk/disk_root.h"
 #include "storage/object_store.h"
+#include "sys/lock_file.h"
 
 namespace pgstrata {
 
 class DiskStore : public ObjectStore {
  public:
-  // Never makes the folder: a missing one may be a disk that is not mounted. Clears away what dead processes
-  // left unfinished. Error: not_found, with a hint; permission.
+  // The clock is borrowed for the life of the store. Never makes the folder: a missing one may be a disk that
+  // is not mounted. Clears away what dead processes left unfinished. Error: not_found, with a hint;
+  // permission.
   static Result<std::unique_ptr<DiskStore>> open(const std::filesystem::path& path,
                                                  const Clock& clock = system_clock());
   // Makes the folder and its parents where they are missing, then opens it.
@@ -44,7 +46,7 @@ class DiskStore : public ObjectStore {
   Result<VersionedObject> get_versioned(std::string_view name) override;
 
  private:
-  explicit DiskStore(DiskRoot root) : root_(std::move(root)) {}
+  DiskStore(DiskRoot root, const Clock& clock) : root_(std::move(root)), clock_(clock) {}
   struct OpenObject {
     FileDescriptor file;
     FileInfo info;
@@ -61,7 +63,11 @@ class DiskStore : public ObjectStore {
     return std::unexpected(root_.explain(std::move(result).error(), name));
   }
 
+  // The lock of compare-and-swap. Error: unavailable, when somebody holds it for too long.
+  Result<LockFile> lock() const;
+
   DiskRoot root_;
+  const Clock& clock_;
 };
 
 }  // namespace pgstrata

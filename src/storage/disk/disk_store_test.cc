@@ -93,6 +93,25 @@ TEST_F(DiskStoreTest, AHugeFileIsRefusedBeforeAnythingIsAllocated) {
   EXPECT_EQ(store_->replace("a", "version", {}).error().code(), ErrorCode::damaged);
 }
 
+// A process that was stopped, or whose machine was, must not take those along that wait for it.
+TEST_F(DiskStoreTest, DoesNotWaitForTheLockForEver) {
+  struct Hurried : Clock {
+    Timestamp now() const override { return system_clock().now(); }
+    SteadyTime steady() const override { return SteadyTime(std::chrono::seconds(++asked)); }
+    mutable std::atomic<int> asked{0};
+  } hurried;
+  const auto store = DiskStore::open(path_, hurried).value();
+  ASSERT_TRUE(store->put("a", {}));
+  {
+    const auto held = LockFile::acquire(path_ / ".lock").value();
+    EXPECT_EQ(store->replace("b", std::nullopt, {}).error().code(), ErrorCode::unavailable);
+    EXPECT_EQ(store->remove("a").error().code(), ErrorCode::unavailable);
+    EXPECT_EQ(temporaries(), 0U);
+  }
+  EXPECT_TRUE(store->replace("b", std::nullopt, {}));
+  EXPECT_TRUE(store->remove("a"));
+}
+
 TEST_F(DiskStoreTest, NobodyElseMayRead) {
   const mode_t before = ::umask(0);
   ASSERT_TRUE(store_->put("a/b", as_byte_view("x")));

@@ -18,11 +18,17 @@ std::vector<std::string>& synced() {
   return paths;
 }
 
+std::function<void()>& on_sync() {
+  static std::function<void()> call;
+  return call;
+}
+
 }  // namespace
 
 extern "C" int fsync(int file) {
   if (noting) {
     const std::lock_guard lock(mutex);
+    if (on_sync()) on_sync()();
     synced().push_back(std::filesystem::read_symlink(fmt::format("/proc/self/fd/{}", file)));
   }
   return static_cast<int>(::syscall(SYS_fsync, file));
@@ -68,6 +74,21 @@ TEST_F(DiskSyncTest, ATakenNameIsDurableWhenThatIsSaid) {
     EXPECT_EQ(store_->create("a/b/c").value()->commit().error().code(), ErrorCode::already_exists);
   });
   EXPECT_THAT(again, Contains(path_ / "a/b"));
+}
+
+// Whoever renews a lease must not wait for another's disk.
+TEST_F(DiskSyncTest, NothingIsSyncedUnderTheLock) {
+  const auto first = store_->replace("lease/a", std::nullopt, as_byte_view("1")).value();
+  bool locked = false;
+  on_sync() = [&] { locked = locked || !LockFile::try_acquire(path_ / ".lock"); };
+  const auto paths = synced_by([&] {
+    EXPECT_TRUE(store_->replace("lease/a", first, as_byte_view("2")));
+    EXPECT_TRUE(store_->replace("other/a", std::nullopt, as_byte_view("1")));
+    EXPECT_TRUE(store_->remove("lease/a"));
+  });
+  on_sync() = {};
+  EXPECT_THAT(paths, IsSupersetOf({path_ / "lease", path_ / "other", path_}));
+  EXPECT_FALSE(locked);
 }
 
 TEST_F(DiskSyncTest, FoundNamesAreMadeDurableUpToTheRoot) {
