@@ -148,6 +148,18 @@ SlotTrial try_slots(const std::vector<StoredSlot>& slots, const RepositoryId& id
   return trial;
 }
 
+// Of the slots that can be read, but for one.
+std::vector<KeySlotKind> kinds_of_others(const std::vector<StoredSlot>& slots, const RepositoryId& repository,
+                                         std::string_view but_for) {
+  std::vector<KeySlotKind> kinds;
+  for (const StoredSlot& slot : slots) {
+    if (slot.id == but_for) continue;
+    const auto info = read_key_slot_info(repository, slot.id, slot.content);
+    if (info.has_value()) kinds.push_back(info->kind);
+  }
+  return kinds;
+}
+
 std::string_view display_name(KeySlotKind kind) {
   switch (kind) {
     case KeySlotKind::passphrase:
@@ -256,25 +268,24 @@ Result<KeySlotInfo> Repository::add_key_slot(const KeySource& source, const Cloc
 
 Result<void> Repository::remove_key_slot(std::string_view id) {
   PGS_TRY(const auto slots, read_slots(*store_));
-  std::vector<KeySlotKind> others;
-  bool found = false;
-  for (const StoredSlot& slot : slots) {
-    if (slot.id == id) {
-      found = true;
-      continue;
-    }
-    const auto info = read_key_slot_info(id_, slot.id, slot.content);
-    if (info.has_value()) others.push_back(info->kind);
-  }
-  if (!found) return fail(ErrorCode::not_found, "there is no key slot \"{}\"", id);
-  if (others.empty()) {
+  const auto slot = std::ranges::find(slots, id, &StoredSlot::id);
+  if (slot == slots.end()) return fail(ErrorCode::not_found, "there is no key slot \"{}\"", id);
+  if (kinds_of_others(slots, id_, id).empty()) {
     return std::unexpected(
         make_error(ErrorCode::usage,
                    "key slot {} is the last one: nothing would open the repository any more", id)
             .with_hint("Add another key slot first."));
   }
   PGS_CHECK(store_->remove(key_slot_name(id)));
-  encrypted_ = !has_open_slot(others);
+  // Two that remove each other's last slot must not both succeed: each looks after its own removal, so the
+  // later one sees what the two have done.
+  PGS_TRY(const auto left, read_slots(*store_));
+  const auto kinds_left = kinds_of_others(left, id_, id);
+  if (kinds_left.empty()) {
+    PGS_CHECK(store_->put(key_slot_name(id), slot->content));
+    return fail(ErrorCode::busy, "key slot {} stays: all others were removed at the same time", id);
+  }
+  encrypted_ = !has_open_slot(kinds_left);
   return {};
 }
 

@@ -76,7 +76,8 @@ class Repository {
   Result<std::vector<KeySlotInfo>> key_slots() const;
   // Error: usage (as for create).
   Result<KeySlotInfo> add_key_slot(const KeySource& source, const Clock& clock);
-  // Errors: not_found; usage when it is the last slot (nothing would open the repository any more).
+  // Errors: not_found; usage when it is the last slot (nothing would open the repository any more); busy when
+  // another one was removed at the same time and none would be left: this one is there again.
   Result<void> remove_key_slot(std::string_view id);
 
   // Sorted names of the clusters that have a key.

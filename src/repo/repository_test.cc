@@ -174,6 +174,30 @@ TEST_F(RepositoryTest, SlotsAreAddedAndRemoved) {
   EXPECT_EQ(code_of(repository->remove_key_slot(first)), "not_found");
 }
 
+// A store that calls somebody else in between, just before an object is removed.
+class InterruptedStore : public BorrowedStore {
+ public:
+  using BorrowedStore::BorrowedStore;
+  Result<void> remove(std::string_view name) override {
+    if (auto call = std::exchange(before_remove, {})) call();
+    return BorrowedStore::remove(name);
+  }
+  std::function<void()> before_remove;
+};
+
+TEST_F(RepositoryTest, TwoThatRemoveEachOthersLastSlotLeaveOne) {
+  auto repository = create(key_file_);
+  const std::string first = repository->key_slots()->front().id;
+  const std::string second = repository->add_key_slot(other_key_file_, clock_)->id;
+  InterruptedStore interrupted(store_);
+  auto other = Repository::open(borrow(interrupted), key_file_);
+  ASSERT_EQ(message_of(other), "ok");
+  interrupted.before_remove = [&] { EXPECT_EQ(code_of(repository->remove_key_slot(first)), "ok"); };
+  EXPECT_EQ(code_of(other->remove_key_slot(second)), "busy");
+  EXPECT_EQ(code_of(open(other_key_file_)), "ok");
+  EXPECT_EQ(code_of(open(key_file_)), "wrong_key");
+}
+
 TEST_F(RepositoryTest, IsEncryptedWhenNoOpenSlotIsLeft) {
   auto repository = create(NoEncryption{});
   ASSERT_EQ(code_of(repository), "ok");
