@@ -135,6 +135,15 @@ TEST_F(WalTailsTest, TailsMakeUpForADamagedPartial) {
   EXPECT_EQ(read()->bytes.size(), 1100U);
 }
 
+// Recovery holds single packs' keys, which must not lead to the key of the cluster's tags.
+TEST_F(WalTailsTest, SealedWalHasNoContentTags) {
+  seal_partial(1000);
+  const auto name = wal_object_name(one, start, segment_bytes) + ".partial";
+  const auto pack = PackReader::open(space_, name, PackKind::wal).value();
+  ASSERT_EQ(pack.directory().size(), 2U);
+  for (const auto& entry : pack.directory()) EXPECT_EQ(entry.tag, ContentTag{});
+}
+
 TEST_F(WalTailsTest, TheLongerPartialStays) {
   seal_partial(500);
   seal_partial(900);

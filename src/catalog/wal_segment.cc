@@ -46,11 +46,7 @@ Result<WalSegmentSummary> decode_summary(ByteView bytes) {
 }  // namespace
 
 WalSegmentWriter::WalSegmentWriter(const ClusterSpace& space, Place place, PackWriter pack)
-    : space_(space),
-      pack_(std::move(pack)),
-      tagger_(space.tag_key()),
-      place_(std::move(place)),
-      end_(place_.start) {
+    : space_(space), pack_(std::move(pack)), place_(std::move(place)), end_(place_.start) {
   PGS_ASSERT(place_.start.value % (place_.limit - place_.start) == 0);
 }
 
@@ -89,8 +85,10 @@ Result<void> WalSegmentWriter::append(ByteView bytes) {
   return {};
 }
 
+// Without a tag. Nobody looks for WAL by its content, and recovery is given the keys of single packs: who can
+// read contents and their tags side by side can compute the key of the cluster's tags.
 Result<void> WalSegmentWriter::write_piece(ByteView piece) {
-  PGS_CHECK(pack_.append(piece, tagger_.tag(piece)));
+  PGS_CHECK(pack_.append(piece, ContentTag{}));
   return {};
 }
 

@@ -65,7 +65,6 @@ class WalSegmentWriter {
 
   ClusterSpace space_;
   PackWriter pack_;
-  ContentTagger tagger_;
   Buffer piece_{wal_piece_bytes};
   Place place_;
   Lsn end_;
