@@ -19,6 +19,7 @@ Result<PackReader> open_pack(const ClusterSpace& space, const PackId& id) {
 
 struct OnePack {
   std::optional<PackDamage> damage;
+  std::vector<ChunkLocation> chunks;
   std::uint64_t bytes_read = 0;
 };
 
@@ -31,6 +32,8 @@ Result<OnePack> check_pack(const ClusterSpace& space, const PackId& id, const Ca
     return checked;
   }
   checked.bytes_read = pack->size_bytes();
+  for (const auto& entry : pack->directory()) checked.chunks.push_back(entry.location);
+  std::ranges::sort(checked.chunks, {}, &ChunkLocation::offset);
   const auto read = pack->read_all([&](const PackDirectoryEntry&, ByteView) { return cancellation.check(); },
                                    [&](const PackDirectoryEntry& entry, const Error& error) {
                                      if (!checked.damage)
@@ -49,9 +52,17 @@ bool is_damage(const Error& error) {
          error.code() == ErrorCode::newer_format;
 }
 
-bool PackCheck::is_damaged(const ChunkRef& ref) const {
+std::string PackCheck::fault_of(const ChunkRef& ref) const {
   const auto pack = damaged.find(ref.pack);
-  return pack != damaged.end() && (pack->second.whole || pack->second.offsets.contains(ref.location.offset));
+  if (pack != damaged.end() && (pack->second.whole || pack->second.offsets.contains(ref.location.offset))) {
+    return pack->second.what;
+  }
+  const auto read = chunks.find(ref.pack);
+  if (read == chunks.end()) return "it is not among the packs that the snapshots name";
+  const auto chunk = std::ranges::lower_bound(read->second, ref.location.offset, {}, &ChunkLocation::offset);
+  if (chunk != read->second.end() && *chunk == ref.location) return {};
+  return fmt::format("it has no chunk of {} bytes at {}, which a snapshot needs", ref.location.stored_size,
+                     ref.location.offset);
 }
 
 Result<PackCheck> check_packs(const ClusterSpace& space, const std::vector<PackId>& packs, unsigned workers,
@@ -74,6 +85,7 @@ Result<PackCheck> check_packs(const ClusterSpace& space, const std::vector<PackI
             return;
           }
           check.bytes_read += one->bytes_read;
+          check.chunks.emplace(packs[at], std::move(one->chunks));
           if (one->damage) check.damaged.emplace(packs[at], std::move(*one->damage));
           on_pack(one->bytes_read);
         }

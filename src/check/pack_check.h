@@ -18,10 +18,13 @@ struct PackDamage {
 
 struct PackCheck {
   std::map<PackId, PackDamage> damaged;
+  // Where the chunks of each pack are that could be opened, sorted: 16 bytes a chunk.
+  std::map<PackId, std::vector<ChunkLocation>> chunks;
   std::uint64_t bytes_read = 0;
 
-  // How this chunk is damaged; nothing when it is sound.
-  [[nodiscard]] bool is_damaged(const ChunkRef& ref) const;
+  // What is wrong with this chunk: it was read and is damaged, or it is not among what was read. Empty when
+  // it is sound.
+  [[nodiscard]] std::string fault_of(const ChunkRef& ref) const;
 };
 
 // `on_pack` is told after each pack, by one thread at a time. Errors: cancelled, and those of a store that

@@ -144,6 +144,49 @@ TEST_F(VerifyTest, ADamagedPackCostsTheSnapshotsThatReachItAndNamesTheirFiles) {
   }
 }
 
+TEST_F(VerifyTest, AReferenceToWhatWasNotReadIsDamage) {
+  // Only the second snapshot has this pack, which its record names no more.
+  const auto own = std::ranges::find_if(second_.packs, [&](const PackId& pack) {
+    return !std::ranges::binary_search(first_.packs, pack) &&
+           PackReader::open(*cluster_.space, pack_name(pack), PackKind::data);
+  });
+  ASSERT_NE(own, second_.packs.end());
+  const PackId id = *own;
+  const Bytes sound = must(cluster_.store.get(name_of(id)));
+  auto record = second_;
+  std::erase(record.packs, id);
+  remove(name_of(second_));
+  ASSERT_TRUE(put_snapshot(*cluster_.space, record));
+  const auto unnamed = verify();
+  ASSERT_THAT(unnamed.damaged, ElementsAre(damaged(name_of(id))));
+  EXPECT_THAT(unnamed.damaged[0].snapshots, ElementsAre(second_.id));
+  EXPECT_THAT(unnamed.damaged[0].files, ::testing::Contains("base/5/1259"));
+
+  // A pack of that name with other chunks.
+  remove(name_of(second_));
+  ASSERT_TRUE(put_snapshot(*cluster_.space, second_));
+  ASSERT_TRUE(verify().sound());
+  remove(name_of(id));
+  auto pack = must(PackWriter::create(*cluster_.space, PackKind::data, id, pack_name(id), 1));
+  ASSERT_TRUE(pack.append(noise(100, 5), {}));
+  ASSERT_TRUE(pack.commit());
+  const auto other = verify();
+  ASSERT_THAT(other.damaged, ElementsAre(damaged(name_of(id))));
+  EXPECT_THAT(other.damaged[0].what, HasSubstr("it has no chunk"));
+  EXPECT_THAT(other.damaged[0].snapshots, ElementsAre(second_.id));
+  overwrite(cluster_.store, name_of(id), sound);
+  EXPECT_TRUE(verify().sound());
+}
+
+TEST_F(VerifyTest, MissingWalNamesEverySnapshotThatNeedsIt) {
+  const auto third = cluster_.snapshot(record_in(0, 5), record_in(0, 25), data_directory_files());
+  ASSERT_TRUE(verify().sound());
+  remove(wal_name(0));
+  const auto report = verify();
+  ASSERT_THAT(report.damaged, ElementsAre(damaged(wal_name(0))));
+  EXPECT_THAT(report.damaged[0].snapshots, ::testing::UnorderedElementsAre(first_.id, third.id));
+}
+
 TEST_F(VerifyTest, WithoutTheOlderSnapshotItsTimeIsLostUpToTheNext) {
   for (const PackId& pack : first_.packs) {
     if (std::ranges::binary_search(second_.packs, pack)) continue;
@@ -313,6 +356,14 @@ TEST(VerifyKeySlots, ADamagedSlotIsNamed) {
   MemoryStore store;
   auto repository = must(Repository::create(borrow(store), NoEncryption{}, system_clock()));
   EXPECT_THAT(must(verify_key_slots(repository)), IsEmpty());
+  {  // what an init that was cut short leaves
+    MemoryStore other;
+    const auto foreign = must(Repository::create(borrow(other), NoEncryption{}, system_clock()));
+    const auto name = must(other.list_all("keys/"))[0].name;
+    ASSERT_TRUE(store.put(name, must(other.get(name))));
+    EXPECT_THAT(must(verify_key_slots(repository)), IsEmpty());
+    ASSERT_TRUE(store.remove(name));
+  }
   const auto slots = must(store.list_all("keys/"));
   ASSERT_THAT(slots, SizeIs(1));
   Bytes content = must(store.get(slots[0].name));
