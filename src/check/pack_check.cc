@@ -28,7 +28,7 @@ Result<OnePack> check_pack(const ClusterSpace& space, const PackId& id, const Ca
   auto pack = open_pack(space, id);
   if (!pack) {
     if (!is_damage(pack.error())) return std::unexpected(std::move(pack).error());
-    checked.damage = PackDamage{pack.error().describe(), true, {}};
+    checked.damage = PackDamage{pack.error().describe(), true, {}, pack.error().code()};
     return checked;
   }
   checked.bytes_read = pack->size_bytes();
@@ -37,11 +37,11 @@ Result<OnePack> check_pack(const ClusterSpace& space, const PackId& id, const Ca
   const auto read = pack->read_all([&](const PackDirectoryEntry&, ByteView) { return cancellation.check(); },
                                    [&](const PackDirectoryEntry& entry, const Error& error) {
                                      if (!checked.damage)
-                                       checked.damage = PackDamage{error.describe(), false, {}};
+                                       checked.damage = PackDamage{error.describe(), false, {}, error.code()};
                                      checked.damage->offsets.insert(entry.location.offset);
                                    });
   if (!read && !is_damage(read.error())) return std::unexpected(read.error());
-  if (!read) checked.damage = PackDamage{read.error().describe(), true, {}};
+  if (!read) checked.damage = PackDamage{read.error().describe(), true, {}, read.error().code()};
   return checked;
 }
 

@@ -12,8 +12,9 @@ namespace pgstrata {
 
 struct PackDamage {
   std::string what;
-  bool whole = false;               // no chunk of it can be trusted to be there
-  std::set<std::uint64_t> offsets;  // of the damaged chunks
+  bool whole = false;                   // no chunk of it can be trusted to be there
+  std::set<std::uint64_t> offsets;      // of the damaged chunks
+  ErrorCode code = ErrorCode::damaged;  // also not_found, newer_format
 };
 
 struct PackCheck {

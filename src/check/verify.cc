@@ -38,7 +38,8 @@ class Verification {
     PGS_TRY(packs_, check_packs(space_, packs, worker_count(), cancellation_,
                                 [&](std::uint64_t bytes) { count(bytes); }));
     for (const auto& [id, damage] : packs_.damaged) {
-      report_.damaged.push_back({space_.object_name(pack_name(id)), damage.what, {}, {}});
+      report_.damaged.push_back(
+          {space_.object_name(pack_name(id)), damage.what, {}, {}, cure_of(damage.code)});
     }
     for (const auto& snapshot : list.snapshots) PGS_CHECK(check_snapshot(snapshot));
     PGS_CHECK(check_wal(list, inventory));
@@ -54,6 +55,16 @@ class Verification {
   }
 
  private:
+  // New snapshots go on using what a pack holds for as long as it is there, unread.
+  [[nodiscard]] std::string cure_of(ErrorCode code) const {
+    const auto backup = fmt::format(
+        "run `pgstrata backup {}`: what the pack held is stored anew, for the new snapshot and those after "
+        "it",
+        space_.name());
+    if (code == ErrorCode::damaged) return "move this object out of the repository, then " + backup;
+    return code == ErrorCode::not_found ? backup : std::string();
+  }
+
   [[nodiscard]] unsigned worker_count() const {
     return options_.workers != 0 ? options_.workers : std::max(1U, std::thread::hardware_concurrency());
   }

@@ -20,6 +20,7 @@ struct DamagedObject {
   std::string what;                    // how it is damaged
   std::vector<std::string> snapshots;  // ids of those that cannot be restored whole because of it
   std::vector<std::string> files;      // of their data directories, the first few
+  std::string cure = {};               // what to do about it; empty where nothing helps
 };
 
 // What can be restored no more because of the damage.

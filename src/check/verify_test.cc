@@ -132,6 +132,7 @@ TEST_F(VerifyTest, ADamagedPackCostsTheSnapshotsThatReachItAndNamesTheirFiles) {
       ASSERT_THAT(report.damaged, SizeIs(1));
       EXPECT_EQ(report.damaged[0].name, name_of(pack));
       EXPECT_FALSE(report.damaged[0].what.empty());
+      EXPECT_THAT(report.damaged[0].cure, HasSubstr("pgstrata backup app"));
       if (shared) {
         EXPECT_THAT(report.damaged[0].snapshots, ElementsAre(first_.id, second_.id));
         ASSERT_THAT(report.lost, SizeIs(1));

@@ -30,7 +30,8 @@ Json json_damage(const std::vector<DamagedObject>& damaged) {
     list.push_back({{"name", object.name},
                     {"what", object.what},
                     {"snapshots", object.snapshots},
-                    {"files", object.files}});
+                    {"files", object.files},
+                    {"cure", object.cure.empty() ? Json() : Json(object.cure)}});
   }
   return list;
 }
@@ -68,6 +69,7 @@ std::string text_damage(const DamagedObject& object) {
     text += fmt::format("  snapshot {} cannot be restored whole\n", snapshot);
   }
   for (const std::string& file : object.files) text += fmt::format("  in {}\n", file);
+  if (!object.cure.empty()) text += fmt::format("  cure: {}\n", object.cure);
   return text;
 }
 

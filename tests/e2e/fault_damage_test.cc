@@ -204,6 +204,33 @@ TEST_F(FaultDamageTest, OfPacks) {
   ok({"verify"});
 }
 
+// A new backup goes on using the damaged pack until it is moved away.
+TEST_F(FaultDamageTest, OfAPackIsCuredAsVerifySays) {
+  const auto name = largest("clusters/app/packs/");
+  damage(name, "one byte changed");
+  const Json damaged = expect_verify_names(name).at("clusters").at(0).at("damaged").at(0);
+  EXPECT_THAT(std::string(damaged.at("cure")),
+              AllOf(HasSubstr("move this object out of the repository"), HasSubstr("pgstrata backup app")));
+  EXPECT_THAT(pgstrata({"verify"}).out, HasSubstr("cure: move this object"));
+  ASSERT_THAT(std::vector<std::string>(damaged.at("snapshots")), ::testing::Contains(second_));
+  EXPECT_EQ(restore_code({}), 5);
+
+  std::filesystem::rename(repository() / name, path("moved-away"));
+  std::string third;
+  stream_while([&] {
+    third = json_of({"backup", "app"}).at("snapshot").at("id");
+    write();
+  });
+  const Json after = expect_verify_names(name).at("clusters").at(0).at("damaged").at(0);
+  EXPECT_THAT(std::vector<std::string>(after.at("snapshots")), Not(::testing::Contains(third)));
+  const std::string sum = "SELECT sum(hashtext(t::text)) FROM t";
+  const std::string expected = server_.query_value(sum);
+  ok({"restore", "app", "--to", path("restored").string(), "--latest"});
+  PostgresServer restored = PostgresServer::adopt(path("restored"));
+  start_and_recover(restored);
+  EXPECT_EQ(restored.query_value(sum), expected);
+}
+
 TEST_F(FaultDamageTest, OfSealedWal) {
   // The segment after the first snapshot's.
   std::vector<std::string> sealed;
