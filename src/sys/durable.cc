@@ -45,15 +45,17 @@ void start_writing_back(const FileDescriptor& file, std::uint64_t offset, std::u
                           SYNC_FILE_RANGE_WRITE);
 }
 
-Result<void> durable_make_directories(const path& path, mode_t mode) {
+// One that is there may have been made by somebody who died before it was durable.
+Result<void> durable_make_directories(const path& given, mode_t mode) {
+  const path path = without_last_separator(given);
+  const auto parent = folder_of(path);
   PGS_TRY(const bool exists, file_exists(path));
-  if (!exists) {
-    const auto parent = folder_of(path);
-    if (parent != path) PGS_CHECK(durable_make_directories(parent, mode));
-    PGS_CHECK(make_directories(path, mode));
-    return sync_directory(parent);
-  }
-  return make_directories(path, mode);  // says so when it is no folder
+  if (!exists && parent != path) PGS_CHECK(durable_make_directories(parent, mode));
+  PGS_CHECK(make_directories(path, mode));  // says so when it is no folder
+  const auto synced = sync_directory(parent);
+  // A parent that we may not even read is not ours, and was there before.
+  if (!synced && exists && synced.error().code() == ErrorCode::permission) return {};
+  return synced;
 }
 
 Result<void> durable_remove(const path& path) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "sys/lock_file.h"
+#include "sys/synced_paths_for_test.h"
 #include "sys/temporary_directory.h"
 
 namespace pgstrata {
@@ -23,6 +24,18 @@ TEST_F(Durable, MakesFoldersAndRemovesFiles) {
   EXPECT_FALSE(durable_make_directories(at("a/b/f")));
   ASSERT_TRUE(durable_remove(at("a/b/f")));
   EXPECT_EQ(durable_remove(at("a/b/f")).error().code(), ErrorCode::not_found);
+}
+
+// Who made it may have died before it was durable.
+TEST_F(Durable, AFolderThatIsThereIsMadeDurable) {
+  ASSERT_TRUE(make_directories(at("a/b")));
+  const auto root = std::filesystem::canonical(directory_.path());
+  for (const auto* name : {"a/b", "a/b/", "a/b//"}) {
+    const auto paths = paths_synced_by([&] { EXPECT_TRUE(durable_make_directories(at(name))); });
+    EXPECT_THAT(paths, testing::ElementsAre(root / "a")) << name;
+  }
+  const auto paths = paths_synced_by([&] { EXPECT_TRUE(durable_make_directories(at("a/c/d/"))); });
+  EXPECT_THAT(paths, testing::ElementsAre(root, root / "a", root / "a/c"));
 }
 
 TEST_F(Durable, SyncsFilesAndFolders) {

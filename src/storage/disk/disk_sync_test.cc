@@ -1,38 +1,10 @@
-// That the store syncs what it promises to be durable: this program's own fsync notes what it is asked for.
-#include <map>
-
+// That the store syncs what it promises to be durable.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "storage/disk/disk_store.h"
+#include "sys/synced_paths_for_test.h"
 #include "sys/temporary_directory.h"
-
-namespace {
-
-std::atomic<bool> noting{false};
-std::mutex mutex;
-std::vector<std::string>& synced() {
-  static std::vector<std::string> paths;  // guarded by mutex
-  return paths;
-}
-
-std::function<void()>& on_sync() {
-  static std::function<void()> call;
-  return call;
-}
-
-}  // namespace
-
-extern "C" int fsync(int file) {
-  if (noting) {
-    const std::lock_guard lock(mutex);
-    if (on_sync()) on_sync()();
-    synced().push_back(std::filesystem::read_symlink(fmt::format("/proc/self/fd/{}", file)));
-  }
-  return static_cast<int>(::syscall(SYS_fsync, file));
-}
 
 namespace pgstrata {
 namespace {
@@ -43,15 +15,6 @@ using testing::Not;
 
 class DiskSyncTest : public testing::Test {
  protected:
-  // The folders and files that `call` has synced.
-  template <class Call>
-  static std::vector<std::string> synced_by(Call call) {
-    synced().clear();
-    noting = true;
-    call();
-    noting = false;
-    return synced();
-  }
   // A name whose writer died before it was durable.
   void leave(const std::string& name) {
     std::filesystem::create_directories((path_ / name).parent_path());
@@ -65,12 +28,12 @@ class DiskSyncTest : public testing::Test {
 
 TEST_F(DiskSyncTest, ATakenNameIsDurableWhenThatIsSaid) {
   leave("a/b/c");
-  const auto paths = synced_by(
+  const auto paths = paths_synced_by(
       [&] { EXPECT_EQ(store_->put("a/b/c", as_byte_view("y")).error().code(), ErrorCode::already_exists); });
   EXPECT_THAT(paths, IsSupersetOf({path_ / "a/b", path_ / "a", path_}));
   // Also when this process has made other names durable there before.
   ASSERT_TRUE(store_->put("a/b/d", as_byte_view("y")));
-  const auto again = synced_by([&] {
+  const auto again = paths_synced_by([&] {
     EXPECT_EQ(store_->create("a/b/c").value()->commit().error().code(), ErrorCode::already_exists);
   });
   EXPECT_THAT(again, Contains(path_ / "a/b"));
@@ -80,13 +43,13 @@ TEST_F(DiskSyncTest, ATakenNameIsDurableWhenThatIsSaid) {
 TEST_F(DiskSyncTest, NothingIsSyncedUnderTheLock) {
   const auto first = store_->replace("lease/a", std::nullopt, as_byte_view("1")).value();
   bool locked = false;
-  on_sync() = [&] { locked = locked || !LockFile::try_acquire(path_ / ".lock"); };
-  const auto paths = synced_by([&] {
-    EXPECT_TRUE(store_->replace("lease/a", first, as_byte_view("2")));
-    EXPECT_TRUE(store_->replace("other/a", std::nullopt, as_byte_view("1")));
-    EXPECT_TRUE(store_->remove("lease/a"));
-  });
-  on_sync() = {};
+  const auto paths = paths_synced_by(
+      [&] {
+        EXPECT_TRUE(store_->replace("lease/a", first, as_byte_view("2")));
+        EXPECT_TRUE(store_->replace("other/a", std::nullopt, as_byte_view("1")));
+        EXPECT_TRUE(store_->remove("lease/a"));
+      },
+      [&] { locked = locked || !LockFile::try_acquire(path_ / ".lock"); });
   EXPECT_THAT(paths, IsSupersetOf({path_ / "lease", path_ / "other", path_}));
   EXPECT_FALSE(locked);
 }
@@ -95,12 +58,12 @@ TEST_F(DiskSyncTest, FoundNamesAreMadeDurableUpToTheRoot) {
   leave("clusters/app/wal/1/x");
   leave("clusters/app/wal/2/y");
   leave("clusters/app/packs/z");
-  const auto paths = synced_by([&] { EXPECT_TRUE(store_->make_names_durable("clusters/app/wal/")); });
+  const auto paths = paths_synced_by([&] { EXPECT_TRUE(store_->make_names_durable("clusters/app/wal/")); });
   EXPECT_THAT(paths,
               IsSupersetOf({path_, path_ / "clusters", path_ / "clusters/app", path_ / "clusters/app/wal",
                             path_ / "clusters/app/wal/1", path_ / "clusters/app/wal/2"}));
   EXPECT_THAT(paths, Not(Contains(path_ / "clusters/app/packs")));
-  const auto one = synced_by([&] { EXPECT_TRUE(store_->make_names_durable("clusters/app/packs/z")); });
+  const auto one = paths_synced_by([&] { EXPECT_TRUE(store_->make_names_durable("clusters/app/packs/z")); });
   EXPECT_THAT(one, Contains(path_ / "clusters/app/packs"));
 }
 
