@@ -13,7 +13,11 @@
 namespace pgstrata {
 namespace {
 
-// After this long without a write, a temporary of an unknown process is taken for abandoned.
+// After this long without a write, a temporary is taken for abandoned when its process is on another machine
+// or in another container: it may well be alive, with a segment of WAL that an idle database takes weeks to
+// fill. One that loses its temporary all the same fails when it commits, and writes the object again.
+constexpr auto abandoned_elsewhere_after = std::chrono::hours(24 * 60);
+// The same for what names no process.
 constexpr auto abandoned_after = std::chrono::hours(24);
 
 // "12.1234.5678.…": a number of this process's own, then the process.
@@ -29,6 +33,7 @@ bool abandoned(std::string_view name, Timestamp modified, Timestamp now) {
     const Liveness liveness = process ? process->liveness() : Liveness::unknown;
     if (liveness == Liveness::alive) return false;
     if (liveness == Liveness::dead) return true;
+    if (process) return now - modified > abandoned_elsewhere_after;
   }
   return now - modified > abandoned_after;
 }

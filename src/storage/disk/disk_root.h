@@ -63,7 +63,8 @@ class DiskRoot {
   Result<void> ensure_folder_of(std::string_view name);
   // As ObjectStore::make_names_durable.
   Result<void> sync_names(std::string_view prefix);
-  // Removes temporaries of processes that died, and those of unknown ones untouched for a day.
+  // Removes temporaries of processes that died, those of processes on other machines untouched for sixty
+  // days, and those of no known process untouched for a day.
   Result<void> remove_stale_temporaries(Timestamp now);
 
   // The error of an operation on an object in the words of the contract, with a hint where there is one.

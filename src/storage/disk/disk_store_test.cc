@@ -206,9 +206,14 @@ TEST_F(DiskStoreTest, ClearsAwayTemporariesOfTheDeadAndTheLongSilent) {
   EXPECT_FALSE(file_exists(path_ / ".tmp" / ("1." + to_string(*dead))).value());
 
   struct Later : Clock {
-    Timestamp now() const override { return system_clock().now() + std::chrono::hours(25); }
+    Timestamp now() const override { return system_clock().now() + std::chrono::hours(hours); }
     SteadyTime steady() const override { return system_clock().steady(); }
+    int hours = 25;
   } later;
+  ASSERT_TRUE(DiskStore::open(path_, later));
+  EXPECT_FALSE(file_exists(path_ / ".tmp/unknown").value());
+  EXPECT_EQ(temporaries(), 2U) << "an idle database fills no segment for days";
+  later.hours = 24 * 61;
   ASSERT_TRUE(DiskStore::open(path_, later));
   EXPECT_EQ(temporaries(), 1U) << "that of a living process stays, whatever its age";
   EXPECT_TRUE(writer->commit());
