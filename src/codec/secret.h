@@ -40,12 +40,12 @@ void fill_random(MutableByteView into);
 [[nodiscard]] SecretKey derive_key(const SecretKey& from, ByteView salt, std::string_view info);
 
 // Argon2id cost; stored beside what it protects so that it can grow.
-// The limits keep a forged one from taking the machine's memory or an hour.
+// The limits keep a forged one from taking the machine's memory or many minutes.
 struct Argon2idCost {
   static constexpr std::uint64_t operations_min = 1;
-  static constexpr std::uint64_t operations_max = 64;
+  static constexpr std::uint64_t operations_max = 20;
   static constexpr std::uint64_t memory_min_bytes = 8U << 10;
-  static constexpr std::uint64_t memory_max_bytes = std::uint64_t{4} << 30;
+  static constexpr std::uint64_t memory_max_bytes = std::uint64_t{1} << 30;
 
   std::uint64_t operations = 3;
   std::uint64_t memory_bytes = 64U << 20;

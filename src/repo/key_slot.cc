@@ -13,10 +13,6 @@ namespace {
 constexpr ClearJsonForm slot_form{.format = "pgstrata key slot", .version = 1};
 constexpr std::size_t key_file_min_bytes = 32;
 
-// What opening a slot may cost, whoever wrote it.
-constexpr std::uint64_t operations_limit = 20;
-constexpr std::uint64_t memory_limit_bytes = std::uint64_t{1} << 30;
-
 // The secret of a repository that has none.
 constexpr std::string_view public_secret = "pgstrata: this repository is not encrypted";
 
@@ -71,8 +67,9 @@ Result<Argon2idCost> parse_cost(const nlohmann::json& json) {
   Argon2idCost cost;
   PGS_TRY(cost.operations, number_field(*found, "operations"));
   PGS_TRY(cost.memory_bytes, number_field(*found, "memory_bytes"));
-  if (cost.operations < Argon2idCost::operations_min || cost.operations > operations_limit ||
-      cost.memory_bytes < Argon2idCost::memory_min_bytes || cost.memory_bytes > memory_limit_bytes) {
+  if (cost.operations < Argon2idCost::operations_min || cost.operations > Argon2idCost::operations_max ||
+      cost.memory_bytes < Argon2idCost::memory_min_bytes ||
+      cost.memory_bytes > Argon2idCost::memory_max_bytes) {
     return fail(ErrorCode::damaged, "it demands {} operations and {} bytes of memory", cost.operations,
                 cost.memory_bytes);
   }

@@ -1,20 +1,13 @@
 #include "snapshot/chunk_store.h"
 
-#include <algorithm>
-#include <cstring>
-
 #include "base/log.h"
+#include "pg/format/page.h"
 
 namespace pgstrata {
 
 namespace {
 
 constexpr std::string_view packs_prefix = "packs/";
-
-bool all_zero(ByteView bytes) {
-  return bytes.empty() || (bytes.front() == std::byte{0} &&
-                           std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
-}
 
 }  // namespace
 
@@ -78,7 +71,7 @@ Result<ChunkRef> ChunkWriter::put(ByteView content, const ContentTag& tag) {
 }
 
 Result<ExtentRef> ChunkWriter::put_extent(ByteView content, const ExtentRef* previous) {
-  if (all_zero(content)) return ExtentRef{};
+  if (is_all_zero(content)) return ExtentRef{};
   ExtentRef extent{tag_of(content), std::nullopt};
   if (previous != nullptr && previous->chunk && previous->tag == extent.tag &&
       store_.has_pack(previous->chunk->pack)) {

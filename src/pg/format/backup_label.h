@@ -1,7 +1,7 @@
-// backup_label and tablespace_map: what a base backup says of itself.
+// backup_label: what a base backup says of itself.
 //
 // Sources: src/backend/access/transam/xlogbackup.c (build_backup_content; in 13 to 15 xlog.c) and
-// read_backup_label, read_tablespace_map in xlogrecovery.c. From 17 on an incremental backup adds two lines,
+// read_backup_label in xlogrecovery.c. From 17 on an incremental backup adds two lines,
 // which are refused here: such a backup is not whole by itself. Pure, thread-safe.
 #pragma once
 

@@ -84,21 +84,6 @@ std::optional<RelationPath> parse_relation_path(std::string_view path) {
   return found;
 }
 
-std::string format_relation_path(const RelationPath& path, std::string_view tablespace_version) {
-  std::string text;
-  if (path.relation.tablespace == global_tablespace) {
-    text = fmt::format("global/{}", path.relation.number);
-  } else if (path.relation.tablespace == default_tablespace) {
-    text = fmt::format("base/{}/{}", path.relation.database, path.relation.number);
-  } else {
-    text = fmt::format("pg_tblspc/{}/{}/{}/{}", path.relation.tablespace, tablespace_version,
-                       path.relation.database, path.relation.number);
-  }
-  if (path.fork != Fork::main) text += fmt::format("_{}", fork_name(path.fork));
-  if (path.segment != 0) text += fmt::format(".{}", path.segment);
-  return text;
-}
-
 bool has_page_checksums(std::string_view path) {
   return parse_relation_path(path).has_value();
 }

@@ -36,10 +36,6 @@ struct RelationPath {
 // ("t3_16390") included.
 [[nodiscard]] std::optional<RelationPath> parse_relation_path(std::string_view path);
 
-// The other way. `tablespace_version` is the folder inside a tablespace, "PG_15_202209061"; it is used only
-// for relations outside base/ and global/.
-[[nodiscard]] std::string format_relation_path(const RelationPath& path, std::string_view tablespace_version);
-
 // Whether the server keeps checksums in the pages of this file (when the cluster has them on): all forks of
 // relations, and nothing else; pg_control, pg_filenode.map, pg_internal.init and PG_VERSION have none.
 [[nodiscard]] bool has_page_checksums(std::string_view path);
