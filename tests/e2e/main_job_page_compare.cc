@@ -85,6 +85,15 @@ void mask_heap(Page page, const Header& header) {
   });
 }
 
+// Replay makes a deleted GIN page anew and empty; where it was deleted, its content stays (PostgreSQL:
+// gin_mask). Told from SP-GiST, BRIN and sequences, whose special space is as large, by the last two bytes.
+bool is_deleted_gin_page(Page page, const Header& header) {
+  constexpr std::uint16_t all_flags = 0x00FF;
+  constexpr std::uint16_t deleted = 0x0004;
+  const auto flags = get<std::uint16_t>(page, page_bytes - 2);
+  return page_bytes - header.special == 8 && (flags & ~all_flags) == 0 && (flags & deleted) != 0;
+}
+
 // By the last two bytes of the special space, as pg_filedump tells access methods apart.
 void mask_index(Page page, const Header& header) {
   const std::size_t special_bytes = page_bytes - header.special;
@@ -114,6 +123,10 @@ void mask(Page page) {
   const bool plausible = header_bytes <= header.lower && header.lower <= header.upper &&
                          header.upper <= header.special && header.special <= page_bytes;
   if (!plausible) return;
+  if (is_deleted_gin_page(page, header)) {
+    std::ranges::fill(page, std::uint8_t{0});
+    return;
+  }
   std::ranges::fill(page.subspan(header.lower, header.upper - header.lower), std::uint8_t{0});
   if (header.special == page_bytes) {
     mask_heap(page, header);
