@@ -294,7 +294,8 @@ TEST_F(FaultDamageTest, OfTheWalTail) {
   open.seekg(in_first_frame);
   const auto byte = static_cast<char>(open.get() ^ 0x10);
   open.seekp(in_first_frame);
-  open.put(byte).close();
+  open.put(byte);
+  open.close();
   expect_verify_names(tails.front());
   expect_status_says("app");
   EXPECT_EQ(restore_code({}), 0);
