@@ -12,7 +12,8 @@
 //    chosen anew for each journal, nothing stays, or a first part, or all, or some sectors of 512 bytes with
 //    zeros in the place of the others.
 //  * Bytes appended to a journal and not yet synced are seen by no reader.
-//  * Not modelled: stored bytes that change, and effects that become visible late.
+//  * Not modelled: stored bytes that change, effects that become visible late, and names that a crash takes
+//    away again because nobody had made them durable.
 // All choices follow from the seed and the order of the steps: one thread, one seed, one outcome. What
 // survives a crash is in the store beneath: put a new FaultStore, or none, over that to reopen it.
 //
