@@ -16,10 +16,16 @@ std::unexpected<Error> bad_location(std::string_view location) {
 
 // The key that was given, or what the repository lets us ask for.
 Result<KeySource> choose_key(const RepositoryAccess& access, ObjectStore& store) {
-  if (!access.key.empty() || !access.ask_passphrase) return read_key(access.key);
+  if (!access.key.empty()) return read_key(access.key);
   PGS_TRY(const auto kinds, Repository::key_slot_kinds(store));
-  const auto has = [&](KeySlotKind kind) { return std::ranges::find(kinds, kind) != kinds.end(); };
-  if (has(KeySlotKind::none) || !has(KeySlotKind::passphrase)) return read_key(access.key);
+  // A slot that needs no secret stands alone: beside others, anybody may have put it there.
+  const auto is_open = [](KeySlotKind kind) { return kind == KeySlotKind::none; };
+  if (std::ranges::all_of(kinds, is_open)) return read_key(access.key);
+  if (!access.ask_passphrase || std::ranges::find(kinds, KeySlotKind::passphrase) == kinds.end()) {
+    return std::unexpected(
+        make_error(ErrorCode::wrong_key, "this repository opens with a key, and was given no key")
+            .with_hint("Give the key with --key-file or the passphrase with --passphrase-env."));
+  }
   PGS_TRY(std::string passphrase, access.ask_passphrase());
   return KeySource(Passphrase{std::move(passphrase)});
 }

@@ -155,12 +155,11 @@ Result<SecretKey> open_key_slot(const RepositoryId& repository, std::string_view
                                 const KeySource& source) {
   PGS_TRY(const StoredSlot slot, parse_slot(repository, id, stored));
   const KeySlotKind kind = slot.info.kind;
-  if (kind != KeySlotKind::none && kind != kind_of(source)) {
+  if (kind != kind_of(source)) {
     return fail(ErrorCode::wrong_key, "key slot {} is of kind {}, not {}", id, to_string(kind),
                 to_string(kind_of(source)));
   }
-  const KeySource used = kind == KeySlotKind::none ? KeySource(NoEncryption{}) : source;
-  PGS_TRY(const SecretKey wrapping, wrapping_key(used, slot.salt, slot.cost));
+  PGS_TRY(const SecretKey wrapping, wrapping_key(source, slot.salt, slot.cost));
   auto key = unwrap_key(wrapping, binding(repository, id, kind), slot.wrapped);
   if (!key.has_value()) {
     return fail(ErrorCode::wrong_key, "key slot {} does not open with this {}", id,

@@ -50,9 +50,10 @@ struct RepositoryId {
 [[nodiscard]] Result<Bytes> seal_key_slot(const RepositoryId& repository, const KeySlotInfo& info,
                                           const KeySource& source, const SecretKey& repository_key);
 
-// A slot of kind `none` opens with any source.
-// Errors: wrong_key (well-formed, but the secret does not open it, or it is of another kind than `source`);
-// usage and no_space as above; not_found (a slot of another repository); damaged; newer_format.
+// A slot opens with a source of its own kind and with no other: one of kind `none`, which anybody can write,
+// must not stand in for the key that was given. Errors: wrong_key (well-formed, but the secret does not open
+// it, or it is of another kind than `source`); usage and no_space as above; not_found (a slot of another
+// repository); damaged; newer_format.
 [[nodiscard]] Result<SecretKey> open_key_slot(const RepositoryId& repository, std::string_view id,
                                               ByteView slot, const KeySource& source);
 // Without a secret. Errors: not_found (a slot of another repository); damaged; newer_format.

@@ -125,6 +125,7 @@ Result<void> remove_foreign_slots(ObjectStore& store, const RepositoryId& id) {
 struct SlotTrial {
   std::optional<SecretKey> key;
   std::vector<KeySlotKind> kinds;  // of the slots there are
+  std::string opened;              // the slot that gave the key
   std::optional<Error> obstacle;   // why a slot could not be tried
 };
 
@@ -141,6 +142,7 @@ SlotTrial try_slots(const std::vector<StoredSlot>& slots, const RepositoryId& id
     auto key = open_key_slot(id, slot.id, slot.content, source);
     if (key.has_value()) {
       trial.key = *key;
+      trial.opened = slot.id;
     } else if (key.error().code() != ErrorCode::wrong_key) {
       trial.obstacle = key.error();
     }
@@ -193,6 +195,14 @@ Error explain_refusal(const SlotTrial& trial, KeySlotKind tried) {
   }
   if (trial.obstacle.has_value()) return *trial.obstacle;
   if (trial.kinds.empty()) return make_error(ErrorCode::damaged, "the repository has no key slot any more");
+  const bool open = std::ranges::find(trial.kinds, KeySlotKind::none) != trial.kinds.end();
+  if (open) {
+    return make_error(ErrorCode::wrong_key, "this repository is not encrypted, and was given {}",
+                      display_name(tried))
+        .with_hint(
+            "Is it the right one? Somebody may have put another in its place. If it was made with "
+            "--no-encryption and is meant, give no key.");
+  }
   return make_error(ErrorCode::wrong_key, "this repository opens with {}, and was given {}",
                     display_names(trial.kinds), display_name(tried))
       .with_hint("Give the key with --key-file or the passphrase with --passphrase-env.");
@@ -224,7 +234,9 @@ Result<Repository> Repository::create(std::unique_ptr<ObjectStore> store, const 
   if (const auto cleaned = remove_foreign_slots(*store, id); !cleaned.has_value()) {
     log_info("key slots of an earlier init are still there: {}", cleaned.error().describe());
   }
-  return Repository(std::move(store), id, key, slot.kind != KeySlotKind::none);
+  Repository repository(std::move(store), id, key, slot.kind != KeySlotKind::none);
+  repository.opened_slot_ = slot.id;
+  return repository;
 }
 
 Result<Repository> Repository::open(std::unique_ptr<ObjectStore> store, const KeySource& source) {
@@ -232,7 +244,9 @@ Result<Repository> Repository::open(std::unique_ptr<ObjectStore> store, const Ke
   PGS_TRY(const auto slots, read_slots(*store));
   const SlotTrial trial = try_slots(slots, id, source);
   if (!trial.key.has_value()) return std::unexpected(explain_refusal(trial, kind_of(source)));
-  return Repository(std::move(store), id, *trial.key, !has_open_slot(trial.kinds));
+  Repository repository(std::move(store), id, *trial.key, !has_open_slot(trial.kinds));
+  repository.opened_slot_ = trial.opened;
+  return repository;
 }
 
 Result<std::vector<KeySlotKind>> Repository::key_slot_kinds(ObjectStore& store) {
@@ -275,6 +289,12 @@ Result<void> Repository::remove_key_slot(std::string_view id) {
         make_error(ErrorCode::usage,
                    "key slot {} is the last one: nothing would open the repository any more", id)
             .with_hint("Add another key slot first."));
+  }
+  // The others may be anybody's: this one is known to open the repository.
+  if (id == opened_slot_) {
+    return std::unexpected(
+        make_error(ErrorCode::usage, "key slot {} is the one that opened the repository just now", id)
+            .with_hint("Open it with the key of another slot to remove this one."));
   }
   PGS_CHECK(store_->remove(key_slot_name(id)));
   // Two that remove each other's last slot must not both succeed: each looks after its own removal, so the

@@ -55,9 +55,9 @@ class Repository {
   static Result<Repository> create(std::unique_ptr<ObjectStore> store, const KeySource& source,
                                    const Clock& clock);
 
-  // Tries `source` on every slot of its kind; a repository without encryption opens with any source.
-  // Errors: not_found (no repository there: the hint says init, or that a disk may not be mounted); wrong_key
-  // (a repository, but no slot opens); usage (as for create); newer_format; damaged.
+  // Tries `source` on every slot of its kind, and on no other: a repository that needs no key does not open
+  // with one. Errors: not_found (no repository there: the hint says init, or that a disk may not be mounted);
+  // wrong_key (a repository, but no slot opens); usage (as for create); newer_format; damaged.
   static Result<Repository> open(std::unique_ptr<ObjectStore> store, const KeySource& source);
 
   // Which kinds of secret open the repository in `store`, without one at hand: what to ask for. Errors:
@@ -76,8 +76,9 @@ class Repository {
   Result<std::vector<KeySlotInfo>> key_slots() const;
   // Error: usage (as for create).
   Result<KeySlotInfo> add_key_slot(const KeySource& source, const Clock& clock);
-  // Errors: not_found; usage when it is the last slot (nothing would open the repository any more); busy when
-  // another one was removed at the same time and none would be left: this one is there again.
+  // Errors: not_found; usage when it is the last slot (nothing would open the repository any more) or the one
+  // by which this repository was opened (the others may be anybody's); busy when another one was removed at
+  // the same time and none would be left: this one is there again.
   Result<void> remove_key_slot(std::string_view id);
 
   // Sorted names of the clusters that have a key.
@@ -100,6 +101,7 @@ class Repository {
   RepositoryId id_;
   SecretKey key_;
   bool encrypted_;
+  std::string opened_slot_;  // the id of the one that gave the key
 };
 
 // 1 to 48 of a-z, 0-9, "_" and "-", starting with a letter. Error: usage.

@@ -145,10 +145,31 @@ TEST_F(RepositoryTest, TellsWhichSecretsOpenItBeforeOneIsGiven) {
               testing::UnorderedElementsAre(KeySlotKind::passphrase, KeySlotKind::key_file));
 }
 
-TEST_F(RepositoryTest, WithoutEncryptionOpensWithAnything) {
+// Whoever gives a key means a repository that only that key opens: anybody can make one that opens without.
+TEST_F(RepositoryTest, OneWithoutEncryptionDoesNotOpenWithAKey) {
   ASSERT_EQ(code_of(create(NoEncryption{})), "ok");
-  EXPECT_EQ(code_of(open(key_file_)), "ok");
-  EXPECT_EQ(code_of(open(passphrase_)), "ok");
+  EXPECT_EQ(code_of(open(NoEncryption{})), "ok");
+  for (const KeySource& source : {key_file_, passphrase_}) {
+    const auto opened = open(source);
+    EXPECT_EQ(code_of(opened), "wrong_key");
+    EXPECT_THAT(opened.error().hint(), testing::HasSubstr("another in its place"));
+  }
+}
+
+TEST_F(RepositoryTest, AnOpenSlotThatSomebodyPutThereDoesNotStandInForTheKey) {
+  auto repository = create(key_file_);
+  ASSERT_EQ(code_of(repository), "ok");
+  // The attacker's: another key under the public secret, listed before the real slot.
+  const KeySlotInfo forged{.id = "00000000", .kind = KeySlotKind::none, .created = clock_.now()};
+  const auto slot = seal_key_slot(repository->id(), forged, NoEncryption{}, SecretKey::random());
+  ASSERT_TRUE(slot);
+  ASSERT_TRUE(store_.put(key_slot_name(forged.id), *slot));
+  ASSERT_EQ(code_of(repository->create_cluster("app")), "ok");
+  auto opened = open(key_file_);
+  ASSERT_EQ(message_of(opened), "ok");
+  EXPECT_EQ(code_of(opened->open_cluster("app")), "ok") << "under the real key";
+  EXPECT_EQ(code_of(opened->remove_key_slot(repository->key_slots()->back().id)), "usage")
+      << "the only one that is known to open it stays";
 }
 
 TEST_F(RepositoryTest, RefusesSecretsThatAreTooShort) {
@@ -168,10 +189,13 @@ TEST_F(RepositoryTest, SlotsAreAddedAndRemoved) {
   EXPECT_EQ(repository->key_slots()->size(), 2U);
   EXPECT_EQ(code_of(open(other_key_file_)), "ok");
   EXPECT_EQ(code_of(open(key_file_)), "ok");
-  EXPECT_EQ(code_of(repository->remove_key_slot(first)), "ok");
+  EXPECT_EQ(code_of(repository->remove_key_slot(first)), "usage") << "it was opened by that one";
+  auto by_other = open(other_key_file_);
+  ASSERT_EQ(message_of(by_other), "ok");
+  EXPECT_EQ(code_of(by_other->remove_key_slot(first)), "ok");
   EXPECT_EQ(code_of(open(key_file_)), "wrong_key");
   EXPECT_EQ(code_of(open(other_key_file_)), "ok");
-  EXPECT_EQ(code_of(repository->remove_key_slot(first)), "not_found");
+  EXPECT_EQ(code_of(by_other->remove_key_slot(first)), "not_found");
 }
 
 // A store that calls somebody else in between, just before an object is removed.
@@ -192,7 +216,9 @@ TEST_F(RepositoryTest, TwoThatRemoveEachOthersLastSlotLeaveOne) {
   InterruptedStore interrupted(store_);
   auto other = Repository::open(borrow(interrupted), key_file_);
   ASSERT_EQ(message_of(other), "ok");
-  interrupted.before_remove = [&] { EXPECT_EQ(code_of(repository->remove_key_slot(first)), "ok"); };
+  auto by_second = open(other_key_file_);
+  ASSERT_EQ(message_of(by_second), "ok");
+  interrupted.before_remove = [&] { EXPECT_EQ(code_of(by_second->remove_key_slot(first)), "ok"); };
   EXPECT_EQ(code_of(other->remove_key_slot(second)), "busy");
   EXPECT_EQ(code_of(open(other_key_file_)), "ok");
   EXPECT_EQ(code_of(open(key_file_)), "wrong_key");
@@ -204,8 +230,10 @@ TEST_F(RepositoryTest, IsEncryptedWhenNoOpenSlotIsLeft) {
   const std::string open_slot = repository->key_slots()->front().id;
   ASSERT_EQ(code_of(repository->add_key_slot(key_file_, clock_)), "ok");
   EXPECT_FALSE(repository->encrypted());
-  ASSERT_EQ(code_of(repository->remove_key_slot(open_slot)), "ok");
-  EXPECT_TRUE(repository->encrypted());
+  auto by_key = open(key_file_);
+  ASSERT_EQ(message_of(by_key), "ok");
+  ASSERT_EQ(code_of(by_key->remove_key_slot(open_slot)), "ok");
+  EXPECT_TRUE(by_key->encrypted());
   EXPECT_EQ(code_of(open(NoEncryption{})), "wrong_key");
 }
 
