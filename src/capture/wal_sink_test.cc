@@ -95,6 +95,43 @@ TEST_F(WalSinkTest, ARestartLeavesOneCopyOfTheSegmentsBeginningAndTheLastMark) {
   }
 }
 
+// What bears a segment's name and is none must not pass for it: what is confirmed would be gone.
+TEST_F(WalSinkTest, JunkUnderASegmentsNameMakesRoomForTheSegment) {
+  for (const std::string_view junk : {"", "junk"}) {
+    MemoryStore store;
+    const auto space = space_over(store);
+    std::mt19937_64 random(1);
+    auto sink = *open(space);
+    const auto name = wal_object_name(first_timeline, wal_sample().start + WalSample::segment_size_bytes,
+                                      WalSample::segment_size_bytes);
+    ASSERT_TRUE(store.put(space.object_name(name), as_byte_view(junk)));
+    Lsn durable = wal_sample().start;
+    ASSERT_TRUE(feed(*sink, wal_sample().end(), random, durable));
+    expect_complete(space, "junk");
+  }
+}
+
+TEST_F(WalSinkTest, OtherWalUnderASegmentsNameIsAnError) {
+  MemoryStore store;
+  const auto space = space_over(store);
+  const auto segment_bytes = WalSample::segment_size_bytes;
+  const auto store_segment = [&](std::byte filling) {
+    auto writer = *WalSegmentWriter::create(space, first_timeline, wal_sample().start, segment_bytes,
+                                            system_clock(), 1);
+    EXPECT_TRUE(writer.append(Bytes(segment_bytes, filling)));
+    WalSegmentSummary summary;
+    summary.timeline = first_timeline;
+    summary.start_lsn = wal_sample().start;
+    summary.end_lsn = wal_sample().start + segment_bytes;
+    return writer.commit(summary);
+  };
+  EXPECT_TRUE(store_segment(std::byte{1}));
+  EXPECT_TRUE(store_segment(std::byte{1}));
+  const auto other = store_segment(std::byte{2});
+  ASSERT_FALSE(other);
+  EXPECT_EQ(other.error().code(), ErrorCode::already_exists);
+}
+
 TEST_F(WalSinkTest, AnEndedTimelineKeepsItsLastSegmentAsPartial) {
   const auto space = space_over(store_);
   std::mt19937_64 random(1);

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "base/log.h"
 #include "catalog/wal_inventory.h"
+#include "codec/digest.h"
 #include "codec/endian.h"
 
 namespace pgstrata {
@@ -46,7 +48,11 @@ Result<WalSegmentSummary> decode_summary(ByteView bytes) {
 }  // namespace
 
 WalSegmentWriter::WalSegmentWriter(const ClusterSpace& space, Place place, PackWriter pack)
-    : space_(space), pack_(std::move(pack)), place_(std::move(place)), end_(place_.start) {
+    : space_(space),
+      pack_(std::move(pack)),
+      place_(std::move(place)),
+      end_(place_.start),
+      crc_(crc32c_begin) {
   PGS_ASSERT(place_.start.value % (place_.limit - place_.start) == 0);
 }
 
@@ -74,6 +80,7 @@ Result<WalSegmentWriter> WalSegmentWriter::create_partial(const ClusterSpace& sp
 Result<void> WalSegmentWriter::append(ByteView bytes) {
   PGS_ASSERT(bytes.size() <= place_.limit - end_);
   end_ += bytes.size();
+  crc_ = crc32c_extend(crc_, bytes);
   while (!bytes.empty()) {
     const auto part = bytes.first(std::min(bytes.size(), piece_.room()));
     piece_.append(part);
@@ -96,10 +103,43 @@ Result<void> WalSegmentWriter::commit(const WalSegmentSummary& summary) {
   PGS_ASSERT(summary.end_lsn == end_ && summary.start_lsn == place_.start);
   if (!piece_.empty()) PGS_CHECK(write_piece(piece_.view()));
   PGS_CHECK(write_piece(encode_summary(summary)));
-  if (place_.partial) return commit_partial();
+  return place_.partial ? commit_partial() : commit_whole(summary);
+}
+
+Result<bool> WalSegmentWriter::same_segment_is_there(const WalSegmentSummary& summary) {
+  std::uint32_t stored_crc = crc32c_begin;
+  const auto read = [&]() -> Result<WalSegmentSummary> {
+    PGS_TRY(auto reader, WalSegmentReader::open(space_, place_.name));
+    PGS_CHECK(reader.read([&](ByteView piece) -> Result<void> {
+      stored_crc = crc32c_extend(stored_crc, piece);
+      return {};
+    }));
+    return reader.summary();
+  };
+  const auto stored = read();
+  if (stored) {
+    if (stored->timeline == summary.timeline && stored->start_lsn == summary.start_lsn &&
+        stored->end_lsn == summary.end_lsn && stored_crc == crc_) {
+      return true;
+    }
+    return fail(ErrorCode::already_exists, "{} holds other WAL than was received",
+                space_.object_name(place_.name));
+  }
+  if (stored.error().code() == ErrorCode::not_found) return false;
+  if (stored.error().code() != ErrorCode::damaged) return std::unexpected(stored.error());
+  log_error("{}; it makes room for the WAL that was received", stored.error().describe());
+  PGS_CHECK(space_.store().remove(space_.object_name(place_.name)));
+  return false;
+}
+
+Result<void> WalSegmentWriter::commit_whole(const WalSegmentSummary& summary) {
+  PGS_TRY(const bool there, same_segment_is_there(summary));
+  if (there) return space_.store().make_names_durable(space_.object_name(place_.name));
   auto committed = pack_.commit();
-  if (!committed && committed.error().code() == ErrorCode::already_exists) return {};
-  return committed;
+  if (committed || committed.error().code() != ErrorCode::already_exists) return committed;
+  PGS_TRY(const bool there_now, same_segment_is_there(summary));
+  if (there_now) return {};
+  return fail(ErrorCode::busy, "another receiver has stored {} meanwhile", place_.name);
 }
 
 Result<bool> WalSegmentWriter::longer_partial_is_there() const {

@@ -41,9 +41,11 @@ class WalSegmentWriter {
   // Pieces follow each other without a hole.
   Result<void> append(ByteView bytes);
   void set_compression_level(int level) { pack_.set_compression_level(level); }
-  // Durable and visible when it returns. A segment that is already there is left as it is and is no error:
-  // two receivers of one timeline write the same bytes. Of two partial ones the longer stays; a damaged one
-  // goes. Error: busy, when another receiver stores a shorter one meanwhile: try again.
+  // Durable and visible when it returns. A segment that is already there with the same WAL stays and is no
+  // error: two receivers of one timeline write the same bytes. Of two partial ones the longer stays. Whatever
+  // else bears the name and does not authenticate goes, with a word in the log. Errors: busy, when another
+  // receiver stores something else meanwhile: try again; already_exists, when other WAL of ours bears the
+  // name: it was received from another history.
   Result<void> commit(const WalSegmentSummary& summary);
 
   [[nodiscard]] Lsn end() const { return end_; }
@@ -62,12 +64,16 @@ class WalSegmentWriter {
   // Whether a partial segment is there that reaches as far as this one.
   Result<bool> longer_partial_is_there() const;
   Result<void> commit_partial();
+  Result<void> commit_whole(const WalSegmentSummary& summary);
+  // Whether it is there already; what does not authenticate in its place is removed. Error: already_exists.
+  Result<bool> same_segment_is_there(const WalSegmentSummary& summary);
 
   ClusterSpace space_;
   PackWriter pack_;
   Buffer piece_{wal_piece_bytes};
   Place place_;
   Lsn end_;
+  std::uint32_t crc_;  // of the bytes so far
 };
 
 // Belongs to one thread.
