@@ -31,9 +31,11 @@ constexpr const char* after_recovery =
     "in postgresql.auto.conf (ALTER SYSTEM RESET), and the folder pg_wal/pgstrata, which holds keys to its "
     "WAL\n";
 constexpr const char* standbys_note =
-    "synchronous_standby_names is empty in postgresql.auto.conf, whatever postgresql.conf says, unless --set "
-    "has\n"
-    "it: no commit waits for standbys that this copy lacks (ALTER SYSTEM RESET undoes it)\n";
+    "synchronous_standby_names is empty and archive_mode off in postgresql.auto.conf, whatever "
+    "postgresql.conf says,\n"
+    "unless --set has them: no commit waits for standbys that this copy lacks, and nothing is written into "
+    "the\n"
+    "archive of the cluster it came from (ALTER SYSTEM RESET undoes it)\n";
 
 Json plan_json(const RecoveryPlan& plan) {
   return {{"target", describe(plan.target.point)},

@@ -13,18 +13,23 @@ constexpr std::string_view block_begin = "# --- pgstrata restore: begin ---";
 constexpr std::string_view block_end = "# --- pgstrata restore: end ---";
 constexpr std::size_t configuration_limit_bytes = 16U << 20;
 constexpr std::string_view synchronous_standbys = "synchronous_standby_names";
+constexpr std::string_view archive_mode = "archive_mode";
 // Of no use once recovery has ended.
 constexpr std::array<std::string_view, 8> recovery_names{
     "restore_command",     "recovery_target_timeline", "recovery_target_time",      "recovery_target_lsn",
     "recovery_target_xid", "recovery_target_name",     "recovery_target_inclusive", "recovery_target_action"};
-constexpr std::array<std::string_view, 5> other_names{"recovery_target", "recovery_end_command",
+constexpr std::array<std::string_view, 6> other_names{"recovery_target",         "recovery_end_command",
                                                       "archive_cleanup_command", "recovery_min_apply_delay",
-                                                      synchronous_standbys};
+                                                      synchronous_standbys,      archive_mode};
 // With its comment it is told from one of the operator's.
 constexpr std::string_view hot_standby_line = "hot_standby = 'off'  # while it recovers";
 constexpr std::string_view synchronous_standbys_comment =
     "# This copy has no standbys that a commit could wait for. Once it has some:\n"
     "# ALTER SYSTEM RESET synchronous_standby_names\n";
+
+constexpr std::string_view archive_mode_comment =
+    "# This copy must not write into the archive of the cluster it came from. Once it takes its place:\n"
+    "# ALTER SYSTEM RESET archive_mode\n";
 
 // As postgresql.conf takes it.
 std::string quoted(std::string_view value) {
@@ -79,8 +84,10 @@ std::string name_set_by(std::string_view line) {
   return name.starts_with('#') ? std::string() : lower_case(name);
 }
 
-bool says_synchronous_standbys(const std::pair<std::string, std::string>& setting) {
-  return lower_case(setting.first) == synchronous_standbys;
+// Whether the operator's settings leave `name` to us.
+bool is_left_to_us(const RecoverySettings& settings, std::string_view name) {
+  return std::ranges::none_of(settings.operator_settings,
+                              [&](const auto& setting) { return lower_case(setting.first) == name; });
 }
 
 bool decides_hot_standby(const std::pair<std::string, std::string>& setting) {
@@ -135,9 +142,13 @@ Result<std::string> recovery_settings_block(const RecoveryPlan& plan, const Reco
   }
   if (std::ranges::none_of(settings.operator_settings, decides_hot_standby))
     text += fmt::format("{}\n", hot_standby_line);
-  if (std::ranges::none_of(settings.operator_settings, says_synchronous_standbys)) {
+  if (is_left_to_us(settings, synchronous_standbys)) {
     text += synchronous_standbys_comment;
     text += setting(synchronous_standbys, "");
+  }
+  if (is_left_to_us(settings, archive_mode)) {
+    text += archive_mode_comment;
+    text += setting(archive_mode, "off");
   }
   for (const auto& [name, value] : settings.operator_settings) {
     if (!is_setting_name(name)) return fail(ErrorCode::usage, "\"{}\" is not the name of a setting", name);

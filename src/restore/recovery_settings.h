@@ -11,7 +11,8 @@
 //
 // And synchronous_standby_names = '', without which a restored copy of a cluster with synchronous standbys
 // would let every commit wait for standbys it does not have. That one stays, over what postgresql.conf says,
-// with a comment on how to undo it; not so when the operator's settings have it.
+// with a comment on how to undo it; not so when the operator's settings have it. In the same way archive_mode
+// = 'off': a copy must not write into the archive of the cluster it came from.
 //
 // The operator's own settings come last. Older settings of the same names (but hot_standby) and the block of
 // an earlier restore are removed from the file; standby.signal is removed.

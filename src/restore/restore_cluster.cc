@@ -1,6 +1,7 @@
 #include "restore/restore_cluster.h"
 
 #include "restore/batch_producer.h"
+#include "restore/new_tablespaces.h"
 
 namespace pgstrata {
 
@@ -22,6 +23,8 @@ Result<RestoredCluster> restore_cluster(const ClusterSpace& space, const Recover
                                         const Cancellation& cancellation) {
   PGS_CHECK(
       recovery_settings_block(plan, options.settings));  // what is wrong with them is said before any work
+  PGS_TRY(const auto new_tablespaces, find_new_tablespaces(space, plan));
+  PGS_CHECK(check_new_tablespaces(new_tablespaces));
   PGS_TRY(const auto control, read_control_file(space, plan.snapshot));
   RestoredCluster restored;
   auto files = options.files;

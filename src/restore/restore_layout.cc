@@ -109,6 +109,24 @@ Result<void> check_tablespace(const TargetDirectory& directory, const Tablespace
   return taken("is not empty");
 }
 
+// A server would find what is written there among its own files, a repository among its objects.
+Result<void> check_no_intrusion(const fs::path& target) {
+  const auto path = fs::absolute(target).lexically_normal();
+  for (auto folder = path; folder.has_relative_path(); folder = folder.parent_path()) {
+    std::error_code ignored;
+    const bool within = folder != path;
+    if (within && fs::exists(folder / "PG_VERSION", ignored)) {
+      return fail(ErrorCode::usage, "\"{}\" lies within the data directory \"{}\"", path.native(),
+                  folder.native());
+    }
+    if (fs::exists(folder / "repository", ignored) && fs::exists(folder / "clusters", ignored)) {
+      return fail(ErrorCode::usage, "\"{}\" lies within the repository \"{}\"", path.native(),
+                  folder.native());
+    }
+  }
+  return {};
+}
+
 Result<bool> holds_anything(const TargetDirectory& directory) {
   PGS_TRY(const auto entries, directory.list(""));
   return !entries.empty();
@@ -160,6 +178,8 @@ Bytes write_marker(const SnapshotRecord& snapshot, Oid tablespace) {
 Result<RestoreLayout> RestoreLayout::prepare(const SnapshotRecord& snapshot, const Options& options) {
   PGS_TRY(const auto places,
           place_tablespaces(snapshot.tablespaces, options.mappings, options.data_directory));
+  PGS_CHECK(check_no_intrusion(options.data_directory));
+  for (const auto& place : places) PGS_CHECK(check_no_intrusion(place.location));
   PGS_TRY(const auto owner, choose_owner(options.data_directory));
   PGS_TRY(auto data, TargetDirectory::open_or_make(options.data_directory, owner));
   RestoreLayout layout(std::move(data));

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "codec/endian.h"
+
 namespace pgstrata {
 namespace {
 
@@ -25,6 +27,17 @@ class FactsOfRecord final : public WalEventHandler {
   RecordFacts& facts_;
 };
 
+// xl_tblspc_create_rec: src/include/commands/tablespace.h, the same in all supported versions.
+std::optional<TablespaceCreation> tablespace_creation(const WalRecord& record) {
+  constexpr std::uint8_t create = 0x00;
+  if (record.rmgr != Rmgr::tablespace || record.operation() != create) return std::nullopt;
+  ByteReader reader(record.main_data);
+  const Oid oid{reader.u32()};
+  const auto rest = as_text(reader.bytes(reader.remaining()));
+  if (reader.failed()) return std::nullopt;
+  return TablespaceCreation{oid, std::string(rest.substr(0, rest.find('\0')))};
+}
+
 // Hands the records that end within [first_end, last_end] to `visit` until it has enough.
 class Visitor final : public WalRecordHandler {
  public:
@@ -40,6 +53,7 @@ class Visitor final : public WalRecordHandler {
       FactsOfRecord handler(facts);
       PGS_CHECK(interpret_wal_record(record, handler));
     }
+    facts.tablespace = tablespace_creation(record);
     done_ = !visit_(facts);
     return {};
   }

@@ -12,12 +12,19 @@
 
 namespace pgstrata {
 
-// A record that ends a transaction or is a restore point; of any other record only its place is told.
+struct TablespaceCreation {
+  Oid oid;
+  std::string location;  // as the source had it
+};
+
+// A record that ends a transaction, is a restore point or makes a tablespace; of any other record only its
+// place is told.
 struct RecordFacts {
   Lsn start;
   Lsn end;
   std::optional<TransactionEnd> transaction;
   std::optional<std::string> restore_point;
+  std::optional<TablespaceCreation> tablespace = {};
 };
 
 struct SearchedWal {

@@ -153,7 +153,8 @@ TEST_F(MainJobTest, AMissingPostgresIsSaidBeforeAnythingIsWritten) {
 }
 
 TEST_F(RestoreStartTest, WhatARestoreLeavesIsSaidAndCanBeRemovedAsItSays) {
-  source_.configure({"synchronous_standby_names = 'somebody'", "synchronous_commit = local"});
+  source_.configure({"synchronous_standby_names = 'somebody'", "synchronous_commit = local",
+                     "archive_mode = on", "archive_command = '/bin/false'"});
   protect_rows();
   const ProgramRun run = pgstrata({"restore", "app", "--to", path("copy")});
   ASSERT_EQ(run.exit_code, 0) << run.describe();
@@ -162,10 +163,11 @@ TEST_F(RestoreStartTest, WhatARestoreLeavesIsSaidAndCanBeRemovedAsItSays) {
   PostgresServer copy = PostgresServer::adopt(path("copy"));
   copy.start();
   EXPECT_EQ(copy.query_value("SHOW synchronous_standby_names"), "");
+  EXPECT_EQ(copy.query_value("SHOW archive_mode"), "off") << "it is the source's archive";
   const auto left = copy.query(
       "SELECT name FROM pg_file_settings WHERE sourcefile LIKE '%auto.conf' AND (name LIKE 'recovery%' OR "
-      "name IN ('restore_command', 'hot_standby', 'synchronous_standby_names'))");
-  EXPECT_EQ(left.size(), 4U);  // and recovery_target_timeline
+      "name IN ('restore_command', 'hot_standby', 'synchronous_standby_names', 'archive_mode'))");
+  EXPECT_EQ(left.size(), 5U);  // and recovery_target_timeline
   for (const auto& row : left) copy.query("ALTER SYSTEM RESET " + *row[0]);
   std::filesystem::remove_all(path("copy") / "pg_wal/pgstrata");
   copy.restart();

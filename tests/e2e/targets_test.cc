@@ -402,6 +402,47 @@ TEST_F(MainJobTest, ASnapshotClaimsNoMomentBeforeTheLastCommitItHolds) {
   stop_stream();
 }
 
+// Recovery would write into the running source's own folder.
+TEST_F(MainJobTest, ATablespaceMadeAfterTheSnapshotIsNotSharedWithTheSource) {
+  PostgresServer source;
+  source.start();
+  source.query("CREATE TABLE t (n int)");
+  protect(source);
+  start_stream(source);
+  backup();
+  insert_row(source, 1);
+  const std::string before = server_time(source);
+  insert_row(source, 2);  // the moment ends at this commit: what makes a tablespace comes before its own
+  const auto place = directory().make("space");
+  source.query(fmt::format("CREATE TABLESPACE space LOCATION '{}'", place.string()));
+  source.query("CREATE TABLE in_space TABLESPACE space AS SELECT 1 AS n");
+  wait_until_durable(source);
+  stop_stream();
+  const ProgramRun refused = pgstrata({"restore", "app", "--to", path("shared").string()});
+  EXPECT_EQ(refused.exit_code, 1) << refused.describe();
+  EXPECT_THAT(refused.err, HasSubstr(place.string()));
+  EXPECT_FALSE(std::filesystem::exists(path("shared")));
+  EXPECT_EQ(restore_and_start("before", {"--at", before})->query_value(rows_of_t), "1");
+  // On another machine, or here once the source is gone, with the folder it needs.
+  source.stop();
+  std::filesystem::rename(place, path("moved"));
+  static_cast<void>(directory().make("space"));
+  EXPECT_EQ(restore_and_start("after", {"--latest"})->query_value("SELECT n FROM in_space"), "1");
+}
+
+TEST_F(MainJobTest, NothingIsRestoredIntoARepositoryOrADataDirectory) {
+  PostgresServer source;
+  source.start();
+  protect(source);
+  backup();
+  for (const auto& target :
+       {repository() / "clusters" / "zz", repository() / "x", source.data_directory() / "base" / "zz"}) {
+    const ProgramRun refused = pgstrata({"restore", "app", "--to", target.string()});
+    EXPECT_EQ(refused.exit_code, 2) << refused.describe();
+    EXPECT_FALSE(std::filesystem::exists(target));
+  }
+}
+
 // After a promotion in good order nothing lies beyond the fork, and its segment is there on both timelines.
 TEST_F(MainJobTest, TheOldTimelineIsFollowedUpToTheFork) {
   PostgresServer source({.settings = {"restore_command = '/bin/false'"}});
