@@ -28,6 +28,13 @@ std::unexpected<Error> errno_error(std::string_view what, const FileDescriptor& 
       error_from_errno(error_number, fmt::format("could not {} \"{}\"", what, file.describe())));
 }
 
+std::unexpected<Error> errno_error(std::string_view what, const FileDescriptor& folder,
+                                   const std::string& name) {
+  const int error_number = errno;
+  return std::unexpected(error_from_errno(
+      error_number, fmt::format("could not {} \"{}\"", what, (path(folder.describe()) / name).native())));
+}
+
 FileType kind_of(mode_t mode) {
   if (S_ISREG(mode)) return FileType::regular;
   if (S_ISDIR(mode)) return FileType::directory;
@@ -42,10 +49,11 @@ FileInfo info_of(const struct stat& from) {
           .modified = {from.st_mtim.tv_sec * 1'000'000 + from.st_mtim.tv_nsec / 1'000},
           .permissions = from.st_mode & 07777U,
           .device = from.st_dev,
-          .inode = from.st_ino};
+          .inode = from.st_ino,
+          .links = from.st_nlink};
 }
 
-Result<FileType> entry_kind(const path& directory, const dirent& entry) {
+Result<FileType> entry_kind(DIR& directory, const path& where, const dirent& entry) {
   switch (entry.d_type) {
     case DT_REG:
       return FileType::regular;
@@ -54,8 +62,11 @@ Result<FileType> entry_kind(const path& directory, const dirent& entry) {
     case DT_LNK:
       return FileType::symbolic_link;
     case DT_UNKNOWN: {
-      PGS_TRY(const FileInfo info, stat_file(directory / entry.d_name));
-      return info.kind;
+      struct stat info {};
+      if (::fstatat(::dirfd(&directory), entry.d_name, &info, AT_SYMLINK_NOFOLLOW) != 0) {
+        return errno_error("look at", where / entry.d_name);
+      }
+      return kind_of(info.st_mode);
     }
     default:
       return FileType::other;
@@ -144,12 +155,15 @@ Result<bool> file_exists(const path& path) {
   return errno_error("look at", path);
 }
 
-Result<std::vector<DirectoryEntry>> list_directory(const path& path) {
-  struct Closer {
-    void operator()(DIR* directory) const { ::closedir(directory); }
-  };
-  const std::unique_ptr<DIR, Closer> directory(::opendir(path.c_str()));
-  if (directory == nullptr) return errno_error("open directory", path);
+namespace {
+
+struct DirectoryCloser {
+  void operator()(DIR* directory) const { ::closedir(directory); }
+};
+using DirectoryStream = std::unique_ptr<DIR, DirectoryCloser>;
+
+// `path` is where it was opened.
+Result<std::vector<DirectoryEntry>> read_entries(const DirectoryStream& directory, const path& path) {
   std::vector<DirectoryEntry> entries;
   while (true) {
     errno = 0;
@@ -157,7 +171,7 @@ Result<std::vector<DirectoryEntry>> list_directory(const path& path) {
     if (entry == nullptr) break;
     std::string name = entry->d_name;
     if (name == "." || name == "..") continue;
-    const Result<FileType> kind = entry_kind(path, *entry);
+    const Result<FileType> kind = entry_kind(*directory, path, *entry);
     if (!kind && kind.error().code() == ErrorCode::not_found) continue;  // removed meanwhile
     if (!kind) return std::unexpected(kind.error());
     entries.push_back({.name = std::move(name), .kind = *kind});
@@ -165,6 +179,48 @@ Result<std::vector<DirectoryEntry>> list_directory(const path& path) {
   if (errno != 0) return errno_error("read directory", path);
   std::ranges::sort(entries, {}, &DirectoryEntry::name);
   return entries;
+}
+
+}  // namespace
+
+Result<std::vector<DirectoryEntry>> list_directory(const path& path) {
+  const DirectoryStream directory(::opendir(path.c_str()));
+  if (directory == nullptr) return errno_error("open directory", path);
+  return read_entries(directory, path);
+}
+
+Result<std::vector<DirectoryEntry>> list_directory(const FileDescriptor& folder) {
+  // A description of its own: the stream takes it and moves its position.
+  PGS_TRY(FileDescriptor own, open_file_in(folder, ".", O_RDONLY | O_DIRECTORY));
+  const DirectoryStream directory(::fdopendir(own.get()));
+  if (directory == nullptr) return errno_error("open directory", folder);
+  (void)own.release();
+  return read_entries(directory, folder.describe());
+}
+
+Result<FileDescriptor> open_file_in(const FileDescriptor& folder, const std::string& name, int flags,
+                                    mode_t mode) {
+  const int number = retry_interrupted(
+      [&] { return ::openat(folder.get(), name.c_str(), flags | O_NOFOLLOW | O_CLOEXEC, mode); });
+  if (number < 0) {
+    return errno_error((flags & O_CREAT) != 0 ? "create" : "open", folder, name);
+  }
+  return FileDescriptor(number);
+}
+
+Result<FileInfo> stat_file_in(const FileDescriptor& folder, const std::string& name) {
+  struct stat info {};
+  if (::fstatat(folder.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
+    return errno_error("look at", folder, name);
+  }
+  return info_of(info);
+}
+
+Result<void> remove_file_in(const FileDescriptor& folder, const std::string& name) {
+  if (::unlinkat(folder.get(), name.c_str(), 0) != 0) {
+    return errno_error("remove", folder, name);
+  }
+  return {};
 }
 
 Result<void> make_directories(const path& path, mode_t mode) {

@@ -47,6 +47,7 @@ struct FileInfo {
   mode_t permissions = 0;  // the lower twelve bits
   std::uint64_t device = 0;
   std::uint64_t inode = 0;
+  std::uint64_t links = 0;  // names; 0 when the last one was removed
 };
 
 // Does not follow a symbolic link at the end of the path.
@@ -64,6 +65,14 @@ struct DirectoryEntry {
 
 // Without "." and "..", sorted by name in byte order.
 [[nodiscard]] Result<std::vector<DirectoryEntry>> list_directory(const std::filesystem::path& path);
+
+// The same in an open folder, whatever takes its place meanwhile. `name` is that of an entry, without "/";
+// a symbolic link of that name is not followed.
+[[nodiscard]] Result<std::vector<DirectoryEntry>> list_directory(const FileDescriptor& folder);
+[[nodiscard]] Result<FileDescriptor> open_file_in(const FileDescriptor& folder, const std::string& name,
+                                                  int flags, mode_t mode = 0600);
+[[nodiscard]] Result<FileInfo> stat_file_in(const FileDescriptor& folder, const std::string& name);
+[[nodiscard]] Result<void> remove_file_in(const FileDescriptor& folder, const std::string& name);
 
 // With all missing parents. One that exists is no error; its mode stays.
 [[nodiscard]] Result<void> make_directories(const std::filesystem::path& path, mode_t mode = 0700);

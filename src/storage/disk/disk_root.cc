@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <optional>
 #include <utility>
 
 #include <unistd.h>
@@ -17,8 +18,6 @@ namespace {
 // or in another container: it may well be alive, with a segment of WAL that an idle database takes weeks to
 // fill. One that loses its temporary all the same fails when it commits, and writes the object again.
 constexpr auto abandoned_elsewhere_after = std::chrono::hours(24 * 60);
-// The same for what names no process.
-constexpr auto abandoned_after = std::chrono::hours(24);
 
 // "12.1234.5678.…": a number of this process's own, then the process.
 std::string temporary_name(const ProcessIdentity& process) {
@@ -26,16 +25,28 @@ std::string temporary_name(const ProcessIdentity& process) {
   return fmt::format("{}.{}", ++last, to_string(process));
 }
 
-bool abandoned(std::string_view name, Timestamp modified, Timestamp now) {
+// The process of a name of exactly the form above; nothing for any other, which is not ours to remove.
+std::optional<ProcessIdentity> process_of(std::string_view name) {
   const std::size_t dot = name.find('.');
-  if (dot != std::string_view::npos) {
-    const Result<ProcessIdentity> process = parse_process_identity(name.substr(dot + 1));
-    const Liveness liveness = process ? process->liveness() : Liveness::unknown;
-    if (liveness == Liveness::alive) return false;
-    if (liveness == Liveness::dead) return true;
-    if (process) return now - modified > abandoned_elsewhere_after;
+  if (dot == 0 || dot == std::string_view::npos) return std::nullopt;
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  if (!std::ranges::all_of(name.substr(0, dot), is_digit)) return std::nullopt;
+  const std::string_view rest = name.substr(dot + 1);
+  const Result<ProcessIdentity> process = parse_process_identity(rest);
+  if (!process || to_string(*process) != rest) return std::nullopt;
+  return *process;
+}
+
+bool abandoned(const ProcessIdentity& process, Timestamp modified, Timestamp now) {
+  switch (process.liveness()) {
+    case Liveness::alive:
+      return false;
+    case Liveness::dead:
+      return true;
+    case Liveness::unknown:
+      break;
   }
-  return now - modified > abandoned_after;
+  return now - modified > abandoned_elsewhere_after;
 }
 
 }  // namespace
@@ -84,16 +95,30 @@ Result<void> DiskRoot::check_present() const {
           .with_hint(fmt::format("Check that the disk that holds {} is still mounted.", path_.native())));
 }
 
+// Through a link, files would be made and removed in a folder that is somebody else's.
+Result<FileDescriptor> DiskRoot::open_temporaries() const {
+  Result<FileDescriptor> folder = open_file(temporaries(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (folder) return folder;
+  const Result<FileInfo> info = stat_file(temporaries());
+  if (!info || info->kind == FileType::directory) return folder;
+  return std::unexpected(
+      make_error(ErrorCode::failed, "\"{}\" is {}, not a folder", temporaries().native(),
+                 info->kind == FileType::symbolic_link ? "a symbolic link" : "a file")
+          .with_hint("Find out who put it there, then remove it: pgstrata makes the folder itself."));
+}
+
 Result<Temporary> DiskRoot::make_temporary() {
-  std::filesystem::path path = temporaries() / temporary_name(process_);
-  Result<FileDescriptor> file = open_file(path, O_RDWR | O_CREAT | O_EXCL);
-  if (!file && file.error().code() == ErrorCode::not_found) {
+  Result<FileDescriptor> folder = open_temporaries();
+  if (!folder && folder.error().code() == ErrorCode::not_found) {
     PGS_CHECK(check_present());
+    // A link that leads nowhere is there, and is told by the second look.
     PGS_CHECK(make_directories(temporaries()));
-    file = open_file(path, O_RDWR | O_CREAT | O_EXCL);
+    folder = open_temporaries();
   }
-  if (!file) return std::unexpected(std::move(file).error());
-  return Temporary(*std::move(file), std::move(path));
+  if (!folder) return std::unexpected(std::move(folder).error());
+  const std::string name = temporary_name(process_);
+  PGS_TRY(FileDescriptor file, open_file_in(*folder, name, O_RDWR | O_CREAT | O_EXCL));
+  return Temporary(std::move(file), temporaries() / name);
 }
 
 Result<void> DiskRoot::ensure_folder_of(std::string_view name) {
@@ -186,14 +211,16 @@ Result<void> DiskRoot::sync_names(std::string_view prefix) {
 }
 
 Result<void> DiskRoot::remove_stale_temporaries(Timestamp now) {
-  const Result<std::vector<DirectoryEntry>> entries = list_directory(temporaries());
-  if (!entries && entries.error().code() == ErrorCode::not_found) return {};
-  if (!entries) return std::unexpected(entries.error());
-  for (const DirectoryEntry& entry : *entries) {
-    const std::filesystem::path path = temporaries() / entry.name;
-    const Result<FileInfo> info = stat_file(path);
-    if (!info || !abandoned(entry.name, info->modified, now)) continue;
-    const Result<void> removed = remove_file(path);
+  const Result<FileDescriptor> folder = open_temporaries();
+  if (!folder && folder.error().code() == ErrorCode::not_found) return {};
+  if (!folder) return std::unexpected(folder.error());
+  PGS_TRY(const std::vector<DirectoryEntry> entries, list_directory(*folder));
+  for (const DirectoryEntry& entry : entries) {
+    const std::optional<ProcessIdentity> process = process_of(entry.name);
+    if (!process) continue;
+    const Result<FileInfo> info = stat_file_in(*folder, entry.name);
+    if (!info || info->kind != FileType::regular || !abandoned(*process, info->modified, now)) continue;
+    const Result<void> removed = remove_file_in(*folder, entry.name);
     if (!removed && removed.error().code() != ErrorCode::not_found) return removed;
   }
   return {};

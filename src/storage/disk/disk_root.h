@@ -51,6 +51,7 @@ class DiskRoot {
   // Error: unavailable, when the folder has gone or another one is in its place (the disk was unmounted).
   Result<void> check_present() const;
 
+  // Error: failed, with a hint, when .tmp is a symbolic link or no folder.
   Result<Temporary> make_temporary();
   enum class Taken { refuse, replace };
   // Gives a temporary whose content is durable its name, durably. Error: already_exists when that is refused;
@@ -63,8 +64,8 @@ class DiskRoot {
   Result<void> ensure_folder_of(std::string_view name);
   // As ObjectStore::make_names_durable.
   Result<void> sync_names(std::string_view prefix);
-  // Removes temporaries of processes that died, those of processes on other machines untouched for sixty
-  // days, and those of no known process untouched for a day.
+  // Removes temporaries of processes that died, and those of processes on other machines untouched for sixty
+  // days. Whatever else is in .tmp stays. Error: failed, when .tmp is a symbolic link or no folder.
   Result<void> remove_stale_temporaries(Timestamp now);
 
   // The error of an operation on an object in the words of the contract, with a hint where there is one.
@@ -74,6 +75,8 @@ class DiskRoot {
   DiskRoot(std::filesystem::path path, FileInfo info, ProcessIdentity process)
       : path_(std::move(path)), info_(info), process_(std::move(process)) {}
   [[nodiscard]] std::filesystem::path temporaries() const { return path_ / ".tmp"; }
+  // Error: not_found; failed, as for make_temporary.
+  [[nodiscard]] Result<FileDescriptor> open_temporaries() const;
   void forget_folders();
 
   const std::filesystem::path path_;

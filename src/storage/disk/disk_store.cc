@@ -25,7 +25,12 @@ std::string version_of(ByteView content) {
 Result<std::unique_ptr<DiskStore>> DiskStore::open(const std::filesystem::path& path, const Clock& clock) {
   PGS_TRY(DiskRoot root, DiskRoot::open(path));
   const Result<void> cleared = root.remove_stale_temporaries(clock.now());
-  if (!cleared) log_debug("unfinished objects stay in {}: {}", path.native(), cleared.error().describe());
+  if (!cleared) {
+    // Whoever only reads may not remove, and loses nothing by it.
+    const bool forbidden = cleared.error().code() == ErrorCode::permission;
+    log(forbidden ? Severity::debug : Severity::warning,
+        fmt::format("unfinished objects stay in {}: {}", path.native(), cleared.error().describe()));
+  }
   return std::unique_ptr<DiskStore>(new DiskStore(std::move(root), clock));
 }
 
