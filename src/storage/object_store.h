@@ -107,7 +107,8 @@ class ObjectStore {
 
   // Up to `limit` objects whose names start with `prefix` and sort after `after`, in byte order of their
   // names. Fewer than `limit` means that there are no more. The prefix need not end at a "/". What appears or
-  // goes while the list is made may or may not be in it.
+  // goes while the list is made may or may not be in it. Something that has an object's name and can be none
+  // (a symbolic link in a folder) is listed with size 0: get says that it is damaged, remove removes it.
   virtual Result<std::vector<ObjectInfo>> list(std::string_view prefix, std::string_view after,
                                                std::size_t limit) = 0;
   // All of them, page by page.

@@ -9,7 +9,12 @@ namespace pgstrata {
 namespace {
 
 Result<FileDescriptor> open_locked(const std::filesystem::path& path, int operation) {
-  PGS_TRY(FileDescriptor file, open_file(path, O_RDWR | O_CREAT));
+  // Through a link the file would be made somewhere else.
+  PGS_TRY(FileDescriptor file, open_file(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK));
+  PGS_TRY(const FileInfo info, stat_file(file));
+  if (info.kind != FileType::regular) {
+    return fail(ErrorCode::failed, "\"{}\" is no regular file and cannot be locked", path.native());
+  }
   if (retry_interrupted([&] { return ::flock(file.get(), operation); }) != 0) {
     const int error_number = errno;
     if (error_number == EWOULDBLOCK) return fail(ErrorCode::busy, "\"{}\" is locked", path.native());

@@ -2,7 +2,8 @@
 // ask, also on other machines where the file system shares flock (NFS does).
 //
 // The file is created empty with mode 0600 when it is missing, and never removed: removing it would let two
-// holders in. The lock ends with the process. Movable; belongs to one thread at a time.
+// holders in. A symbolic link in its place is refused (failed). The lock ends with the process. Movable;
+// belongs to one thread at a time.
 #pragma once
 
 #include <filesystem>

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -31,6 +32,26 @@ class DiskHostileTest : public testing::Test {
       EXPECT_EQ(::utimensat(AT_FDCWD, (victim / name).c_str(), times, 0), 0);
     }
     return victim;
+  }
+  // One of each kind that can stand in an object's place, in folder "a" of the repository.
+  std::vector<std::string> make_strange_objects() {
+    EXPECT_TRUE(store_->put("a/good", as_byte_view("x")));
+    EXPECT_TRUE(write_file(directory_.path() / "outside", as_byte_view("secret")));
+    const auto at = [&](const std::string& name) { return path_ / "a" / name; };
+    EXPECT_EQ(::symlink("../../outside", at("link").c_str()), 0);
+    EXPECT_EQ(::symlink("nowhere", at("dangling").c_str()), 0);
+    EXPECT_EQ(::symlink("..", at("folder-link").c_str()), 0);
+    EXPECT_EQ(::mkfifo(at("fifo").c_str(), 0600), 0);
+    const FileDescriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
+    const std::string path = at("socket");
+    EXPECT_LT(path.size(), sizeof address.sun_path);
+    std::ranges::copy(path, address.sun_path);
+    EXPECT_EQ(::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    std::vector<std::string> names = {"a/dangling", "a/fifo", "a/folder-link", "a/link", "a/socket"};
+    // A device: only root may make one.
+    if (::mknod(at("null").c_str(), S_IFCHR | 0600, makedev(1, 3)) == 0) names.emplace_back("a/null");
+    return names;
   }
   static std::size_t entries(const std::filesystem::path& folder) { return list_directory(folder)->size(); }
 
@@ -81,6 +102,52 @@ TEST_F(DiskHostileTest, OnlyFilesOfTheNamesItGivesAreClearedAway) {
   ASSERT_TRUE(DiskStore::open(path_));
   EXPECT_EQ(entries(path_ / ".tmp"), 8U);
   EXPECT_FALSE(file_exists(in_tmp(dead_)).value());
+}
+
+TEST_F(DiskHostileTest, WhatIsNoRegularFileIsADamagedObject) {
+  for (const std::string& name : make_strange_objects()) {
+    Bytes one(1);
+    const auto expect_damaged = [&](const auto& done) {
+      ASSERT_FALSE(done) << name;
+      EXPECT_EQ(done.error().code(), ErrorCode::damaged) << name;
+      EXPECT_THAT(done.error().message(), AllOf(HasSubstr(name), HasSubstr("is no regular file")));
+    };
+    expect_damaged(store_->get(name));
+    expect_damaged(store_->read(name, 0, one));
+    expect_damaged(store_->stat(name));
+    expect_damaged(store_->get_versioned(name));
+    expect_damaged(store_->replace(name, std::nullopt, {}));
+    EXPECT_EQ(store_->put(name, {}).error().code(), ErrorCode::already_exists) << name;
+    EXPECT_EQ(store_->create_journal(name).error().code(), ErrorCode::already_exists) << name;
+  }
+  EXPECT_EQ(as_text(read_file(directory_.path() / "outside").value()), "secret");
+}
+
+TEST_F(DiskHostileTest, ListNamesWhatIsNoRegularFileAndGoesOn) {
+  const std::vector<std::string> strange = make_strange_objects();
+  const auto listed = store_->list_all("a/");
+  ASSERT_TRUE(listed) << listed.error().describe();
+  std::vector<std::string> empty;
+  for (const ObjectInfo& object : *listed) {
+    if (object.name == "a/good") continue;
+    EXPECT_EQ(object.size_bytes, 0U) << object.name;
+    empty.push_back(object.name);
+  }
+  EXPECT_THAT(empty, testing::UnorderedElementsAreArray(strange)) << "a link to a folder is not entered";
+  EXPECT_EQ(listed->size(), strange.size() + 1);
+  for (const std::string& name : strange) EXPECT_TRUE(store_->remove(name)) << name;
+  EXPECT_EQ(store_->list_all("")->size(), 1U);
+  EXPECT_TRUE(file_exists(directory_.path() / "outside").value());
+}
+
+TEST_F(DiskHostileTest, ALinkForTheLockIsNotFollowed) {
+  const std::filesystem::path outside = directory_.path() / "outside";
+  ASSERT_EQ(::symlink(outside.c_str(), (path_ / ".lock").c_str()), 0);
+  const auto done = store_->replace("a", std::nullopt, {});
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code(), ErrorCode::failed);
+  EXPECT_THAT(done.error().message(), HasSubstr("/.lock"));
+  EXPECT_FALSE(file_exists(outside).value());
 }
 
 }  // namespace

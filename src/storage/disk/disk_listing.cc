@@ -44,14 +44,11 @@ class Listing {
     if (!check_object_name(object)) return {};
     if (is_folder) return may_hold_some(name) ? visit(name) : Result<void>();
     if (!name.starts_with(range_.prefix) || name <= range_.after) return {};
-    if (entry.kind != FileType::regular) {
-      return fail(ErrorCode::unsupported, "\"{}\" is neither a file nor a folder",
-                  root_.path_of(name).native());
-    }
     const Result<FileInfo> info = stat_file(root_.path_of(name));
     if (!info && info.error().code() == ErrorCode::not_found) return {};
     if (!info) return std::unexpected(info.error());
-    found.push_back({.name = name, .size_bytes = info->size_bytes, .modified = info->modified});
+    const std::uint64_t size_bytes = info->kind == FileType::regular ? info->size_bytes : 0;
+    found.push_back({.name = name, .size_bytes = size_bytes, .modified = info->modified});
     return {};
   }
 

@@ -13,7 +13,7 @@ struct ListingRange {
 };
 
 // As ObjectStore::list. Files and folders whose names no object may have are passed over.
-// Error: unsupported, when there is something else, such as a symbolic link, by an object's name.
+// What is neither a file nor a folder, such as a symbolic link, is an object of size 0, which is damaged.
 [[nodiscard]] Result<std::vector<ObjectInfo>> list_objects(const DiskRoot& root, const ListingRange& range);
 
 }  // namespace pgstrata

@@ -60,19 +60,33 @@ Result<std::unique_ptr<ObjectJournal>> DiskStore::create_journal(std::string_vie
 }
 
 std::unexpected<Error> DiskStore::not_found_or(Error error, std::string_view name) {
-  const Result<bool> exists = file_exists(root_.path_of(name));
+  const std::filesystem::path path = root_.path_of(name);
+  const Result<bool> exists = file_exists(path);
   if (exists && !*exists) error = make_error(ErrorCode::not_found, "there is no such path");
+  // Links and sockets do not even open.
+  const Result<FileInfo> info = stat_file(path);
+  if (info && info->kind != FileType::regular && info->kind != FileType::directory) {
+    return no_regular_file(name);
+  }
   return std::unexpected(root_.explain(std::move(error), name));
+}
+
+std::unexpected<Error> DiskStore::no_regular_file(std::string_view name) const {
+  return std::unexpected(
+      make_error(ErrorCode::damaged, "object \"{}\" is no regular file in {}", name, describe())
+          .with_hint("A symbolic link, fifo, socket or device is in its place: find out who put it there."));
 }
 
 Result<DiskStore::OpenObject> DiskStore::open_object(std::string_view name) {
   PGS_CHECK(check_object_name(name));
-  Result<FileDescriptor> file = open_file(root_.path_of(name), O_RDONLY);
+  // A fifo would keep us waiting for its writer.
+  Result<FileDescriptor> file = open_file(root_.path_of(name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   if (!file) return not_found_or(std::move(file).error(), name);
   PGS_TRY(const FileInfo info, stat_file(*file));
   if (info.kind == FileType::directory) {
     return fail(ErrorCode::not_found, "\"{}\" is no object but a folder in {}", name, describe());
   }
+  if (info.kind != FileType::regular) return no_regular_file(name);
   return OpenObject{.file = *std::move(file), .info = info};
 }
 

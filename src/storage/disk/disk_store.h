@@ -4,8 +4,8 @@
 // file system that has rename without replacing (or hard links) and flock. The folder must not change hands
 // while it is open: a disk that was unmounted is told by the folder's identity and reported as unavailable.
 //
-// Errors beside the contract's: no_space hints at what is free; unsupported, when list meets something that
-// is neither a file nor a folder.
+// Errors beside the contract's: no_space hints at what is free. A symbolic link, fifo, socket or device by an
+// object's name is a damaged object; none is followed, nor waited for.
 #pragma once
 
 #include "storage/disk/disk_root.h"
@@ -52,6 +52,7 @@ class DiskStore : public ObjectStore {
     FileInfo info;
   };
   Result<OpenObject> open_object(std::string_view name);
+  [[nodiscard]] std::unexpected<Error> no_regular_file(std::string_view name) const;
   // The error of looking for an object: the way to it may end in another object, or at a folder.
   std::unexpected<Error> not_found_or(Error error, std::string_view name);
   Result<void> remove_name(std::string_view name);
