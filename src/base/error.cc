@@ -88,6 +88,11 @@ Error&& Error::with_context(std::string context) && {
   return std::move(*this);
 }
 
+Error&& Error::with_error_number(int error_number) && {
+  error_number_ = error_number;
+  return std::move(*this);
+}
+
 Error error_from_errno(int error_number, std::string_view what) {
   const auto code = [error_number] {
     switch (error_number) {
@@ -108,7 +113,7 @@ Error error_from_errno(int error_number, std::string_view what) {
   }();
   char buffer[256];
   const char* reason = strerror_r(error_number, buffer, sizeof buffer);
-  return make_error(code, "{}: {}", what, reason);
+  return make_error(code, "{}: {}", what, reason).with_error_number(error_number);
 }
 
 }  // namespace pgstrata

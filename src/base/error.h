@@ -56,11 +56,16 @@ class [[nodiscard]] Error {
   // Contexts outermost first, then the message, joined by ": ". Without the hint.
   [[nodiscard]] std::string describe() const;
 
+  // The errno it came from; 0 for all others.
+  [[nodiscard]] int error_number() const { return error_number_; }
+
   Error&& with_hint(std::string hint) &&;
   Error&& with_context(std::string context) &&;
+  Error&& with_error_number(int error_number) &&;
 
  private:
   ErrorCode code_;
+  int error_number_ = 0;
   std::string message_;
   std::string hint_;
   std::vector<std::string> contexts_;

@@ -1,10 +1,13 @@
 // A repository's folder into which somebody else has put things.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "storage/disk/disk_store.h"
@@ -138,6 +141,39 @@ TEST_F(DiskHostileTest, ListNamesWhatIsNoRegularFileAndGoesOn) {
   for (const std::string& name : strange) EXPECT_TRUE(store_->remove(name)) << name;
   EXPECT_EQ(store_->list_all("")->size(), 1U);
   EXPECT_TRUE(file_exists(directory_.path() / "outside").value());
+}
+
+TEST_F(DiskHostileTest, WhatIsBelowAFolderThatIsNoneIsMissing) {
+  std::filesystem::create_directory(path_ / "a");
+  ASSERT_EQ(::symlink("loop", (path_ / "a/loop").c_str()), 0);
+  ASSERT_EQ(::mkfifo((path_ / "a/fifo").c_str(), 0600), 0);
+  EXPECT_EQ(store_->stat("a/loop/key").error().code(), ErrorCode::not_found);
+  EXPECT_EQ(store_->stat("a/fifo/key").error().code(), ErrorCode::not_found);
+}
+
+// What a read of /proc/self/mem at 0 says is what a bad sector says: no page can be had. In a process with
+// mounts of its own, whose exit code tells.
+TEST_F(DiskHostileTest, AnObjectThatTheDiskCannotReadIsDamaged) {
+  ASSERT_TRUE(store_->put("a", as_byte_view("x")));
+  constexpr int no_mounts = 77;
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    const bool mounted = ::unshare(CLONE_NEWNS) == 0 &&
+                         ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+                         ::mount("/proc/self/mem", (path_ / "a").c_str(), nullptr, MS_BIND, nullptr) == 0;
+    if (!mounted) ::_exit(no_mounts);
+    Bytes one(1);
+    const auto done = store_->read("a", 0, one);
+    if (done || done.error().code() != ErrorCode::damaged) ::_exit(1);
+    if (!done.error().message().starts_with("object \"a\" cannot be read: ")) ::_exit(2);
+    if (!done.error().message().ends_with("Input/output error")) ::_exit(3);
+    ::_exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == no_mounts) GTEST_SKIP() << "mounting is not allowed";
+  EXPECT_EQ(status, 0) << "exit code " << WEXITSTATUS(status);
 }
 
 TEST_F(DiskHostileTest, ALinkForTheLockIsNotFollowed) {

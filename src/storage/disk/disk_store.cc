@@ -1,5 +1,6 @@
 #include "storage/disk/disk_store.h"
 
+#include <cerrno>
 #include <thread>
 
 #include "base/log.h"
@@ -59,16 +60,43 @@ Result<std::unique_ptr<ObjectJournal>> DiskStore::create_journal(std::string_vie
   return journal;
 }
 
+// Whether something that is no folder is in the place of one on the way to an object.
+bool DiskStore::way_is_blocked(std::string_view name) const {
+  for (std::size_t end = name.find('/'); end != std::string_view::npos; end = name.find('/', end + 1)) {
+    const Result<FileInfo> info = stat_file(root_.path_of(name.substr(0, end)));
+    if (!info) return false;
+    if (info->kind != FileType::directory) return true;
+  }
+  return false;
+}
+
 std::unexpected<Error> DiskStore::not_found_or(Error error, std::string_view name) {
   const std::filesystem::path path = root_.path_of(name);
   const Result<bool> exists = file_exists(path);
   if (exists && !*exists) error = make_error(ErrorCode::not_found, "there is no such path");
+  if (!exists && way_is_blocked(name)) error = make_error(ErrorCode::not_found, "there is no such path");
   // Links and sockets do not even open.
   const Result<FileInfo> info = stat_file(path);
   if (info && info->kind != FileType::regular && info->kind != FileType::directory) {
     return no_regular_file(name);
   }
-  return std::unexpected(root_.explain(std::move(error), name));
+  return std::unexpected(unreadable_or(root_.explain(std::move(error), name), name));
+}
+
+Error DiskStore::unreadable_or(Error error, std::string_view name) const {
+  switch (error.error_number()) {
+    case EIO:
+    case ENODATA:  // a sector that the drive gave up
+    case EBADMSG:  // a checksum of the file system
+    case EUCLEAN:  // its structure
+      break;
+    default:
+      return error;
+  }
+  // Of a disk that went away no object is to blame.
+  Result<void> present = root_.check_present();
+  if (!present) return std::move(present).error();
+  return make_error(ErrorCode::damaged, "object \"{}\" cannot be read: {}", name, error.message());
 }
 
 std::unexpected<Error> DiskStore::no_regular_file(std::string_view name) const {
@@ -94,13 +122,16 @@ Result<Bytes> DiskStore::get(std::string_view name, std::uint64_t limit_bytes) {
   PGS_TRY(const OpenObject object, open_object(name));
   PGS_CHECK(check_object_size(name, object.info.size_bytes, limit_bytes));
   Bytes content(object.info.size_bytes);
-  PGS_CHECK(read_exactly(object.file, 0, content));
+  Result<void> done = read_exactly(object.file, 0, content);
+  if (!done) return std::unexpected(unreadable_or(std::move(done).error(), name));
   return content;
 }
 
 Result<void> DiskStore::read(std::string_view name, std::uint64_t offset, MutableByteView into) {
   PGS_TRY(const OpenObject object, open_object(name));
-  return read_exactly(object.file, offset, into);
+  Result<void> done = read_exactly(object.file, offset, into);
+  if (!done) return std::unexpected(unreadable_or(std::move(done).error(), name));
+  return done;
 }
 
 Result<ObjectInfo> DiskStore::stat(std::string_view name) {

@@ -5,7 +5,8 @@
 // while it is open: a disk that was unmounted is told by the folder's identity and reported as unavailable.
 //
 // Errors beside the contract's: no_space hints at what is free. A symbolic link, fifo, socket or device by an
-// object's name is a damaged object; none is followed, nor waited for.
+// object's name is a damaged object; none is followed, nor waited for. So is
+// what the disk fails to read (EIO).
 #pragma once
 
 #include "storage/disk/disk_root.h"
@@ -53,8 +54,11 @@ class DiskStore : public ObjectStore {
   };
   Result<OpenObject> open_object(std::string_view name);
   [[nodiscard]] std::unexpected<Error> no_regular_file(std::string_view name) const;
+  // Bytes that the disk cannot give back are damaged, as if it had given back wrong ones.
+  Error unreadable_or(Error error, std::string_view name) const;
   // The error of looking for an object: the way to it may end in another object, or at a folder.
   std::unexpected<Error> not_found_or(Error error, std::string_view name);
+  [[nodiscard]] bool way_is_blocked(std::string_view name) const;
   Result<void> remove_name(std::string_view name);
   Result<void> swap(std::string_view name, const std::optional<std::string>& expected, ByteView content);
 
