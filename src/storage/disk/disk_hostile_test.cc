@@ -176,6 +176,29 @@ TEST_F(DiskHostileTest, AnObjectThatTheDiskCannotReadIsDamaged) {
   EXPECT_EQ(status, 0) << "exit code " << WEXITSTATUS(status);
 }
 
+TEST_F(DiskHostileTest, AJournalThatWasRemovedOrCutIsGivenUp) {
+  const Bytes piece(400'000, std::byte{'x'});
+  // At the next sync, also when appending has gone beyond what was cut off.
+  for (const std::size_t pieces : {1U, 2U, 3U, 7U}) {
+    for (const off_t cut_to : {-1, 0, 100'000, 500'000}) {
+      const std::string name = fmt::format("j{}.{}", pieces, cut_to);
+      const auto journal = store_->create_journal(name).value();
+      ASSERT_TRUE(journal->append(piece));
+      ASSERT_TRUE(journal->sync());
+      const std::filesystem::path file = path_ / name;
+      ASSERT_EQ(cut_to < 0 ? ::unlink(file.c_str()) : ::truncate(file.c_str(), cut_to), 0);
+      for (std::size_t i = 0; i < pieces; ++i) (void)journal->append(piece).has_value();
+      const auto synced = journal->sync();
+      ASSERT_FALSE(synced) << name;
+      EXPECT_EQ(synced.error().code(), ErrorCode::failed);
+      EXPECT_THAT(synced.error().message(),
+                  AllOf(HasSubstr(name), HasSubstr(cut_to < 0 ? "removed" : "cut")));
+      EXPECT_FALSE(journal->append(piece));
+      EXPECT_FALSE(journal->sync());
+    }
+  }
+}
+
 TEST_F(DiskHostileTest, ALinkForTheLockIsNotFollowed) {
   const std::filesystem::path outside = directory_.path() / "outside";
   ASSERT_EQ(::symlink(outside.c_str(), (path_ / ".lock").c_str()), 0);

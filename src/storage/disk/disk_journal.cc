@@ -1,5 +1,7 @@
 #include "storage/disk/disk_journal.h"
 
+#include <algorithm>
+
 #include "sys/durable.h"
 
 namespace pgstrata {
@@ -35,20 +37,42 @@ Result<std::unique_ptr<DiskJournal>> DiskJournal::create(DiskRoot& root, std::st
 
 Result<void> DiskJournal::append(ByteView bytes) {
   if (failure_) return std::unexpected(*failure_);
-  Result<void> written = write_all_at(file_, size_bytes_, bytes);
+  Result<void> written = write(bytes);
   if (!written) return give_up(std::move(written).error());
+  return {};
+}
+
+Result<void> DiskJournal::write(ByteView bytes) {
+  // A write beyond the zeros would bring back the size of a file that was cut short, with a hole in it.
+  if (size_bytes_ + bytes.size() > extended_bytes_) PGS_CHECK(check_whole());
+  PGS_CHECK(write_all_at(file_, size_bytes_, bytes));
   size_bytes_ += bytes.size();
   return {};
+}
+
+Result<void> DiskJournal::check_whole() const {
+  PGS_TRY(const FileInfo info, stat_file(file_));
+  const std::uint64_t expected_bytes = std::max(size_bytes_, extended_bytes_);
+  if (info.links > 0 && info.size_bytes >= expected_bytes) return {};
+  const std::string what = info.links == 0
+                               ? "was removed"
+                               : fmt::format("was cut from {} bytes to {}", expected_bytes, info.size_bytes);
+  return std::unexpected(
+      make_error(ErrorCode::failed, "journal \"{}\" in {} {} while it was being written", name_,
+                 root_.path().native(), what)
+          .with_hint("Find out who did it: nobody but pgstrata may change what is in a repository."));
 }
 
 // A sync that finds the zeros used up has a new size to write anyway: it takes the next zeros along.
 Result<void> DiskJournal::extend_and_sync() {
   if (size_bytes_ > extended_bytes_) {
+    PGS_CHECK(check_whole());
     const std::uint64_t extended = size_bytes_ + extension_bytes;
     PGS_CHECK(write_zeros(file_, size_bytes_, extended));
     extended_bytes_ = extended;
   }
-  return sync_file_data(file_);
+  PGS_CHECK(sync_file_data(file_));
+  return check_whole();
 }
 
 Result<void> DiskJournal::sync() {

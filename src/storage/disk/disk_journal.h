@@ -1,5 +1,8 @@
 // A journal in a disk store: a file that is extended ahead with zeros that are really written, so that the
 // usual sync finds neither its size nor its blocks changed and has only data to wait for.
+//
+// A sync fails, and the journal with it, when somebody has removed the file or cut it short meanwhile: what
+// is in it then is not where a reader would look.
 #pragma once
 
 #include <optional>
@@ -22,7 +25,9 @@ class DiskJournal : public ObjectJournal {
       : root_(root), name_(name), file_(std::move(file)), extended_bytes_(extended_bytes) {}
 
  private:
+  Result<void> write(ByteView bytes);
   Result<void> extend_and_sync();
+  [[nodiscard]] Result<void> check_whole() const;
   std::unexpected<Error> give_up(Error error);
 
   DiskRoot& root_;
