@@ -15,6 +15,12 @@ namespace pgstrata {
 inline constexpr std::uint8_t journal_kind = 1;
 inline constexpr std::string_view journal_key_purpose = "journal v1";
 
+// What a writer appends between two syncs at most. So a crash tears no more than that from a journal.
+inline constexpr std::uint64_t max_unsynced_bytes = 32U << 20;
+// How far a reader looks behind the last frame that authenticates: beyond what a crash and the zeros that a
+// store keeps ahead (ObjectJournal) can leave there.
+inline constexpr std::uint64_t look_limit_bytes = 64U << 20;
+
 // Precedes each sealed frame, in clear text.
 struct FrameHeader {
   std::uint32_t number = 0;   // from zero; the frame's nonce

@@ -102,8 +102,11 @@ class JournalReader {
     const auto opened =
         aead_.open(header->number, binding_.at(offset, frame_header), stored.subspan(frame_header_size_bytes),
                    MutableByteView(content_).first(header->length));
-    opened_bytes_ += stored_size;
-    if (!opened.has_value()) return std::optional<Frame>();
+    if (!opened.has_value()) {
+      wasted_bytes_ += stored_size;
+      return std::optional<Frame>();
+    }
+    wasted_bytes_ = 0;
     return std::optional<Frame>({.header = *header, .stored_size = stored_size});
   }
 
@@ -114,41 +117,64 @@ class JournalReader {
   // The next frame should be at offset_ and is not there. That is where the journal ends, unless a later
   // frame tells that this one was durable.
   Result<void> check_end() {
-    const std::uint64_t work_limit_bytes = work_limit();
-    std::uint64_t at = offset_;
+    Look look = begin_look();
     while (true) {
-      PGS_TRY(const auto candidate, find_magic(at));
-      if (!candidate.has_value()) return {};
-      PGS_TRY(const auto frame, open_frame(*candidate));
-      if (frame.has_value() && frame->header.durable > number_) return damaged();
-      if (opened_bytes_ > work_limit_bytes) return damaged();
-      at = *candidate + (frame.has_value() ? frame->stored_size : 1);
+      PGS_TRY(const auto frame, look_further(look));
+      if (!frame.has_value()) break;
+      if (frame->header.durable > number_) return damaged();
     }
-  }
-
-  // The frames behind the damage, wherever one authenticates in its place.
-  Result<void> read_beyond(const UseFrame& use) {
-    const std::uint64_t work_limit_bytes = work_limit();
-    std::uint64_t at = offset_;
-    while (opened_bytes_ <= work_limit_bytes) {
-      PGS_TRY(const auto candidate, find_magic(at));
-      if (!candidate.has_value()) return {};
-      PGS_TRY(const auto frame, open_frame(*candidate));
-      if (frame.has_value()) PGS_CHECK(use(ByteView(content_).first(frame->header.length)));
-      at = *candidate + (frame.has_value() ? frame->stored_size : 1);
+    if (wasted_bytes_ > work_limit()) return damaged();
+    if (window_.size_bytes() > look.until) {
+      return fail(ErrorCode::damaged,
+                  "\"{}\" of {} bytes is longer than any journal whose frames end at byte {}", full_name_,
+                  window_.size_bytes(), look.until - look_limit_bytes);
     }
     return {};
   }
 
-  // A forged journal could hold a frame header every few bytes, each asking for megabytes to be checked.
-  [[nodiscard]] std::uint64_t work_limit() const {
-    return opened_bytes_ + 4 * window_.size_bytes() + window_size_bytes;
+  // The frames behind the damage, wherever one authenticates in its place.
+  Result<void> read_beyond(const UseFrame& use) {
+    Look look = begin_look();
+    while (true) {
+      PGS_TRY(const auto frame, look_further(look));
+      if (!frame.has_value()) return {};
+      PGS_CHECK(use(ByteView(content_).first(frame->header.length)));
+    }
   }
 
-  Result<std::optional<std::uint64_t>> find_magic(std::uint64_t from) {
+  // A search for frames behind the last whole one.
+  struct Look {
+    std::uint64_t at;
+    std::uint64_t until;  // nothing of a journal is there or later
+  };
+  Look begin_look() {
+    wasted_bytes_ = 0;
+    return {.at = offset_, .until = offset_ + look_limit_bytes};
+  }
+
+  // The next frame that authenticates, in content_; nothing when the search is over.
+  Result<std::optional<Frame>> look_further(Look& look) {
+    while (wasted_bytes_ <= work_limit()) {
+      PGS_TRY(const auto candidate, find_magic(look.at, look.until));
+      if (!candidate.has_value()) break;
+      PGS_TRY(const auto frame, open_frame(*candidate));
+      look.at = *candidate + (frame.has_value() ? frame->stored_size : 1);
+      if (!frame.has_value()) continue;
+      look.until = look.at + look_limit_bytes;
+      return frame;
+    }
+    return std::optional<Frame>();
+  }
+
+  // A forged journal could hold a frame header every few bytes, each asking for megabytes to be checked.
+  [[nodiscard]] std::uint64_t work_limit() const {
+    return 4 * std::min(window_.size_bytes(), look_limit_bytes) + window_size_bytes;
+  }
+
+  Result<std::optional<std::uint64_t>> find_magic(std::uint64_t from, std::uint64_t until) {
     constexpr std::size_t step_bytes = 1U << 20;
     const ByteView magic = frame_magic();
-    while (from < window_.size_bytes()) {
+    while (from < std::min(until, window_.size_bytes())) {
       PGS_TRY(const ByteView bytes, window_.view(from, step_bytes));
       const auto found = std::ranges::search(bytes, magic);
       if (!found.empty()) {
@@ -167,11 +193,12 @@ class JournalReader {
   Bytes content_;
   std::uint64_t offset_ = object_header_size_bytes;  // of the next frame
   std::uint32_t number_ = 0;                         // of the next frame
-  std::uint64_t opened_bytes_ = 0;
+  std::uint64_t wasted_bytes_ = 0;                   // on frames that did not open, since one that did
 };
 
 // The header is durable before the first frame is appended: where it is torn, nothing may follow.
 Result<bool> only_zeros_after_header(ObjectWindow& window) {
+  if (window.size_bytes() > object_header_size_bytes + look_limit_bytes) return false;
   for (std::uint64_t at = object_header_size_bytes; at < window.size_bytes();) {
     PGS_TRY(const ByteView bytes, window.view(at, window_size_bytes));
     if (std::ranges::any_of(bytes, [](std::byte byte) { return byte != std::byte{0}; })) return false;

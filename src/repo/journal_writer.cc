@@ -25,6 +25,7 @@ struct JournalWriter::State {
   Aead aead;
   FrameBinding binding;
   std::uint64_t offset = object_header_size_bytes;
+  std::uint64_t unsynced_bytes = 0;
   std::uint32_t frames = 0;
   std::uint32_t durable = 0;
   Bytes stored;
@@ -57,6 +58,8 @@ Result<void> JournalWriter::append(ByteView frame) {
   if (state.frames == std::numeric_limits<std::uint32_t>::max()) {
     return fail(ErrorCode::usage, "journal \"{}\" has {} frames and takes no more", state.name, state.frames);
   }
+  // Readers count on it.
+  if (state.unsynced_bytes + frame.size() + frame_overhead_bytes > max_unsynced_bytes) PGS_CHECK(sync());
   const FrameHeaderBytes header = write_frame_header(
       {.number = state.frames, .length = static_cast<std::uint32_t>(frame.size()), .durable = state.durable});
   state.stored.resize(frame.size() + frame_overhead_bytes);
@@ -64,6 +67,7 @@ Result<void> JournalWriter::append(ByteView frame) {
   state.aead.seal(state.frames, state.binding.at(state.offset, header), frame,
                   MutableByteView(state.stored).subspan(header.size()));
   state.offset += state.stored.size();
+  state.unsynced_bytes += state.stored.size();
   ++state.frames;
   return state.noting_failure(state.object->append(state.stored));
 }
@@ -73,6 +77,7 @@ Result<void> JournalWriter::sync() {
   PGS_CHECK(state.check_usable());
   PGS_CHECK(state.noting_failure(state.object->sync()));
   state.durable = state.frames;
+  state.unsynced_bytes = 0;
   return {};
 }
 

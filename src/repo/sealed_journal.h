@@ -27,7 +27,7 @@ class JournalWriter {
   JournalWriter& operator=(JournalWriter&&) noexcept;
   ~JournalWriter();
 
-  // Error: usage (more than max_frame_size_bytes).
+  // Error: usage (more than max_frame_size_bytes). Syncs by itself what would else be more than 32 MiB.
   // After an error of the store, from this or from sync, the writer is of no more use: start a new journal.
   Result<void> append(ByteView frame);
   // All frames appended so far are durable when this returns.
@@ -45,7 +45,8 @@ class JournalWriter {
 // were ever durable cannot be told from a crash: whoever needs to know compares with what should be there.
 // May be called while the journal is being written; it then sees at least what a finished sync covered.
 // Errors: damaged (after `use` saw every frame before the damage, and `use_beyond`, where given, each that
-// authenticates behind it); not_found; newer_format; those of `use` and `use_beyond`.
+// authenticates behind it; also when far more follows the last frame than any journal has); not_found;
+// newer_format; those of `use` and `use_beyond`.
 using UseFrame = std::function<Result<void>(ByteView frame)>;
 Result<void> read_journal(const ClusterSpace& space, std::string_view name, const UseFrame& use,
                           const UseFrame& use_beyond = {});

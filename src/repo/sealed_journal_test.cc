@@ -239,6 +239,76 @@ TEST_F(JournalTest, ForgedHeadersDoNotKeepTheReaderBusy) {
   EXPECT_EQ(read().code, "damaged");
 }
 
+// A store whose objects all go on with zeros, as a file with a hole does.
+class SparseStore : public BorrowedStore {
+ public:
+  SparseStore(ObjectStore& store, std::uint64_t zeros_bytes) : BorrowedStore(store), zeros_(zeros_bytes) {}
+  Result<ObjectInfo> stat(std::string_view name) override {
+    PGS_TRY(ObjectInfo info, BorrowedStore::stat(name));
+    info.size_bytes += zeros_;
+    return info;
+  }
+  Result<void> read(std::string_view name, std::uint64_t offset, MutableByteView into) override {
+    PGS_TRY(const Bytes content, get(name));
+    std::ranges::fill(into, std::byte{0});
+    if (offset < content.size()) {
+      const ByteView rest = ByteView(content).subspan(static_cast<std::size_t>(offset));
+      std::ranges::copy(rest.first(std::min(rest.size(), into.size())), into.begin());
+    }
+    read_bytes += into.size();
+    return {};
+  }
+  std::uint64_t read_bytes = 0;
+
+ private:
+  const std::uint64_t zeros_;
+};
+
+TEST_F(JournalTest, OneThatGoesOnForeverIsDamagedAndSoonLeft) {
+  write({"one", "two"});
+  const auto read_with_zeros = [&](std::uint64_t zeros_bytes) {
+    SparseStore sparse(store_, zeros_bytes);
+    std::vector<std::string> frames;
+    const auto done =
+        read_journal(ClusterSpace(sparse, "app", fixed_key(1)), name_, [&](ByteView frame) -> Result<void> {
+          frames.emplace_back(as_text(frame));
+          return {};
+        });
+    EXPECT_LE(sparse.read_bytes, 200U << 20) << zeros_bytes;
+    EXPECT_THAT(frames, ElementsAre("one", "two"));
+    return message_of(done);
+  };
+  constexpr std::uint64_t tebibyte = std::uint64_t{1} << 40;
+  EXPECT_EQ(read_with_zeros(max_unsynced_bytes + (16U << 20)), "ok");
+  EXPECT_EQ(read_with_zeros(look_limit_bytes), "ok");
+  EXPECT_THAT(read_with_zeros(look_limit_bytes + 1), testing::HasSubstr("longer than any journal"));
+  EXPECT_THAT(read_with_zeros(tebibyte), testing::HasSubstr("longer than any journal"));
+
+  // The same where not even the header is there.
+  overwrite(store_, object_, Bytes(10));
+  SparseStore sparse(store_, tebibyte);
+  const auto done =
+      read_journal(ClusterSpace(sparse, "app", fixed_key(1)), name_, [](ByteView) { return Result<void>(); });
+  EXPECT_EQ(code_of(done), "damaged");
+  EXPECT_LE(sparse.read_bytes, 200U << 20);
+}
+
+TEST_F(JournalTest, SyncsByItselfBeforeACrashCouldTearMoreThanReadersLookThrough) {
+  JournalWriter journal = writer();
+  const Bytes large(max_frame_size_bytes);
+  const std::size_t fitting = max_unsynced_bytes / (large.size() + frame_overhead_bytes);
+  for (std::size_t i = 0; i <= 2 * fitting; ++i) ASSERT_EQ(code_of(journal.append(large)), "ok");
+  const Bytes whole = object();
+  const auto durable_at = [&](std::size_t frame) {
+    const std::size_t at = object_header_size_bytes + frame * (large.size() + frame_overhead_bytes);
+    return parse_frame_header(ByteView(whole).subspan(at)).value().durable;
+  };
+  EXPECT_EQ(durable_at(fitting - 1), 0U);
+  EXPECT_EQ(durable_at(fitting), fitting);
+  EXPECT_EQ(durable_at(2 * fitting - 1), fitting);
+  EXPECT_EQ(durable_at(2 * fitting), 2 * fitting);
+}
+
 // A store whose journals fail once told to.
 class FailingJournalStore : public BorrowedStore {
  public:

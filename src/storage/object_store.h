@@ -63,8 +63,8 @@ class ObjectWriter {
 // An object that grows at its end, for stores that can. Readers see some prefix of what was appended, at
 // least all that a finished sync covered; bytes past that may be missing, torn or zero after a crash, so what
 // is in it must be self-delimiting and authenticated. The object may be longer than what was appended: the
-// rest is zeros. Once a call has failed, all that follow fail too: what reached the store after the last sync
-// is unknown.
+// rest is zeros, at most 16 MiB of them. Once a call has failed, all that follow fail too: what reached the
+// store after the last sync is unknown.
 class ObjectJournal {
  public:
   virtual ~ObjectJournal() = default;
