@@ -35,12 +35,26 @@ Result<bool> is_usable_slot(ReplicationConnection& connection, const std::string
   return true;
 }
 
-// True when the slot was there: an `add` that did not finish left it.
-Result<bool> make_slot(const ConnectionUrl& url, const std::string& slot, const Cancellation& cancellation) {
+// Two repositories that confirm to one slot make each other lose WAL.
+Error slot_exists(const std::string& slot) {
+  return make_error(
+             ErrorCode::failed,
+             "the source has a replication slot \"{}\" already: another repository may stream through it",
+             slot)
+      .with_hint(
+          fmt::format("Choose another name with `--slot NAME`. Or, if it is left from an `add` that was "
+                      "interrupted, take it over by naming it: `--slot {}`.",
+                      slot));
+}
+
+// True when the slot was there.
+Result<bool> make_slot(const ConnectionUrl& url, const std::string& slot, bool may_take_over,
+                       const Cancellation& cancellation) {
   PGS_TRY(ReplicationConnection connection, ReplicationConnection::connect(url, {}, cancellation));
   auto made = connection.create_physical_slot(slot);
   if (made.has_value()) return false;
   if (made.error().code() != ErrorCode::already_exists) return std::unexpected(std::move(made).error());
+  if (!may_take_over) return std::unexpected(slot_exists(slot));
   PGS_TRY(const bool usable, is_usable_slot(connection, slot));
   if (usable) return true;
   PGS_TRY(ReplicationConnection fresh, ReplicationConnection::connect(url, {}, cancellation));
@@ -96,8 +110,8 @@ Result<AddOutcome> add_cluster(Repository& repository, const AddRequest& request
   if (!space) {
     PGS_TRY(space, repository.create_cluster(request.cluster));
   }
-  const std::string slot = slot_name_of(request.cluster);
-  PGS_TRY(outcome.slot_reused, make_slot(url, slot, cancellation));
+  const std::string slot = request.slot.value_or(slot_name_of(request.cluster));
+  PGS_TRY(outcome.slot_reused, make_slot(url, slot, request.slot.has_value(), cancellation));
   outcome.record = make_record(*report.facts, url, slot, clock.now());
   const auto put = put_cluster_record(*space, outcome.record);
   if (put.has_value()) return outcome;

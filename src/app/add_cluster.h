@@ -9,19 +9,23 @@ namespace pgstrata {
 struct AddRequest {
   std::string cluster;
   std::string url;  // may hold a password; it is used now and kept nowhere
+  // Nothing: slot_name_of the cluster, which must not be there yet. A slot that is named is taken over when
+  // it is there and nobody streams from it.
+  std::optional<std::string> slot = {};
 };
 
 struct AddOutcome {
   std::vector<SourceRemark> problems;  // not empty: nothing was done
   std::vector<SourceRemark> warnings;
   ClusterRecord record;
-  bool slot_reused = false;
+  bool slot_reused = false;  // it was there
 };
 
 // Checks the source, draws the cluster's key, makes the slot, registers the cluster: in this order, each step
-// repeatable, so that a second run after a crash or an error finishes what the first began.
-// Errors: already_exists (the cluster is registered), busy (somebody else uses the slot), usage, those of
-// check_source.
+// repeatable, so that a second run after a crash or an error finishes what the first began; once the slot was
+// made, only one that names it: under the default name it may be another repository's, whose WAL it keeps.
+// Errors: already_exists (the cluster is registered), failed (the slot is there and was not named), busy
+// (somebody else uses the slot), usage, those of check_source.
 [[nodiscard]] Result<AddOutcome> add_cluster(Repository& repository, const AddRequest& request,
                                              const Clock& clock, const Cancellation& cancellation);
 

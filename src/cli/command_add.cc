@@ -11,7 +11,8 @@ namespace {
 
 constexpr const char* details =
     R"(Checks the source, says everything that has to be changed there, makes a replication slot named
-pgstrata_CLUSTER and registers the cluster. The user needs the REPLICATION attribute and a line in
+pgstrata_CLUSTER and registers the cluster. A slot that is there already is another repository's, or left
+from an add that was interrupted: it is taken over only when --slot names it. The user needs the REPLICATION attribute and a line in
 pg_hba.conf for "replication", nothing more. The URL is kept without its password; passwords come
 from ~/.pgpass, PGPASSWORD or a service file, as with psql. From then on the slot holds WAL on the
 source until `pgstrata stream` fetches it.
@@ -19,14 +20,15 @@ source until `pgstrata stream` fetches it.
 Examples:
   pgstrata add app --url postgresql://backup@db.example.com/postgres
   pgstrata add app --url "host=/var/run/postgresql user=backup"
-  pgstrata add app --url "service=app"
+  pgstrata add app --url "service=app" --slot pgstrata_app_second_repository
 
-Exit codes: 0 registered, 1 the source is not ready or the name is taken, 2 usage, 7 the slot is in
-use.)";
+Exit codes: 0 registered, 1 the source is not ready or the name or the slot is taken, 2 usage, 7 the
+slot is in use.)";
 
 struct AddFlags {
   std::string cluster;
   std::string url;
+  std::optional<std::string> slot;
   std::string capture = "physical";
 };
 
@@ -52,7 +54,7 @@ std::string to_text(const AddFlags& flags, const AddOutcome& outcome) {
   if (outcome.problems.empty()) {
     return fmt::format("registered {}: PostgreSQL {}, system identifier {}\n{} the replication slot {}\n",
                        flags.cluster, human_server_version(outcome.record.server_version),
-                       outcome.record.system_identifier, outcome.slot_reused ? "found" : "made",
+                       outcome.record.system_identifier, outcome.slot_reused ? "took over" : "made",
                        outcome.record.slot);
   }
   std::string text = "to be changed on the source:\n";
@@ -69,8 +71,9 @@ Result<int> run(const CommandContext& context, const AddFlags& flags) {
                                .with_hint("Leave out --capture for a server that allows replication."));
   }
   PGS_TRY(Repository repository, context.open_repository());
-  PGS_TRY(const AddOutcome outcome, add_cluster(repository, {.cluster = flags.cluster, .url = flags.url},
-                                                context.clock, context.cancellation));
+  PGS_TRY(const AddOutcome outcome,
+          add_cluster(repository, {.cluster = flags.cluster, .url = flags.url, .slot = flags.slot},
+                      context.clock, context.cancellation));
   context.print(to_json(flags, outcome), to_text(flags, outcome));
   for (const SourceRemark& warning : outcome.warnings) log_warning("{}; {}", warning.what, warning.fix);
   if (outcome.problems.empty()) {
@@ -95,6 +98,11 @@ void add_add_command(CLI::App& program, Invocation& invocation) {
   command->add_option("--url", flags->url, "the source: a libpq URL, keywords or service")
       ->type_name("URL")
       ->required();
+  command
+      ->add_option(
+          "--slot", flags->slot,
+          "the replication slot to make, or to take over if nobody uses it (default pgstrata_CLUSTER)")
+      ->type_name("NAME");
   command->add_option("--capture", flags->capture, "how: physical (default) or logical")
       ->check(CLI::IsMember({"physical", "logical"}).description(""))
       ->type_name("HOW");

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "e2e/cli_test.h"
+#include "support/wait_until.h"
 
 namespace pgstrata::testing {
 namespace {
@@ -50,9 +51,42 @@ TEST_F(CliTest, AddFinishesWhatAnEarlierOneBegan) {
   server.start();
   init();
   server.query("SELECT pg_create_physical_replication_slot('pgstrata_app', true)");
-  const ProgramRun run = pgstrata({"add", "app", "--url", server.url(), "--output", "json"});
+  const std::string kept = server.query_value("SELECT restart_lsn FROM pg_replication_slots");
+  // It may be another repository's.
+  const ProgramRun refused = pgstrata({"add", "app", "--url", server.url()});
+  EXPECT_EQ(refused.exit_code, 1) << refused.describe();
+  EXPECT_THAT(refused.err, HasSubstr("\"pgstrata_app\" already: another repository may stream through it"));
+  EXPECT_THAT(refused.err, HasSubstr("`--slot NAME`"));
+  EXPECT_THAT(refused.err, HasSubstr("`--slot pgstrata_app`"));
+  const ProgramRun run =
+      pgstrata({"add", "app", "--url", server.url(), "--slot", "pgstrata_app", "--output", "json"});
   ASSERT_EQ(run.exit_code, 0) << run.describe();
   EXPECT_EQ(nlohmann::json::parse(run.out).at("slot_reused"), true);
+  EXPECT_EQ(server.query_value("SELECT restart_lsn FROM pg_replication_slots"), kept);
+}
+
+TEST_F(CliTest, ASecondRepositoryOfTheSameClusterTakesASlotOfItsOwn) {
+  PostgresServer server;
+  server.start();
+  init();
+  ASSERT_EQ(pgstrata({"add", "app", "--url", server.url()}).exit_code, 0);
+  const std::string second = path("second-repository").string();
+  const auto in_second = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), {"--repo", second});
+    return pgstrata(arguments);
+  };
+  ASSERT_EQ(in_second({"init"}).exit_code, 0);
+  EXPECT_EQ(in_second({"add", "app", "--url", server.url()}).exit_code, 1);
+  const auto stream = start_pgstrata({"stream", "app"});
+  wait_until("the stream to use its slot",
+             [&] { return server.query_value("SELECT active FROM pg_replication_slots") == "t"; });
+  EXPECT_EQ(in_second({"add", "app", "--url", server.url(), "--slot", "pgstrata_app"}).exit_code, 7);
+  const ProgramRun own =
+      in_second({"add", "app", "--url", server.url(), "--slot", "second_app", "--output", "json"});
+  ASSERT_EQ(own.exit_code, 0) << own.describe();
+  EXPECT_EQ(nlohmann::json::parse(own.out).at("slot"), "second_app");
+  EXPECT_EQ(nlohmann::json::parse(own.out).at("slot_reused"), false);
+  EXPECT_EQ(server.query_value("SELECT count(*) FROM pg_replication_slots"), "2");
 }
 
 TEST_F(CliTest, AddSaysWhyItCannotConnect) {
