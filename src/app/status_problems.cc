@@ -98,7 +98,10 @@ void find_stream_problems(const ClusterStatus& status, std::vector<StatusProblem
          .what = fmt::format("the stream of process {} on host {} has brought nothing for {} s",
                              status.stream->process.pid, status.stream->process.host_name,
                              std::chrono::duration_cast<std::chrono::seconds>(*status.lag_time).count()),
-         .hint = "Its messages say why: the source may be down, or the repository full."});
+         .hint =
+             fmt::format("Its messages (`journalctl -u pgstrata-stream@{}`) say why about every 30 s: the "
+                         "source may be down, or the repository full.",
+                         status.name)});
   }
   if (!status.source.slot_known) return;
   if (!status.source.slot_present) {

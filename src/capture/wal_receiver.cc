@@ -29,11 +29,13 @@ std::string_view to_string(WalReceiverState state) {
   return "unknown";
 }
 
-void WalReception::recovered() {
-  ever_streamed = true;
+void WalReception::recovered(Lsn begun) {
   backoff.reset();
-  if (!std::exchange(loss_told, false)) return;
-  log_info("stream of {}: WAL is coming again, from {} on", name(), sink->durable());
+  const bool first = !std::exchange(ever_streamed, true);
+  const bool was_lost = std::exchange(loss_told, false);
+  if (!first && !was_lost) return;
+  log_info("stream of {}: receiving{} from {} on timeline {}", name(), was_lost ? " again" : "", begun,
+           sink->timeline());
 }
 
 class WalReceiver::Impl {
@@ -49,6 +51,7 @@ class WalReceiver::Impl {
   Result<void> check_synchronous(ReplicationConnection& connection);
   Result<void> stream(ReplicationConnection& connection);
   [[nodiscard]] bool curable(const Error& error);
+  [[nodiscard]] bool has_to_be_told(const std::string& reason, bool another_loss);
   void tell(const Error& error);
   Result<void> make_durable();
 
@@ -167,27 +170,42 @@ bool WalReceiver::Impl::curable(const Error& error) {
   return reception_.ever_streamed || error.code() == ErrorCode::unavailable;
 }
 
+// Whether the log is to say so now; and then takes it for said.
+bool WalReceiver::Impl::has_to_be_told(const std::string& reason, bool another_loss) {
+  const auto now = reception_.options.clock.steady();
+  const auto& timings = reception_.options.timings;
+  const auto wait = reason == reception_.told_reason ? timings.tell_again_after : timings.tell_change_after;
+  if (reception_.loss_told && !another_loss && now - reception_.told_at < wait) return false;
+  reception_.loss_told = true;
+  reception_.told_reason = reason;
+  reception_.told_at = now;
+  return true;
+}
+
 void WalReceiver::Impl::tell(const Error& error) {
-  const bool stalled = reception_.status.state == WalReceiverState::stalled;
-  const auto hint = error.hint().empty() ? std::string() : "; " + error.hint();
-  const bool told = std::exchange(reception_.loss_told, true);
-  if (reception_.repository_failed) {
-    if (!told || reception_.status.state != WalReceiverState::blocked) {
+  const auto state = reception_.status.state;
+  const auto next = reception_.repository_failed ? WalReceiverState::blocked : WalReceiverState::reconnecting;
+  const std::string reason = error.describe();
+  // A source that has stalled has spoken before, and a repository that takes nothing is worse than a source
+  // that is away.
+  const bool another =
+      state == WalReceiverState::stalled || (state != next && next == WalReceiverState::blocked);
+  const bool lasts = reception_.loss_told && !another;
+  if (has_to_be_told(reason, another)) {
+    const auto hint = error.hint().empty() ? std::string() : "; " + error.hint();
+    if (reception_.repository_failed) {
       log_error(
-          "stream of {}: the repository does not take WAL: {}{}; nothing is confirmed to the source, which "
-          "keeps "
-          "its WAL meanwhile",
-          reception_.name(), error.describe(), hint);
+          "stream of {}: the repository {}does not take WAL: {}{}; nothing is confirmed to the source, which "
+          "keeps its WAL meanwhile",
+          reception_.name(), lasts ? "still " : "", reason, hint);
+    } else if (state == WalReceiverState::stalled) {
+      log_error("stream of {} stalled: {}", reception_.name(), reason);
+    } else {
+      log_warning("stream of {}: {}{}{}; trying again", reception_.name(),
+                  lasts ? "still not receiving: " : "", reason, hint);
     }
-    reception_.set_state(WalReceiverState::blocked, error.describe());
-    return;
   }
-  if (stalled) {
-    log_error("stream of {} stalled: {}", reception_.name(), error.describe());
-  } else if (!told) {
-    log_warning("stream of {}: {}{}; trying again", reception_.name(), error.describe(), hint);
-  }
-  reception_.set_state(WalReceiverState::reconnecting, error.describe());
+  reception_.set_state(next, reason);
 }
 
 WalReceiver::WalReceiver(WalReceiverOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}

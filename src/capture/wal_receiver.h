@@ -4,8 +4,8 @@
 // confirmed, so what the source believes is safe is safe (docs/decisions/0002-wal-durability.md). A commit is
 // durable here within a second, and before it is acknowledged when the source's synchronous_standby_names
 // names `application_name`. The receiver comes back by itself from lost connections, restarts and promotions
-// of the source, a full or absent repository, and a lost slot; each is told once in the log, and again when
-// it is over.
+// of the source, a full or absent repository, and a lost slot; each is told in the log when it begins, when
+// its reason changes, about every 30 s while it lasts, and when it is over.
 #pragma once
 
 #include <memory>
@@ -71,6 +71,10 @@ struct WalReceiverTimings {
   std::chrono::milliseconds pause_interval{10'000};    // to ask whether commits wait for us, when all is here
   std::chrono::milliseconds slot_busy_limit{90'000};   // a connection that was cut holds its slot for a while
   std::chrono::milliseconds stop_limit{1'000};         // for making things durable on the way out
+  // How long after the last word on a loss it is told again: with another reason (a restart goes through
+  // several within a moment), and with the same one.
+  std::chrono::milliseconds tell_change_after{5'000};
+  std::chrono::milliseconds tell_again_after{30'000};
 };
 
 // References are borrowed.

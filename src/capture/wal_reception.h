@@ -36,8 +36,8 @@ struct WalReception {
     reported = status;
     if (options.observer != nullptr) options.observer->wal_status(status);
   }
-  // The source has spoken: all is well.
-  void recovered();
+  // The source has spoken, on a connection that receives from `begun` on: all is well.
+  void recovered(Lsn begun);
   [[nodiscard]] const std::string& name() const { return options.space.name(); }
 
   const WalReceiverOptions options;
@@ -47,7 +47,10 @@ struct WalReception {
   WalReceiverStatus reported;
   bool repository_failed = false;
   bool ever_streamed = false;
-  bool loss_told = false;  // in the log
+  // The loss that lasts, as far as the log tells.
+  bool loss_told = false;
+  std::string told_reason;  // the last one, and when
+  SteadyTime told_at;
 };
 
 }  // namespace pgstrata

@@ -162,7 +162,7 @@ SteadyTime WalStreamLoop::next_deadline() const {
 void WalStreamLoop::update_state() {
   if (!spoken_to_) return;
   // The way from the source into the repository works.
-  if (all_is_here() || sink_.durable() > begun_durable_) reception_.recovered();
+  if (all_is_here() || sink_.durable() > begun_durable_) reception_.recovered(begun_durable_);
   auto state = WalReceiverState::streaming;
   if (behind() > reception_.options.cluster.wal_segment_bytes) {
     state = WalReceiverState::catching_up;

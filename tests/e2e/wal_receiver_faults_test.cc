@@ -12,10 +12,12 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+using ::testing::_;
 using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::MatchesRegex;
 
 class WalReceiverFaultsTest : public ::testing::Test {
  protected:
@@ -51,6 +53,37 @@ TEST_F(WalReceiverFaultsTest, ComesBackWhenTheSourceIsKilledAndRestarted) {
   expect_as_on_server(receiving.space(), server, end);
   EXPECT_EQ(log_.problems().size(), 3U) << "each loss is told once";
   EXPECT_THAT(receiving.gaps(), IsEmpty());
+}
+
+TEST_F(WalReceiverFaultsTest, ALossThatLastsIsToldAgainAndSoIsItsEnd) {
+  PostgresServer server(keeping_wal());
+  server.start();
+  auto given = reception(server, register_cluster(server));
+  given.timings.tell_change_after = milliseconds(1);
+  given.timings.tell_again_after = milliseconds(500);
+  Reception receiving(given);
+  write_and_wait(server, receiving);
+  const auto received = [&] {
+    auto told = log_.remarks();
+    std::erase_if(told, [](const auto& remark) { return !remark.contains("receiving"); });
+    return told;
+  };
+  EXPECT_THAT(received(),
+              ElementsAre(MatchesRegex("stream of app: receiving from [0-9A-F/]+ on timeline 1")));
+  server.kill9();
+  const auto told = [&](std::string_view reason) {
+    return std::ranges::count_if(log_.problems(), [&](const auto& problem) {
+      return problem.contains("still not receiving: ") && problem.contains(reason) &&
+             problem.ends_with("trying again");
+    });
+  };
+  // The connection was lost; then none can be made: another reason, then the same one again.
+  wait_until(
+      "the loss to be told again", [&] { return told("refused") >= 2; }, seconds(20));
+  server.start();
+  write_and_wait(server, receiving);
+  EXPECT_THAT(received(),
+              ElementsAre(_, MatchesRegex("stream of app: receiving again from [0-9A-F/]+ on timeline 1")));
 }
 
 TEST_F(WalReceiverFaultsTest, ConnectionsThatAreCutUnderLoadLoseNothing) {

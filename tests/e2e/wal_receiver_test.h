@@ -36,17 +36,23 @@ class CapturedLog : public LogSink {
   CapturedLog& operator=(const CapturedLog&) = delete;
   void write(Severity severity, std::string_view message) override {
     const std::lock_guard lock(mutex_);
-    if (severity >= Severity::warning) problems_.emplace_back(message);
+    (severity >= Severity::warning ? problems_ : remarks_).emplace_back(message);
   }
   // Warnings and errors so far.
   [[nodiscard]] std::vector<std::string> problems() const {
     const std::lock_guard lock(mutex_);
     return problems_;
   }
+  // All else.
+  [[nodiscard]] std::vector<std::string> remarks() const {
+    const std::lock_guard lock(mutex_);
+    return remarks_;
+  }
 
  private:
   mutable std::mutex mutex_;
   std::vector<std::string> problems_;  // guarded by mutex_
+  std::vector<std::string> remarks_;   // guarded by mutex_
 };
 
 inline std::uint32_t segment_bytes_of(const PostgresServer& server) {
