@@ -78,6 +78,7 @@ std::string text_holder(const std::optional<LeaseHolder>& holder) {
 std::string text_lag(const ClusterStatus& status) {
   const std::string time = status.lag_time ? human_duration(*status.lag_time) : "unknown (no coverage)";
   if (status.lag_bytes) return fmt::format("{}, {}", time, human_size(*status.lag_bytes));
+  if (status.source.reachable) return time;  // there is nothing yet to count from
   return fmt::format("{}, bytes unknown ({})", time,
                      status.source.asked ? "source not reachable: " + redact_passwords(status.source.why_not)
                                          : "source not asked");

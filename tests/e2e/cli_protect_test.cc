@@ -47,6 +47,8 @@ class CliProtectTest : public CliTest {
 
 TEST_F(CliProtectTest, ABackupAloneBringsItsOwnWal) {
   EXPECT_THAT(problem_codes(), ::testing::Contains("no_snapshot"));
+  const ProgramRun before = pgstrata({"status", "app"});
+  EXPECT_THAT(before.out, HasSubstr("  lag            unknown (no coverage)\n"));
   const Json backup = json_of({"backup", "app"});
   EXPECT_EQ(backup.at("beside_stream"), false);
   const Json list = json_of({"snapshot", "list", "app"});
