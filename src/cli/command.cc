@@ -6,6 +6,13 @@
 namespace pgstrata {
 namespace {
 
+// CLI11's own words show the numbers behind the names. Thrown, and not returned: what is returned comes after
+// the flag's name and a colon.
+std::string check_output_format(const std::string& format) {
+  if (format == "table" || format == "json") return {};
+  throw CLI::ConversionError(fmt::format("--output is table or json, not {}", format));
+}
+
 void add_shared_flags(CLI::App& command, SharedFlags& flags) {
   const std::string repository = repository_group;
   command.add_option("--repo", flags.repo, "the repository: a folder or file:///folder (PGSTRATA_REPO)")
@@ -33,6 +40,7 @@ void add_shared_flags(CLI::App& command, SharedFlags& flags) {
       ->transform(CLI::CheckedTransformer(std::map<std::string, OutputFormat>{{"table", OutputFormat::table},
                                                                               {"json", OutputFormat::json}})
                       .description(""))
+      ->transform(CLI::Validator([](std::string& format) { return check_output_format(format); }, ""))
       ->type_name("FORMAT")
       ->group(general);
   command.add_flag("-v,--verbose", flags.verbose, "show debug messages too")->group(general);

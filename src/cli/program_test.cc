@@ -100,6 +100,14 @@ TEST_F(ProgramTest, NamesTheCommandThatThereIsNot) {
   EXPECT_THAT(run({"--output", "json"}).err, HasSubstr("a command is missing"));
 }
 
+TEST_F(ProgramTest, NamesTheFormsOfOutput) {
+  for (const std::string format : {"yaml", "1", ""}) {
+    EXPECT_THAT(
+        run({"status", "--output", format}).err,
+        StartsWith(fmt::format("pgstrata: error: --output is table or json, not {}\nhint: ", format)));
+  }
+}
+
 TEST_F(ProgramTest, NeverShowsAPasswordThatCameToTheWrongPlace) {
   const CommandRun refused =
       run({"add", "app", "postgresql://u:s3cret@db/x", "--url", "postgresql://u:s3cret@db/x"});
