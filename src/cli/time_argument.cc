@@ -17,8 +17,8 @@ using std::chrono::sys_days;
 using std::chrono::year_month_day;
 
 constexpr std::string_view forms_hint =
-    "Write it as 2026-11-21T10:00:00Z, \"2026-11-21 10:00:00\" (local, or in --tz), \"yesterday 14:00\" or "
-    "\"2h ago\".";
+    "Write it as 2026-11-21T10:00:00Z, \"2026-11-21 10:00:00 UTC\", \"2026-11-21 10:00:00\" (local, or in "
+    "--tz), \"yesterday 14:00\" or \"2h ago\".";
 
 // Takes from the front of what is left of an argument.
 class Scanner {
@@ -148,6 +148,15 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(first, text.find_last_not_of(' ') - first + 1);
 }
 
+// "2026-11-21 10:00:05.25 UTC": what is printed can be pasted.
+std::optional<Timestamp> scan_printed_time(std::string_view text) {
+  constexpr std::string_view zone = " UTC";
+  if (!text.ends_with(zone)) return std::nullopt;
+  const auto moment = scan_date_time(trimmed(text.substr(0, text.size() - zone.size())));
+  if (!moment) return std::nullopt;
+  return Timestamp{moment->since_epoch.count()};
+}
+
 }  // namespace
 
 Result<Timestamp> parse_time_argument(std::string_view text, const TimeContext& context) {
@@ -155,6 +164,7 @@ Result<Timestamp> parse_time_argument(std::string_view text, const TimeContext& 
   if (wanted == "now") return context.clock.now();
   if (const auto age = scan_age(wanted)) return context.clock.now() - *age;
   if (const auto moment = parse_rfc3339(wanted)) return *moment;
+  if (const auto moment = scan_printed_time(wanted)) return *moment;
   const auto date_time = scan_date_time(wanted);
   const auto named_day = scan_named_day(wanted);
   if (!date_time && !named_day) {

@@ -38,6 +38,15 @@ TEST_F(TimeArgument, ReadsRfc3339WhateverTheZone) {
   EXPECT_EQ(parsed("2026-11-21 10:00:00.123456+01"), "2026-11-21T09:00:00.123456Z");
 }
 
+TEST_F(TimeArgument, ReadsWhatPgstrataPrintsWhateverTheZone) {
+  EXPECT_EQ(parsed("2026-11-21 15:15:30 UTC", "Asia/Tokyo"), "2026-11-21T15:15:30Z");
+  EXPECT_EQ(parsed("2026-11-21 15:15:30.123456 UTC", "Asia/Tokyo"), "2026-11-21T15:15:30.123456Z");
+  EXPECT_EQ(parsed("2026-11-21 15:15:30.5Z", "Asia/Tokyo"), "2026-11-21T15:15:30.5Z");
+  EXPECT_EQ(parsed("2026-11-21 15:15 UTC", "Asia/Tokyo"), "2026-11-21T15:15:00Z");
+  const Timestamp moment = parse_rfc3339("2026-11-21T15:15:30.000001Z").value();
+  EXPECT_EQ(parsed(to_display(moment), "Asia/Tokyo"), to_rfc3339(moment));
+}
+
 TEST_F(TimeArgument, ReadsLocalTimes) {
   EXPECT_EQ(parsed("2026-11-21 10:00", "Europe/Berlin"), "2026-11-21T09:00:00Z");
   EXPECT_EQ(parsed("2026-07-01 10:00:05", "Europe/Berlin"), "2026-07-01T08:00:05Z");
@@ -84,10 +93,26 @@ TEST_F(TimeArgument, SaysBothReadingsOfATimeThatNeverWas) {
 }
 
 TEST_F(TimeArgument, RefusesAllElse) {
-  for (const char* text :
-       {"", "soon", "2026-11-21", "2026-13-01 10:00", "2026-02-30 10:00", "2026-11-21 24:00",
-        "2026-11-21 10:60", "10:00", "2h", "h ago", "2 fortnights ago", "yesterday", "tomorrow 10:00",
-        "99999999999h ago", "2026-11-21 10:00:00x", "-2h ago"}) {
+  for (const char* text : {"",
+                           "soon",
+                           "2026-11-21",
+                           "2026-13-01 10:00",
+                           "2026-02-30 10:00",
+                           "2026-11-21 24:00",
+                           "2026-11-21 10:60",
+                           "10:00",
+                           "2h",
+                           "h ago",
+                           "2 fortnights ago",
+                           "yesterday",
+                           "tomorrow 10:00",
+                           "99999999999h ago",
+                           "2026-11-21 10:00:00x",
+                           "-2h ago",
+                           "UTC",
+                           "2026-11-21 10:00:00UTC",
+                           "2026-11-21 10:00:00Z UTC",
+                           "2026-11-21 10:00 CET"}) {
     EXPECT_EQ(parsed(text), fmt::format("\"{}\" is not a time", text));
   }
   EXPECT_EQ(parsed("2026-11-21 10:00", "Europe/Atlantis"), "there is no time zone \"Europe/Atlantis\"");
