@@ -1,8 +1,10 @@
 #include "app/restore_target.h"
 
+#include <algorithm>
 #include <array>
 
 #include "app/repository_access.h"
+#include "catalog/coverage.h"
 #include "catalog/wal_inventory.h"
 #include "sys/file_access.h"
 
@@ -69,13 +71,46 @@ Result<RestoreClusterOptions> restore_options(const RestoreRequest& request, boo
   return options;
 }
 
+// "Now" is always a little later than the newest moment that is known to be complete.
+constexpr std::chrono::minutes soon{1};
+
+// A refusal of a time that is but a moment too late says that --latest is what is meant.
+Error point_to_latest(Error refusal, const RegisteredCluster& cluster, const RecoveryTarget& target) {
+  const auto* wanted = std::get_if<TimeTarget>(&target.point);
+  if (wanted == nullptr || refusal.code() != ErrorCode::outside_coverage) return refusal;
+  const auto coverage = compute_coverage(cluster.space, cluster.record.wal_segment_bytes);
+  if (!coverage) return refusal;
+  const auto timeline = target.timeline ? target.timeline : coverage->newest_timeline;
+  Timestamp newest;
+  for (const CoverageRange& range : coverage->ranges) {
+    if (range.timeline == timeline) newest = std::max(newest, range.to_time);
+  }
+  if (!newest.valid() || wanted->time <= newest || wanted->time - newest >= soon) return refusal;
+  auto hint = fmt::format("{}{}`--latest` restores everything up to {} or later.", refusal.hint(),
+                          refusal.hint().empty() ? "" : " ", to_display(newest));
+  return std::move(refusal).with_hint(std::move(hint));
+}
+
+// PostgreSQL's words for a port that another server has, by TCP or by its socket.
+Error point_to_port(Error error) {
+  const std::string text = error.describe();
+  const auto says = [&](std::string_view words) { return text.find(words) != std::string::npos; };
+  if (!says("could not create any TCP/IP sockets") && !says("Address already in use") && !says(".s.PGSQL.")) {
+    return error;
+  }
+  auto hint = "Another server has that port: choose one with `--set port=NUMBER`. " + error.hint();
+  return std::move(error).with_hint(std::move(hint));
+}
+
 }  // namespace
 
 Result<RestoreOutcome> restore_target(const Repository& repository, const RestoreRequest& request,
                                       const Cancellation& cancellation) {
   PGS_TRY(const RegisteredCluster cluster, open_registered_cluster(repository, request.cluster));
   RestoreOutcome outcome;
-  PGS_TRY(outcome.plan, plan_recovery(cluster.space, cluster.record, request.target));
+  auto plan = plan_recovery(cluster.space, cluster.record, request.target);
+  if (!plan) return std::unexpected(point_to_latest(std::move(plan).error(), cluster, request.target));
+  outcome.plan = *std::move(plan);
   std::optional<ServerInstallation> installation;
   if (request.start) {
     PGS_TRY(installation, installation_for(outcome.plan, request.directory));
@@ -89,7 +124,7 @@ Result<RestoreOutcome> restore_target(const Repository& repository, const Restor
     if (started) {
       outcome.started = *std::move(started);
     } else {
-      outcome.start_error = std::move(started).error();
+      outcome.start_error = point_to_port(std::move(started).error());
     }
   }
   return outcome;

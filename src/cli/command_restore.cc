@@ -12,9 +12,10 @@ namespace {
 
 constexpr const char* details =
     R"(Writes the cluster as it was into a directory of its own: into an empty one, or with --delta over an
-existing one, of which only what differs is rewritten. Without a target: the latest moment. A target
-that cannot be restored is refused before anything is written, and the nearest moments that can be
-are named. Start the server on the directory, or let --start do it: PostgreSQL recovers by itself.
+existing one, of which only what differs is rewritten, and what the snapshot does not have is removed.
+Without a target: the latest moment. A target that cannot be restored is refused before anything is
+written, and the nearest moments that can be are named. Start the server on the directory, or let
+--start do it: PostgreSQL recovers by itself.
 
 Examples:
   pgstrata restore app --to /srv/restored --at "2026-11-21 14:03:59" --start
@@ -36,6 +37,11 @@ constexpr const char* standbys_note =
     "unless --set has them: no commit waits for standbys that this copy lacks, and nothing is written into "
     "the\n"
     "archive of the cluster it came from (ALTER SYSTEM RESET undoes it)\n";
+
+constexpr fmt::string_view started_note =
+    "next: it runs outside systemd, with settings of this start on its command line (-c ...). To run it the "
+    "usual\n"
+    "way: `pg_ctl -D {} stop`, then start it as ever (`pg_ctl restart` would keep that command line)\n";
 
 Json plan_json(const RecoveryPlan& plan) {
   return {{"target", describe(plan.target.point)},
@@ -89,9 +95,10 @@ std::string to_text(const RestoreFlags& flags, const RestoreOutcome& outcome) {
                         plan.snapshot.server_version / 10000, files.owner.name);
     return text + after_recovery + standbys_note;
   }
-  return text + standbys_note +
-         fmt::format("started as process {}, open for writes on timeline {}: {}\n", outcome.started->process,
-                     outcome.started->timeline, outcome.started->url.without_password().text());
+  text += standbys_note;
+  text += fmt::format("started as process {}, open for writes on timeline {}: {}\n", outcome.started->process,
+                      outcome.started->timeline, outcome.started->url.without_password().text());
+  return text + fmt::format(started_note, flags.directory);
 }
 
 // Of what comes before the files are complete.

@@ -84,7 +84,10 @@ void add_restore_flags(CLI::App& command, RestoreFlags& flags) {
       ->type_name("DIR")
       ->required()
       ->group(group);
-  command.add_flag("--delta", flags.delta, "over an existing directory: rewrite only what differs")
+  command
+      .add_flag(
+          "--delta", flags.delta,
+          "over an existing directory: rewrite only what differs, and remove what the snapshot does not have")
       ->group(group);
   command
       .add_option("--tablespace", flags.tablespaces,

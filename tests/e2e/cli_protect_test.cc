@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/timestamp.h"
 #include "e2e/cli_test.h"
 #include "support/wait_until.h"
 
@@ -104,6 +105,18 @@ TEST_F(CliProtectTest, AMomentComesBack) {
   EXPECT_EQ(beyond.exit_code, 4) << beyond.describe();
   EXPECT_THAT(beyond.err, HasSubstr("hint: "));
   EXPECT_FALSE(std::filesystem::exists(path("none")));
+  // By now the newest moment there is lies a little back.
+  const ProgramRun now = pgstrata({"restore", "app", "--to", path("none").string(), "--at", "now"});
+  EXPECT_EQ(now.exit_code, 4) << now.describe();
+  EXPECT_THAT(now.err, HasSubstr("`--latest` restores everything up to "));
+  const ProgramRun later =
+      pgstrata({"restore", "app", "--to", path("none").string(), "--at", "2099-01-01 10:00 UTC"});
+  EXPECT_EQ(later.exit_code, 4) << later.describe();
+  EXPECT_THAT(later.err, ::testing::Not(HasSubstr("--latest")));
+  // A time is taken as it was printed.
+  const Json ranges = json_of({"status", "app"}).at("clusters").at(0).at("coverage");
+  const Timestamp newest = parse_rfc3339(ranges.at(0).at("to_time").get<std::string>()).value();
+  json_of({"restore", "app", "--to", path("newest").string(), "--at", to_display(newest)});
 
   const std::string restored = path("restored").string();
   const Json outcome = json_of({"restore", "app", "--to", restored, "--lsn", lsn, "--exclusive"});

@@ -102,6 +102,31 @@ TEST_F(RestoreStartTest, AStartThatFailsLeavesTheRestoredFiles) {
   EXPECT_THAT(outcome.at("start_error").get<std::string>(), HasSubstr("contains errors"));
 }
 
+TEST_F(RestoreStartTest, SaysHowTheServerThatItLeavesRuns) {
+  protect_rows();
+  const PortReservation port;
+  const ProgramRun run = pgstrata(
+      {"restore", "app", "--to", path("started"), "--start", "--set", fmt::format("port={}", port.port()),
+       "--set", "unix_socket_directories=" + directory().path().string(), "--set", "listen_addresses="});
+  ASSERT_EQ(run.exit_code, 0) << run.describe();
+  const pid_t pid = std::stoi(read_text(path("started") / "postmaster.pid"));
+  const LeftRunningServer server(path("started"), directory().path(), port.port(), pid);
+  EXPECT_THAT(run.out, HasSubstr(fmt::format("pg_ctl -D {} stop", path("started").string())));
+  EXPECT_EQ(server.query_value("SELECT source FROM pg_settings WHERE name = 'logging_collector'"),
+            "command line");
+}
+
+TEST_F(RestoreStartTest, APortThatIsTakenIsSaid) {
+  protect_rows();
+  const ProgramRun run = pgstrata({"restore", "app", "--to", path("copy"), "--start", "--set",
+                                   fmt::format("port={}", source_.port()), "--set",
+                                   "unix_socket_directories=" + directory().path().string(), "--set",
+                                   "listen_addresses=127.0.0.1"});
+  EXPECT_EQ(run.exit_code, 1) << run.describe();
+  EXPECT_THAT(run.err, HasSubstr("hint: Another server has that port: choose one with `--set port=NUMBER`."));
+  EXPECT_THAT(run.err, HasSubstr("The files are complete"));
+}
+
 TEST_F(RestoreStartTest, ASignalWhileItRecoversSaysWhatGoesOn) {
   protect_rows();
   const std::string lsn = source_.query_value("SELECT pg_current_wal_lsn()");
