@@ -82,7 +82,9 @@ TEST(StatusProblems, SaysWhenNothingCanBeRestored) {
 TEST(StatusProblems, SaysWhenCommitsAreNotProtected) {
   ClusterStatus status = sound();
   status.lag_time = std::chrono::minutes(5);
+  status.name = "app";
   EXPECT_THAT(codes(status), ElementsAre("stream_behind"));
+  EXPECT_THAT(find_problems(status).front().hint, HasSubstr("`journalctl -u pgstrata-stream@app`"));
   status.stream.reset();
   EXPECT_THAT(codes(status), ElementsAre("stream_not_running"));
   // Just after a backup that brought its own WAL.
