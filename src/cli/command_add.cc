@@ -11,11 +11,13 @@ namespace {
 
 constexpr const char* details =
     R"(Checks the source, says everything that has to be changed there, makes a replication slot named
-pgstrata_CLUSTER and registers the cluster. A slot that is there already is another repository's, or left
-from an add that was interrupted: it is taken over only when --slot names it. The user needs the REPLICATION attribute and a line in
+pgstrata_CLUSTER and registers the cluster. The user needs the REPLICATION attribute and a line in
 pg_hba.conf for "replication", nothing more. The URL is kept without its password; passwords come
 from ~/.pgpass, PGPASSWORD or a service file, as with psql. From then on the slot holds WAL on the
 source until `pgstrata stream` fetches it.
+
+A slot that is there already may be another repository's, which would lose WAL: it is taken over only
+when --slot names it, as to finish an add that was interrupted.
 
 Examples:
   pgstrata add app --url postgresql://backup@db.example.com/postgres
