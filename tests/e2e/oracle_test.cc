@@ -121,7 +121,7 @@ class OracleTest : public MainJobTest, public ::testing::WithParamInterface<int>
     const PageComparison pages = compare_data_directories(path(name), theirs);
     EXPECT_EQ(pages.difference_count, 0U);
     EXPECT_THAT(pages.differences, IsEmpty());
-    EXPECT_GT(pages.pages, 3000U);
+    EXPECT_GT(pages.pages, 1500U);
     EXPECT_GT(pages.other_files, 5U);
     EXPECT_EQ(content(path(name), {}), content(theirs, their_settings(target)));
   }
