@@ -29,7 +29,7 @@ using Pieces = std::vector<WalTailContent::Piece>;
 
 // What the pieces hold from the segment's start on, without a hole.
 Bytes without_hole(Lsn start, Pieces pieces) {
-  std::ranges::stable_sort(pieces, {}, &WalTailContent::Piece::start);
+  std::ranges::sort(pieces, {}, &WalTailContent::Piece::start);
   Bytes bytes;
   for (auto& piece : pieces) {
     const Lsn end = start + bytes.size();
