@@ -122,8 +122,11 @@ Result<bool> WalSegmentWriter::same_segment_is_there(const WalSegmentSummary& su
         stored->end_lsn == summary.end_lsn && stored_crc == crc_) {
       return true;
     }
-    return fail(ErrorCode::already_exists, "{} holds other WAL than was received",
-                space_.object_name(place_.name));
+    return std::unexpected(
+        make_error(ErrorCode::already_exists, "{} holds other WAL than was received",
+                   space_.object_name(place_.name))
+            .with_hint("Two servers may both go on with this timeline. Find out which of them is "
+                       "to be kept; the other one's WAL has to be moved out of the repository."));
   }
   if (stored.error().code() == ErrorCode::not_found) return false;
   if (stored.error().code() != ErrorCode::damaged) return std::unexpected(stored.error());

@@ -1,7 +1,8 @@
 // A WAL tail: the newest bytes of the segment being received, durable within a second, before the segment is
 // full. A journal (repo/sealed_journal.h) of two kinds of frame: bytes at an LSN, and marks. Format:
 // docs/formats/wal.md. Name: wal/TIMELINE/SEGMENT.OFFSET-RANDOM.tail, where OFFSET is where in the segment it
-// begins. A receiver that starts again in the middle of a segment begins a new tail where the old one ends.
+// begins. A receiver that starts again in the middle of a segment writes what is there into a tail of its
+// own, from the segment's start, and removes the others once that is durable.
 #pragma once
 
 #include <optional>

@@ -13,14 +13,6 @@ using ::testing::Not;
 using FaultClockTest = FaultTest;
 constexpr std::chrono::hours back{-2};
 
-void wait_flushed(const PostgresServer& server) {
-  const auto end = server.query_value("SELECT pg_current_wal_flush_lsn()");
-  wait_until("WAL up to " + end + " to be durable", [&] {
-    return server.query_value("SELECT count(*) FROM pg_stat_replication WHERE flush_lsn >= '" + end + "'") ==
-           "1";
-  });
-}
-
 std::string clock_of(const PostgresServer& server) {
   return server.query_value("SELECT to_char(clock_timestamp(), 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')");
 }

@@ -24,10 +24,7 @@ class FaultDamageTest : public FaultTest {
       middle_ = server_.query_value("SELECT pg_current_wal_lsn()");
       write();
     });
-    server_.stop();
-    std::ofstream(server_.data_directory() / "standby.signal").close();
-    server_.start();
-    server_.promote();
+    server_.restart_promoted();
     stream_while([&] {
       write();
       second_ = json_of({"backup", "app"}).at("snapshot").at("id");
@@ -45,11 +42,7 @@ class FaultDamageTest : public FaultTest {
     const auto stream = start_pgstrata({"stream", "app"});
     wait_for_lease("stream");
     work();
-    const std::string end = server_.query_value("SELECT pg_current_wal_lsn()");
-    wait_until("all WAL to be received", [&] {
-      return server_.query_value("SELECT count(*) FROM pg_stat_replication WHERE flush_lsn >= '" + end +
-                                 "'") != "0";
-    });
+    wait_flushed(server_);
     const ProgramRun stopped = stream->terminate();
     ASSERT_EQ(stopped.exit_code, 0) << stopped.describe();
   }
@@ -280,11 +273,7 @@ TEST_F(FaultDamageTest, OfTheWalTail) {
   // leaves.
   stream_while([&] {
     server_.query("INSERT INTO t VALUES (1, 'first')");
-    const std::string end = server_.query_value("SELECT pg_current_wal_flush_lsn()");
-    wait_until("it to be durable", [&] {
-      return server_.query_value("SELECT count(*) FROM pg_stat_replication WHERE flush_lsn >= '" + end +
-                                 "'") != "0";
-    });
+    wait_flushed(server_);
     server_.query("INSERT INTO t VALUES (2, 'second')");
   });
   const auto tails = objects(".tail");

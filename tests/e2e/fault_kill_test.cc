@@ -188,11 +188,7 @@ TEST_F(FaultKillTest, OfTheSourceWhileItStreamsAndIsBackedUp) {
   ok({"backup", "app"});
   ledger.wait_for_commits(ledger.acknowledged_count() + 100);
   ledger.stop();
-  const std::string end = server.query_value("SELECT pg_current_wal_flush_lsn()");
-  wait_until("the stream to have it all", [&] {
-    return server.query_value("SELECT count(*) FROM pg_stat_replication WHERE flush_lsn >= '" + end + "'") !=
-           "0";
-  });
+  wait_flushed(server);
   EXPECT_TRUE(stream->running());
   EXPECT_EQ(stream->terminate().exit_code, 0);
   server.kill9();
@@ -225,11 +221,7 @@ TEST_F(FaultKillTest, OfTheConnectionMidStreamAndMidBackup) {
   ok({"backup", "app", "--url", url});
   ledger.wait_for_commits(ledger.acknowledged_count() + 100);
   ledger.stop();
-  const std::string end = server.query_value("SELECT pg_current_wal_flush_lsn()");
-  wait_until("the stream to have it all", [&] {
-    return server.query_value("SELECT count(*) FROM pg_stat_replication WHERE flush_lsn >= '" + end + "'") !=
-           "0";
-  });
+  wait_flushed(server);
   EXPECT_EQ(stream->terminate().exit_code, 0);
   const auto copy = restored();
   EXPECT_THAT(ledger.check_all(copy->conninfo()), IsEmpty());

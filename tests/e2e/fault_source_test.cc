@@ -164,41 +164,42 @@ TEST_F(FaultSourceTest, AnotherClusterBehindTheSameUrl) {
   EXPECT_EQ(copy->query_value("SELECT n FROM t"), "1");
 }
 
+ServerOptions keeping_little_wal() {
+  return {.wal_segment_mib = 1,
+          .settings = {"max_wal_size = '4MB'", "min_wal_size = '2MB'", "wal_keep_size = 0"}};
+}
+
+// What was written since the stream ended is gone from the source. Returns a position in it.
+std::string lose_wal(const PostgresServer& server) {
+  server.query("SELECT pg_drop_replication_slot('pgstrata_app')");
+  std::string lost;
+  for (int round = 0; round < 4; ++round) {
+    server.query("INSERT INTO t SELECT generate_series(1, 20000)");
+    server.query("CHECKPOINT");
+    if (round == 1) lost = server.query_value("SELECT pg_current_wal_flush_lsn()");
+  }
+  return lost;
+}
+
 TEST_F(FaultSourceTest, LostWalIsAGapThatANewBaseBackupEnds) {
-  PostgresServer server({.wal_segment_mib = 1,
-                         .settings = {"max_wal_size = '4MB'", "min_wal_size = '2MB'", "wal_keep_size = 0"}});
+  PostgresServer server(keeping_little_wal());
   protect(server);
   server.query("CREATE TABLE t AS SELECT generate_series(1, 1000) AS n");
   ok({"backup", "app"});
   const auto stream = [&] { return start_pgstrata({"stream", "app"}); };
-  const auto flushed = [&] { return server.query_value("SELECT pg_current_wal_flush_lsn()"); };
   {
     const auto before = stream();
     server.query("INSERT INTO t VALUES (1001)");
-    const auto end = flushed();
-    wait_until("the row to be durable", [&] {
-      return server.query_value("SELECT count(*) FROM pg_stat_replication WHERE flush_lsn >= '" + end +
-                                "'") == "1";
-    });
+    wait_flushed(server);
     EXPECT_EQ(before->terminate().exit_code, 0);
   }
-  server.query("SELECT pg_drop_replication_slot('pgstrata_app')");
-  std::string in_the_gap;
-  for (int round = 0; round < 4; ++round) {
-    server.query("INSERT INTO t SELECT generate_series(1, 20000)");
-    server.query("CHECKPOINT");
-    if (round == 1) in_the_gap = flushed();
-  }
+  const auto in_the_gap = lose_wal(server);
 
   const auto after = stream();
   after->wait_for_output("making a new base backup");
   wait_until("the new base backup", [&] { return snapshots() == 2; });
   server.query("INSERT INTO t VALUES (1002)");
-  const auto end = flushed();
-  wait_until("the last row to be durable", [&] {
-    return server.query_value("SELECT count(*) FROM pg_stat_replication WHERE flush_lsn >= '" + end + "'") ==
-           "1";
-  });
+  wait_flushed(server);
   EXPECT_EQ(status().at("coverage").size(), 2U) << "with the gap between them";
   EXPECT_EQ(after->terminate().exit_code, 0);
   expect_clear(pgstrata({"restore", "app", "--to", path("gap").string(), "--lsn", in_the_gap}), 4, "");
@@ -210,16 +211,11 @@ TEST_F(FaultSourceTest, LostWalIsAGapThatANewBaseBackupEnds) {
 
 // The stream ends between the gap and its base backup: the next one makes it.
 TEST_F(FaultSourceTest, ABaseBackupThatLostWalAsksForSurvivesARestartOfTheStream) {
-  PostgresServer server({.wal_segment_mib = 1,
-                         .settings = {"max_wal_size = '4MB'", "min_wal_size = '2MB'", "wal_keep_size = 0"}});
+  PostgresServer server(keeping_little_wal());
   protect(server);
   server.query("CREATE TABLE t AS SELECT generate_series(1, 1000) AS n");
   ok({"backup", "app"});
-  server.query("SELECT pg_drop_replication_slot('pgstrata_app')");
-  for (int round = 0; round < 4; ++round) {
-    server.query("INSERT INTO t SELECT generate_series(1, 20000)");
-    server.query("CHECKPOINT");
-  }
+  lose_wal(server);
   server.configure({"max_wal_senders = 1"});  // none for a base backup beside the stream
   server.restart();
   {

@@ -39,6 +39,14 @@ class FaultTest : public CliTest {
   Json status() const { return json_of({"status", "app"}).at("clusters").at(0); }
   std::size_t snapshots() const { return json_of({"snapshot", "list", "app"}).at("snapshots").size(); }
 
+  // Everything the server has written so far is durable with whoever streams.
+  static void wait_flushed(const PostgresServer& server) {
+    const auto end = server.query_value("SELECT pg_current_wal_flush_lsn()");
+    wait_until("WAL up to " + end + " to be durable", [&] {
+      return server.query_value("SELECT count(*) FROM pg_stat_replication WHERE flush_lsn >= '" + end +
+                                "'") != "0";
+    });
+  }
   void wait_for_lease(const std::string& work) const {
     wait_until("the lease of " + work, [&] { return !status().at(work).is_null(); });
   }

@@ -1,5 +1,4 @@
 // The main job on every major: protect, work, damage, and have the moment before it back.
-#include <fstream>
 #include <random>
 
 #include <gmock/gmock.h>
@@ -8,7 +7,6 @@
 #include "e2e/main_job_fixture.h"
 #include "support/commit_ledger.h"
 #include "support/random_workload.h"
-#include "support/wait_until.h"
 
 namespace pgstrata::testing {
 namespace {
@@ -95,13 +93,9 @@ TEST(Majors, AllSupportedOnesAreHere) {
 
 // A cluster that failed over, or was restored, before anybody protected it: PostgreSQL asks for its history.
 TEST_F(MainJobTest, AClusterThatWasPromotedBeforeItWasAddedComesBack) {
-  PostgresServer source({.settings = {"restore_command = '/bin/false'"}});
-  source.start();  // a primary first, so that its settings are in its WAL
-  source.stop();
-  std::ofstream(source.data_directory() / "standby.signal").flush();
+  PostgresServer source;
   source.start();
-  source.promote();
-  wait_until("the promotion", [&] { return source.query_value("SELECT pg_is_in_recovery()") == "f"; });
+  source.restart_promoted();
   protect(source);
   source.query("CREATE TABLE t AS SELECT 1 AS n");
   EXPECT_EQ(backup().at("timeline"), 2);

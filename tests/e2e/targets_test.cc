@@ -445,7 +445,7 @@ TEST_F(MainJobTest, NothingIsRestoredIntoARepositoryOrADataDirectory) {
 
 // After a promotion in good order nothing lies beyond the fork, and its segment is there on both timelines.
 TEST_F(MainJobTest, TheOldTimelineIsFollowedUpToTheFork) {
-  PostgresServer source({.settings = {"restore_command = '/bin/false'"}});
+  PostgresServer source;
   source.start();
   source.query("CREATE TABLE t (n int)");
   protect(source);
@@ -455,11 +455,7 @@ TEST_F(MainJobTest, TheOldTimelineIsFollowedUpToTheFork) {
   const std::string moment = server_time(source);
   insert_row(source, 2);
   wait_until_durable(source);
-  source.stop();
-  std::ofstream(source.data_directory() / "standby.signal").flush();
-  source.start();
-  source.promote();
-  wait_until("the promotion", [&] { return source.query_value("SELECT pg_is_in_recovery()") == "f"; });
+  source.restart_promoted();
   insert_row(source, 3);
   wait_until_durable(source);
   stop_stream();

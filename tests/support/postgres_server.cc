@@ -161,6 +161,15 @@ void PostgresServer::kill9() {
              [&] { return std::ranges::all_of(children, has_ended); });
 }
 
+void PostgresServer::restart_promoted() {
+  configure({"restore_command = '/bin/false'"});
+  stop();
+  (void)std::ofstream(data_directory_ / "standby.signal");
+  start();
+  promote();
+  wait_until("the promotion", [this] { return query_value("SELECT pg_is_in_recovery()") == "f"; });
+}
+
 void PostgresServer::promote() {
   const ProgramRun run =
       run_program({binaries_.program("pg_ctl"), "promote", "--wait", "-D", data_directory_.string()});

@@ -5,8 +5,8 @@
 // while it is open: a disk that was unmounted is told by the folder's identity and reported as unavailable.
 //
 // Errors beside the contract's: no_space hints at what is free. A symbolic link, fifo, socket or device by an
-// object's name is a damaged object; none is followed, nor waited for. So is
-// what the disk fails to read (EIO).
+// object's name is a damaged object; none is followed, nor waited for. So is what the disk fails to read
+// (EIO).
 #pragma once
 
 #include "storage/disk/disk_root.h"
