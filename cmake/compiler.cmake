@@ -5,7 +5,7 @@ set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 
-add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wconversion -fno-omit-frame-pointer)
+add_compile_options(-Wall -Wextra -Wpedantic -Wconversion -fno-omit-frame-pointer)
 if(PGSTRATA_WERROR)
   add_compile_options(-Werror)
 endif()
@@ -20,8 +20,19 @@ endif()
 if(PGSTRATA_SANITIZE)
   add_compile_options(-fsanitize=${PGSTRATA_SANITIZE} -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${PGSTRATA_SANITIZE})
-  # Rooms are compiled as one unit then (cmake/room.cmake): what shadows is judged file by file in the dev build.
-  add_compile_options(-Wno-shadow)
+  add_compile_definitions(PGSTRATA_SANITIZED)
+endif()
+
+# Several files as one unit: a cold build takes a third of the time (docs/decisions/0008-unity-builds.md). OFF is what shows
+# a missing #include, and a local that shadows what is outside of its function.
+option(PGSTRATA_UNITY "compile several files as one unit" ON)
+set(CMAKE_UNITY_BUILD ${PGSTRATA_UNITY})
+set(CMAKE_UNITY_BUILD_BATCH_SIZE 12)
+if(NOT PGSTRATA_UNITY)
+  add_compile_options(-Wshadow)
+elseif(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+  # Every type that a .cc has for itself is in "another file" then.
+  add_compile_options(-Wshadow=local -Wno-subobject-linkage)
 endif()
 
 find_program(PGSTRATA_CCACHE ccache)

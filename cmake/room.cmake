@@ -9,10 +9,9 @@
 # Sources are the room's *.cc; *_test.cc become the room's unit tests (pgs_test_<room>) when tests
 # are built. SOURCES_FROM names subfolders that belong to the same room.
 #
-# Instrumented builds compile a room as one unit, which takes a third of the time; ALONE names the files that
-# cannot share one (two files may each have a `details` of their own), or "*" for all.
+# A room is compiled as one or two units, its tests as others (docs/decisions/0008-unity-builds.md).
 function(pgs_room room)
-  cmake_parse_arguments(ARG "" "" "USES;LIBRARIES;SOURCES_FROM;TEST_USES;TEST_LIBRARIES;ALONE" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "USES;LIBRARIES;SOURCES_FROM;TEST_USES;TEST_LIBRARIES" ${ARGN})
   string(REPLACE "/" "_" name ${room})
   set(target pgs_${name})
   set(source_dir ${PROJECT_SOURCE_DIR}/src/${room})
@@ -36,11 +35,6 @@ function(pgs_room room)
   if(sources)
     set(scope PUBLIC)
     add_library(${target} STATIC ${sources})
-    if(PGSTRATA_SANITIZE AND NOT ARG_ALONE STREQUAL "*")
-      set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 24)
-      list(TRANSFORM ARG_ALONE PREPEND ${source_dir}/)
-      set_source_files_properties(${ARG_ALONE} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
-    endif()
   else()
     set(scope INTERFACE)
     add_library(${target} INTERFACE)
@@ -60,11 +54,15 @@ function(pgs_room room)
       string(REPLACE "/" "_" used_name ${used})
       target_link_libraries(${test_target} PRIVATE pgs_${used_name})
     endforeach()
-    if(PGSTRATA_SANITIZE)
-      target_precompile_headers(${test_target} PRIVATE <gmock/gmock.h> <gtest/gtest.h> <fmt/format.h>)
-    endif()
     target_compile_definitions(${test_target} PRIVATE PGSTRATA_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
-    add_test(NAME unit.${name} COMMAND ${test_target})
+    pgs_add_test(unit.${name} ${test_target})
     set_tests_properties(unit.${name} PROPERTIES LABELS unit TIMEOUT 300)
   endif()
+endfunction()
+
+# A GoogleTest program under ctest, its report in test-results/NAME.xml.
+function(pgs_add_test name)
+  add_test(NAME ${name} COMMAND ${ARGN})
+  set_tests_properties(${name} PROPERTIES
+    ENVIRONMENT "GTEST_OUTPUT=xml:${PROJECT_BINARY_DIR}/test-results/${name}.xml")
 endfunction()

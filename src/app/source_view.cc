@@ -10,7 +10,7 @@ namespace pgstrata {
 namespace {
 
 constexpr std::chrono::seconds answer_limit{2};
-constexpr std::chrono::milliseconds cancellation_poll{50};
+constexpr std::chrono::milliseconds view_cancellation_poll{50};
 
 Result<SourceView> ask(const ClusterRecord& record, const Cancellation& limit) {
   PGS_TRY(const ConnectionUrl url, ConnectionUrl::parse(record.connection));
@@ -57,7 +57,7 @@ class TimeLimit {
     const auto deadline = std::chrono::steady_clock::now() + answer_limit;
     std::unique_lock lock(mutex_);
     while (!over_ && !stop.requested() && std::chrono::steady_clock::now() < deadline) {
-      changed_.wait_for(lock, cancellation_poll);
+      changed_.wait_for(lock, view_cancellation_poll);
     }
     if (!over_) limit.request();
   }

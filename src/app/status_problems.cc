@@ -77,6 +77,19 @@ void find_gaps(const ClusterStatus& status, std::vector<StatusProblem>& problems
   }
 }
 
+void find_damaged_wal(const ClusterStatus& status, std::vector<StatusProblem>& problems) {
+  for (const auto& wal : status.coverage.damaged_wal) {
+    problems.push_back(
+        {.code = "wal_damaged",
+         .what = fmt::format("WAL of timeline {} from {} on cannot be restored: {}", wal.timeline, wal.from,
+                             wal.error.describe()),
+         .hint =
+             fmt::format("`pgstrata verify {0}` says what that costs; `pgstrata backup {0} --base` makes a "
+                         "new beginning.",
+                         status.name)});
+  }
+}
+
 void find_source_problems(const ClusterStatus& status, std::vector<StatusProblem>& problems) {
   if (!status.source.other_cluster) return;
   problems.push_back({.code = "source_is_another_cluster",
@@ -126,6 +139,7 @@ std::vector<StatusProblem> find_problems(const ClusterStatus& status) {
   std::vector<StatusProblem> problems;
   find_snapshot_problems(status, problems);
   find_gaps(status, problems);
+  find_damaged_wal(status, problems);
   find_source_problems(status, problems);
   find_stream_problems(status, problems);
   return problems;

@@ -4,7 +4,7 @@ namespace pgstrata {
 namespace {
 
 // How soon a waiting thread sees that its cancellation was requested.
-constexpr std::chrono::milliseconds cancellation_poll{100};
+constexpr std::chrono::milliseconds progress_cancellation_poll{100};
 
 bool receives(WalReceiverState state) {
   return state == WalReceiverState::catching_up || state == WalReceiverState::streaming ||
@@ -50,7 +50,7 @@ Result<void> StreamProgress::wait(const Cancellation& cancellation, const Done& 
       return fail(ErrorCode::failed, "the stream ended before the WAL that is needed was stored");
     }
     ++waiting_;
-    changed_.wait_for(lock, cancellation_poll);
+    changed_.wait_for(lock, progress_cancellation_poll);
     --waiting_;
   }
   return {};

@@ -9,6 +9,7 @@
 #include "check/verify.h"
 #include "codec/digest.h"
 #include "restore/restore_test_support.h"
+#include "storage/fault/fault_steps.h"
 #include "storage/fault/fault_store.h"
 
 namespace pgstrata::testing {
@@ -180,7 +181,7 @@ class BaseBackupCrashTest : public ::testing::Test {
   }
   void run_all(Fault::Kind kind, ErrorCode code = ErrorCode::unavailable) {
     std::uint64_t step = 1;
-    while (run(kind, code, step) && !HasFailure()) ++step;
+    while (run(kind, code, step) && !HasFailure()) step += fault_step_stride;
     EXPECT_GT(step, 10U) << "the backup had steps to fail at";
   }
 

@@ -1,6 +1,7 @@
 // Everything that a store may do to a receiver, at each of its steps: whatever was reported durable stays
 // readable, and receiving goes on to the same result as without any fault.
 #include "capture/wal_sink_test.h"
+#include "storage/fault/fault_steps.h"
 #include "storage/fault/fault_store.h"
 
 namespace pgstrata {
@@ -45,7 +46,7 @@ class WalCrashTest : public WalSinkTest {
 
   void run_all(const CrashCase& crash, std::uint64_t stride) {
     std::uint64_t step = 1;
-    while (run(crash, step) && !HasFailure()) step += stride;
+    while (run(crash, step) && !HasFailure()) step += stride * fault_step_stride;
     EXPECT_GT(step, 20U) << "the run had steps to fail at";
   }
 };

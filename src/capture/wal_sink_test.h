@@ -18,7 +18,7 @@ inline const WalSample& wal_sample() {
   return sample;
 }
 
-class WalSinkTest : public testing::Test {
+class WalSinkTest : public ::testing::Test {
  protected:
   [[nodiscard]] ClusterSpace space_over(ObjectStore& store) const { return {store, "app", fixed_key(1)}; }
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <set>
 
-#include "base/log.h"
 #include "catalog/wal_reader.h"
 #include "catalog/wal_run.h"
 
@@ -35,13 +34,25 @@ std::vector<const SnapshotRecord*> snapshots_within(const std::vector<SnapshotRe
   return within;
 }
 
+// Ways share runs: each place once.
+void note_damage(std::vector<DamagedWal> found, std::vector<DamagedWal>& damaged) {
+  for (auto& wal : found) {
+    const auto same = [&wal](const DamagedWal& other) {
+      return other.timeline == wal.timeline && other.from == wal.from;
+    };
+    if (std::ranges::none_of(damaged, same)) damaged.push_back(std::move(wal));
+  }
+}
+
 Result<std::vector<CoverageRange>> ranges_on_path(const ClusterSpace& space, const WalInventory& inventory,
                                                   const std::vector<SnapshotRecord>& snapshots,
-                                                  const std::vector<TimelineStretch>& path) {
+                                                  const std::vector<TimelineStretch>& path,
+                                                  std::vector<DamagedWal>& damaged) {
   std::vector<CoverageRange> ranges;
   const auto runs = wal_runs(inventory, path);
   for (const auto& run : runs) {
-    PGS_TRY(const auto end, examine_run_end(space, inventory, run));
+    PGS_TRY(auto end, examine_run_end(space, inventory, run));
+    note_damage(std::move(end.damaged), damaged);
     const auto within = snapshots_within(snapshots, path, run, end);
     if (within.empty()) continue;
     CoverageRange range;
@@ -82,14 +93,55 @@ Result<std::vector<TimelineStretch>> readable_ancestry(const ClusterSpace& space
   return std::vector<TimelineStretch>{{timeline, {}, no_end}};
 }
 
+// Whether any of the WAL that bears this timeline's name is ours.
+Result<bool> has_wal_of_ours(const ClusterSpace& space, const WalInventory& inventory, TimelineId timeline,
+                             std::vector<DamagedWal>& damaged) {
+  for (const auto& run : wal_runs(inventory, {{timeline, {}, no_end}})) {
+    PGS_TRY(auto end, examine_run_end(space, inventory, run));
+    if (end.bytes_end > run.start) return true;
+    note_damage(std::move(end.damaged), damaged);
+  }
+  return false;
+}
+
 // Those that something of is here. One of which there is no more than its history has nothing to restore yet:
 // its server may have died before it wrote anything.
-std::set<TimelineId> known_timelines(const WalInventory& inventory,
-                                     const std::vector<SnapshotRecord>& snapshots) {
+Result<std::set<TimelineId>> known_timelines(const ClusterSpace& space, const WalInventory& inventory,
+                                             const std::vector<SnapshotRecord>& snapshots,
+                                             std::vector<DamagedWal>& damaged) {
   std::set<TimelineId> timelines;
-  for (const auto& [timeline, segments] : inventory.timelines()) timelines.insert(timeline);
   for (const auto& snapshot : snapshots) timelines.insert(snapshot.timeline);
+  for (const auto& [timeline, segments] : inventory.timelines()) {
+    if (timelines.contains(timeline)) continue;
+    const auto history = get_timeline_history(space, timeline);
+    if (!history && history.error().code() != ErrorCode::damaged) return std::unexpected(history.error());
+    bool known = timeline == TimelineId{1} || (history && history->has_value());
+    if (!known) {
+      PGS_TRY(known, has_wal_of_ours(space, inventory, timeline, damaged));
+    }
+    if (known) timelines.insert(timeline);
+  }
   return timelines;
+}
+
+// A snapshot is as whole as the packs that hold it.
+Result<void> leave_out_incomplete(const ClusterSpace& space, SnapshotList& list) {
+  if (list.snapshots.empty()) return {};
+  PGS_TRY(const auto objects, space.list("packs/"));
+  std::set<std::string_view> there;
+  for (const auto& object : objects) {
+    if (object.size_bytes > 0) there.insert(object.name);
+  }
+  std::erase_if(list.snapshots, [&](const SnapshotRecord& snapshot) {
+    const auto missing =
+        std::ranges::count_if(snapshot.packs, [&](PackId id) { return !there.contains(pack_name(id)); });
+    if (missing == 0) return false;
+    list.damaged.push_back(
+        {snapshot.id, make_error(ErrorCode::damaged, "{} of its {} packs {} gone or empty", missing,
+                                 snapshot.packs.size(), missing == 1 ? "is" : "are")});
+    return true;
+  });
+  return {};
 }
 
 }  // namespace
@@ -110,27 +162,28 @@ Result<std::vector<TimelineStretch>> timeline_ancestry(const ClusterSpace& space
 }
 
 Result<Coverage> compute_coverage(const ClusterSpace& space, std::uint32_t wal_segment_bytes) {
-  PGS_TRY(const auto list, list_snapshots(space));
+  PGS_TRY(auto list, list_snapshots(space));
+  PGS_CHECK(leave_out_incomplete(space, list));
   PGS_TRY(const auto inventory, WalInventory::load(space, wal_segment_bytes));
   return compute_coverage(space, inventory, list);
 }
 
 Result<Coverage> compute_coverage(const ClusterSpace& space, const WalInventory& inventory,
                                   const SnapshotList& list) {
-  const auto timelines = known_timelines(inventory, list.snapshots);
-
   Coverage coverage;
+  PGS_TRY(const auto timelines, known_timelines(space, inventory, list.snapshots, coverage.damaged_wal));
   coverage.wal_stored_bytes = inventory.stored_bytes();
   coverage.damaged_snapshots = list.damaged;
   if (timelines.empty()) return coverage;
 
   coverage.newest_timeline = *timelines.rbegin();
   PGS_TRY(const auto newest_path, readable_ancestry(space, *coverage.newest_timeline, coverage));
-  PGS_TRY(coverage.ranges, ranges_on_path(space, inventory, list.snapshots, newest_path));
+  PGS_TRY(coverage.ranges,
+          ranges_on_path(space, inventory, list.snapshots, newest_path, coverage.damaged_wal));
   for (const auto timeline : timelines) {
     if (timeline == *coverage.newest_timeline) continue;
     PGS_TRY(const auto path, readable_ancestry(space, timeline, coverage));
-    PGS_TRY(auto ranges, ranges_on_path(space, inventory, list.snapshots, path));
+    PGS_TRY(auto ranges, ranges_on_path(space, inventory, list.snapshots, path, coverage.damaged_wal));
     std::ranges::move(beyond(std::move(ranges), newest_path, path.back()),
                       std::back_inserter(coverage.ranges));
   }

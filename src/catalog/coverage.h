@@ -37,11 +37,20 @@ struct CoverageRange {
   std::vector<std::string> snapshots;  // ids, oldest first
 };
 
+// WAL that is there and cannot be used, and what follows it on that timeline.
+struct DamagedWal {
+  TimelineId timeline;
+  Lsn from;
+  Error error;
+};
+
 struct Coverage {
   std::vector<CoverageRange> ranges;  // of the newest timeline, oldest first, then of others
+  // The newest of which something is ours: whoever can write to the repository can make up names.
   std::optional<TimelineId> newest_timeline;
   std::uint64_t wal_stored_bytes = 0;
-  std::vector<SnapshotList::Damaged> damaged_snapshots;
+  std::vector<SnapshotList::Damaged> damaged_snapshots;  // those with missing packs among them
+  std::vector<DamagedWal> damaged_wal;                   // at the ends of ranges: more is verify's to find
   struct DamagedHistory {
     TimelineId timeline;
     Error error;
@@ -49,8 +58,8 @@ struct Coverage {
   std::vector<DamagedHistory> damaged_histories;  // those timelines are seen without their ancestors
 };
 
-// Opens snapshots' roots and, for each range, the WAL at its end. Errors: those of the store; damaged WAL at
-// a range's end shortens the range to what can be read.
+// Lists packs, opens snapshots' roots and, for each range, the WAL at its end. Errors: those of the store;
+// damaged WAL at a range's end shortens the range to what can be read.
 Result<Coverage> compute_coverage(const ClusterSpace& space, std::uint32_t wal_segment_bytes);
 
 // The same from a chosen part of what there is: what would be covered if the rest were lost.

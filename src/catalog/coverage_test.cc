@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include "base/log.h"
 #include "catalog/wal_reader.h"
 #include "pg/format/wal_samples_for_test.h"
 #include "storage/memory/memory_store.h"
@@ -20,14 +19,6 @@ Lsn segment(std::uint64_t number) {
 Timestamp at(std::int64_t seconds) {
   return {1'795'000'000'000'000 + seconds * 1'000'000};
 }
-
-class Silence final : public LogSink {
- public:
-  Silence() { set_log_sink(this); }
-  ~Silence() override { set_log_sink(nullptr); }
-  void write(Severity, std::string_view message) override { said += std::string(message) + "\n"; }
-  std::string said;
-};
 
 class CoverageTest : public ::testing::Test {
  protected:
@@ -58,13 +49,15 @@ class CoverageTest : public ::testing::Test {
     ASSERT_TRUE(writer.commit(summary));
   }
 
-  std::string snapshot(TimelineId timeline, Lsn start, Lsn consistent, Timestamp time) {
+  std::string snapshot(TimelineId timeline, Lsn start, Lsn consistent, Timestamp time,
+                       std::vector<PackId> packs = {}) {
     SnapshotRecord record;
     record.id = fmt::format("20261121-10000{}-0000", ++snapshots_);
     record.timeline = timeline;
     record.start_lsn = start;
     record.consistent_lsn = consistent;
     record.consistent_time = time;
+    record.packs = std::move(packs);
     EXPECT_TRUE(put_snapshot(space_, record));
     return record.id;
   }
@@ -109,8 +102,8 @@ TEST_F(CoverageTest, RunsFromTheFirstSnapshotToTheLastRecord) {
   EXPECT_EQ(range.snapshots, (std::vector{first, second}));
 }
 
-// The source's clock went back half an hour in segment 5: what was committed by the old time stays restorable, so the
-// range reaches to the latest commit, not to the last.
+// The source's clock went back half an hour in segment 5: what was committed by the old time stays
+// restorable, so the range reaches to the latest commit, not to the last.
 TEST_F(CoverageTest, AClockThatSteppedBackShortensNothing) {
   snapshot(one, segment(3) + 40, segment(3) + 4000, at(5));
   seal(one, 3, at(30));
@@ -174,9 +167,11 @@ TEST_F(CoverageTest, ADamagedEndShortensTheRangeAndIsSaid) {
   content[content.size() - 30] ^= std::byte{1};
   ASSERT_TRUE(space_.store().remove(name));
   ASSERT_TRUE(space_.store().put(name, content));
-  Silence log;
   EXPECT_EQ(coverage().ranges.at(0).to_time, at(40));
-  EXPECT_NE(log.said.find("cannot be read"), std::string::npos);
+  const auto damaged = coverage().damaged_wal;
+  ASSERT_EQ(damaged.size(), 1U);
+  EXPECT_EQ(damaged[0].timeline, one);
+  EXPECT_EQ(damaged[0].error.code(), ErrorCode::damaged);
 }
 
 // The WAL of a real server, its last segment only in a tail.
@@ -244,6 +239,47 @@ TEST_F(CoverageTest, ASegmentUnderAnotherNameIsDamaged) {
   ASSERT_TRUE(space_.store().put(to, space_.store().get(from).value()));
   const auto inventory = WalInventory::load(space_, segment_bytes).value();
   EXPECT_EQ(read_wal_segment(space_, inventory, one, segment(4)).error().code(), ErrorCode::damaged);
+}
+
+TEST_F(CoverageTest, ASnapshotWithoutAllItsPacksIsDamaged) {
+  seal(one, 3, at(30));
+  const PackId whole = new_pack_id(system_clock());
+  const PackId empty = new_pack_id(system_clock());
+  const PackId missing = new_pack_id(system_clock());
+  const auto put = [&](PackId id, std::string_view content) {
+    ASSERT_TRUE(space_.store().put(space_.object_name(pack_name(id)), as_byte_view(content)));
+  };
+  put(whole, "x");
+  put(empty, "");
+  const auto good = snapshot(one, segment(3), segment(3) + 100, at(1), {whole});
+  const auto cut = snapshot(one, segment(3), segment(3) + 200, at(2), {whole, empty});
+  const auto gone = snapshot(one, segment(3), segment(3) + 300, at(3), {missing, empty});
+  const auto found = coverage();
+  EXPECT_EQ(found.ranges.at(0).snapshots, std::vector{good});
+  ASSERT_EQ(found.damaged_snapshots.size(), 2U);
+  EXPECT_EQ(found.damaged_snapshots[0].id, cut);
+  EXPECT_EQ(found.damaged_snapshots[0].error.describe(), "1 of its 2 packs is gone or empty");
+  EXPECT_EQ(found.damaged_snapshots[1].id, gone);
+  EXPECT_EQ(found.damaged_snapshots[1].error.describe(), "2 of its 2 packs are gone or empty");
+}
+
+// Anyone who can write to the repository can make up a name, or copy an object of ours to it.
+TEST_F(CoverageTest, AFileNamedAsANewerTimelineIsNone) {
+  seal(one, 3, at(30));
+  snapshot(one, segment(3), segment(3) + 100, at(1));
+  const auto before = coverage();
+  const auto name = [&](TimelineId timeline) {
+    return space_.object_name(wal_object_name(timeline, segment(4), segment_bytes));
+  };
+  ASSERT_TRUE(space_.store().put(name(two), as_byte_view("junk")));
+  const auto real = space_.object_name(wal_object_name(one, segment(3), segment_bytes));
+  ASSERT_TRUE(space_.store().put(name(TimelineId{9}), space_.store().get(real).value()));
+  const auto after = coverage();
+  EXPECT_EQ(after.newest_timeline, one);
+  EXPECT_EQ(after.ranges.size(), before.ranges.size());
+  ASSERT_EQ(after.damaged_wal.size(), 2U);
+  EXPECT_EQ(after.damaged_wal[0].timeline, two);
+  EXPECT_EQ(after.damaged_wal[1].timeline, TimelineId{9});
 }
 
 TEST_F(CoverageTest, NamesThatAreNoWalAreKeptApart) {

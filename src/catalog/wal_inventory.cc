@@ -12,7 +12,6 @@ namespace {
 
 constexpr std::string_view wal_prefix = "wal/";
 constexpr std::string_view timelines_prefix = "timelines/";
-constexpr std::string_view partial_suffix = ".partial";
 constexpr std::string_view tail_suffix = ".tail";
 constexpr std::size_t segment_name_length = 24;
 
@@ -61,7 +60,7 @@ Result<WalInventory> WalInventory::load(const ClusterSpace& space, std::uint32_t
   for (const auto& object : objects) {
     const auto name = parse_wal_object_name(object.name, segment_bytes);
     const auto offset = name ? tail_offset(name->suffix) : std::nullopt;
-    if (!name || !(name->suffix.empty() || name->suffix == partial_suffix || offset)) {
+    if (!name || !(name->suffix.empty() || name->suffix == partial_wal_suffix || offset)) {
       inventory.unknown_names_.push_back(object.name);
       continue;
     }

@@ -58,6 +58,8 @@ class WalInventory {
 
 // "wal/00000001/000000010000000000000003": the sealed object of the segment that starts at `start`.
 [[nodiscard]] std::string wal_object_name(TimelineId timeline, Lsn start, std::uint32_t segment_bytes);
+// Behind it: the beginning of a segment in which its timeline ended.
+inline constexpr std::string_view partial_wal_suffix = ".partial";
 
 // Timeline histories: the record `timelines/00000002`, the file as the server sent it.
 // Durable when it returns; storing the same one again is no error.

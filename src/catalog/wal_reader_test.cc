@@ -7,9 +7,9 @@
 namespace pgstrata {
 namespace {
 
-constexpr std::uint32_t segment_bytes = 1U << 20;
-constexpr TimelineId one{1};
-constexpr Lsn start{3 * std::uint64_t{segment_bytes}};
+constexpr std::uint32_t segment_size_bytes = 1U << 20;
+constexpr TimelineId first_timeline{1};
+constexpr Lsn start{3 * std::uint64_t{segment_size_bytes}};
 constexpr std::size_t frame_bytes = 100;
 
 // Notes which names were made durable.
@@ -26,7 +26,7 @@ class WalTailsTest : public ::testing::Test {
  protected:
   // The bytes [from, to) of the segment, a durable frame for each hundred. Returns the object's name.
   std::string tail(std::size_t from, std::size_t to) {
-    auto writer = WalTailWriter::create(space_, one, start + from, segment_bytes).value();
+    auto writer = WalTailWriter::create(space_, first_timeline, start + from, segment_size_bytes).value();
     for (std::size_t at = from; at < to; at += frame_bytes) {
       EXPECT_TRUE(writer.append(ByteView(content_).subspan(at, frame_bytes)));
       EXPECT_TRUE(writer.mark({writer.end(), time_at(writer.end() - start)}));
@@ -36,9 +36,10 @@ class WalTailsTest : public ::testing::Test {
   }
   void seal_partial(std::size_t size) {
     auto writer =
-        WalSegmentWriter::create_partial(space_, one, start, segment_bytes, system_clock(), 1).value();
+        WalSegmentWriter::create_partial(space_, first_timeline, start, segment_size_bytes, system_clock(), 1)
+            .value();
     ASSERT_TRUE(writer.append(ByteView(content_).first(size)));
-    WalSegmentSummary summary{{42}, one, start, start + size, {}, {}};
+    WalSegmentSummary summary{{42}, first_timeline, start, start + size, {}, {}};
     summary.index.start = summary.start_lsn;
     summary.index.end = summary.end_lsn;
     ASSERT_TRUE(writer.commit(summary));
@@ -57,7 +58,8 @@ class WalTailsTest : public ::testing::Test {
     return {1'795'000'000'000'000 + static_cast<std::int64_t>(offset) * 1'000'000};
   }
   Result<WalSegmentBytes> read() {
-    return read_wal_segment(space_, WalInventory::load(space_, segment_bytes).value(), one, start);
+    return read_wal_segment(space_, WalInventory::load(space_, segment_size_bytes).value(), first_timeline,
+                            start);
   }
   void expect_up_to(std::size_t end) {
     const auto segment = read();
@@ -120,7 +122,8 @@ TEST_F(WalTailsTest, APartialMakesUpForADamagedTail) {
 
 TEST_F(WalTailsTest, TailsMakeUpForADamagedPartial) {
   seal_partial(1000);
-  const auto name = space_.object_name(wal_object_name(one, start, segment_bytes) + ".partial");
+  const auto name =
+      space_.object_name(wal_object_name(first_timeline, start, segment_size_bytes) + ".partial");
   Bytes object = space_.store().get(name).value();
   object[60] ^= std::byte{1};  // of the WAL; the summary stays whole
   ASSERT_TRUE(space_.store().remove(name));
@@ -138,7 +141,7 @@ TEST_F(WalTailsTest, TailsMakeUpForADamagedPartial) {
 // Recovery holds single packs' keys, which must not lead to the key of the cluster's tags.
 TEST_F(WalTailsTest, SealedWalHasNoContentTags) {
   seal_partial(1000);
-  const auto name = wal_object_name(one, start, segment_bytes) + ".partial";
+  const auto name = wal_object_name(first_timeline, start, segment_size_bytes) + ".partial";
   const auto pack = PackReader::open(space_, name, PackKind::wal).value();
   ASSERT_EQ(pack.directory().size(), 2U);
   for (const auto& entry : pack.directory()) EXPECT_EQ(entry.tag, ContentTag{});
@@ -155,9 +158,9 @@ TEST_F(WalTailsTest, TheLongerPartialStays) {
 // What is promised because of a name that another process gave must outlive a crash of the machine.
 TEST_F(WalTailsTest, NamesThatWerePromisedUponAreDurable) {
   auto& made_durable = dynamic_cast<NotingStore&>(space_.store()).made_durable;
-  ASSERT_TRUE(WalInventory::load(space_, segment_bytes));
+  ASSERT_TRUE(WalInventory::load(space_, segment_size_bytes));
   EXPECT_TRUE(made_durable.empty());
-  ASSERT_TRUE(WalInventory::load_durable(space_, segment_bytes));
+  ASSERT_TRUE(WalInventory::load_durable(space_, segment_size_bytes));
   EXPECT_EQ(made_durable, std::vector{space_.object_name("wal/")});
   const auto history = as_byte_view("1\t0/480000\tno recovery target specified\n");
   ASSERT_TRUE(put_timeline_history(space_, {2}, history));

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "base/log.h"
 #include "catalog/wal_reader.h"
 #include "pg/format/wal_page.h"
 
@@ -32,6 +31,7 @@ WalRunEnd end_of_sealed(const WalSegmentSummary& summary) {
           summary.end_lsn,
           std::max(summary.index.last_record_end, summary.start_lsn),
           summary.latest_transaction_end,
+          {},
           {}};
 }
 
@@ -53,7 +53,7 @@ Result<WalRunEnd> end_of_unsealed(const ClusterSpace& space, const WalInventory&
                                   const WalRun& run) {
   const auto& last = run.segments.back();
   PGS_TRY(const auto content, read_wal_segment(space, inventory, last.timeline, last.start));
-  WalRunEnd end{last.timeline, content.start + content.bytes.size(), last.start, {}, content.mark.time};
+  WalRunEnd end{last.timeline, content.start + content.bytes.size(), last.start, {}, content.mark.time, {}};
 
   Lsn from = last.start;
   if (run.segments.size() > 1) {
@@ -81,8 +81,7 @@ Result<WalRunEnd> end_of_unsealed(const ClusterSpace& space, const WalInventory&
                 }));
   }
   if (const auto fed = reader.feed(content.bytes, index); !fed) {
-    log_warning("WAL of timeline {} ends at {}: {}", last.timeline, reader.valid_to(),
-                fed.error().describe());
+    end.damaged.push_back({last.timeline, reader.valid_to(), fed.error()});
     end.complete_until = {};
   }
   end.records_end = std::max(end.records_end, reader.valid_to());
@@ -121,16 +120,22 @@ std::vector<WalRun> wal_runs(const WalInventory& inventory, const std::vector<Ti
 Result<WalRunEnd> examine_run_end(const ClusterSpace& space, const WalInventory& inventory,
                                   const WalRun& run) {
   WalRun rest = run;
+  std::vector<DamagedWal> damaged;
   while (!rest.segments.empty()) {
     auto end = end_of(space, inventory, rest);
-    if (end) return end;
+    if (end) {
+      std::ranges::move(end->damaged, std::back_inserter(damaged));
+      end->damaged = std::move(damaged);
+      return end;
+    }
     const auto code = end.error().code();
     if (code != ErrorCode::damaged && code != ErrorCode::not_found) return end;
-    log_warning("WAL of timeline {} from {} on cannot be read: {}", rest.segments.back().timeline,
-                rest.segments.back().start, end.error().describe());
+    // What is not found was listed a moment ago: its stream has replaced it since.
+    if (code == ErrorCode::damaged)
+      damaged.push_back({rest.segments.back().timeline, rest.segments.back().start, std::move(end).error()});
     rest.segments.pop_back();
   }
-  return WalRunEnd{run.segments.front().timeline, run.start, run.start, {}, {}};
+  return WalRunEnd{run.segments.front().timeline, run.start, run.start, {}, {}, std::move(damaged)};
 }
 
 }  // namespace pgstrata

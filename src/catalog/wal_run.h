@@ -32,10 +32,10 @@ struct WalRunEnd {
   Lsn records_end;                   // end of the last whole record
   Timestamp latest_transaction_end;  // of the run; invalid when it holds none
   Timestamp complete_until;          // the last mark; invalid when there is none
+  std::vector<DamagedWal> damaged;   // what was left out at the end, newest first
 };
 
-// Opens the last segments of the run. One that is damaged is left out, with a warning, and so is what follows
-// it.
+// Opens the last segments of the run. One that is damaged is left out, and so is what follows it.
 Result<WalRunEnd> examine_run_end(const ClusterSpace& space, const WalInventory& inventory,
                                   const WalRun& run);
 

@@ -12,7 +12,6 @@ namespace pgstrata {
 namespace {
 
 constexpr std::uint8_t summary_version = 1;
-constexpr std::string_view partial_suffix = ".partial";
 
 Bytes encode_summary(const WalSegmentSummary& summary) {
   ByteWriter writer;
@@ -73,7 +72,7 @@ Result<WalSegmentWriter> WalSegmentWriter::create(const ClusterSpace& space, Tim
 Result<WalSegmentWriter> WalSegmentWriter::create_partial(const ClusterSpace& space, TimelineId timeline,
                                                           Lsn start, std::uint32_t segment_bytes,
                                                           const Clock& clock, int compression_level) {
-  auto name = wal_object_name(timeline, start, segment_bytes) + std::string(partial_suffix);
+  auto name = wal_object_name(timeline, start, segment_bytes) + std::string(partial_wal_suffix);
   return create_at(space, {std::move(name), true, start, start + segment_bytes}, clock, compression_level);
 }
 

@@ -98,7 +98,8 @@ void add_lost_with_record(std::string_view id, const WalInventory& inventory, co
   LostCoverage range{timeline, {}, segments.rbegin()->first + inventory.segment_bytes(), begun(id), {}};
   for (const auto& kept : after.ranges) {
     if (kept.to_time < range.from_time) continue;
-    if (kept.from_time <= range.from_time) return;
+    // The id says the second: whatever begins within it may have begun before the snapshot did.
+    if (kept.from_time < range.from_time + std::chrono::seconds(1)) return;
     range.to_lsn = kept.from_lsn;
     range.to_time = kept.from_time;
     break;

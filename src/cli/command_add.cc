@@ -9,7 +9,7 @@
 namespace pgstrata {
 namespace {
 
-constexpr const char* details =
+constexpr const char* add_details =
     R"(Checks the source, says everything that has to be changed there, makes a replication slot named
 pgstrata_CLUSTER and registers the cluster. The user needs the REPLICATION attribute and a line in
 pg_hba.conf for "replication", nothing more. The URL is kept without its password; passwords come
@@ -67,7 +67,7 @@ std::string to_text(const AddFlags& flags, const AddOutcome& outcome) {
   return text;
 }
 
-Result<int> run(const CommandContext& context, const AddFlags& flags) {
+Result<int> run_add(const CommandContext& context, const AddFlags& flags) {
   if (flags.capture == "logical") {
     return std::unexpected(make_error(ErrorCode::unsupported, "logical capture is not there yet")
                                .with_hint("Leave out --capture for a server that allows replication."));
@@ -93,9 +93,9 @@ Result<int> run(const CommandContext& context, const AddFlags& flags) {
 
 void add_add_command(CLI::App& program, Invocation& invocation) {
   const auto flags = std::make_shared<AddFlags>();  // shared with the action, which outlives this call
-  CLI::App* command =
-      add_command(program, invocation, {.name = "add", .summary = "register a cluster", .details = details},
-                  [flags](const CommandContext& context) { return run(context, *flags); });
+  CLI::App* command = add_command(
+      program, invocation, {.name = "add", .summary = "register a cluster", .details = add_details},
+      [flags](const CommandContext& context) { return run_add(context, *flags); });
   add_cluster_argument(*command, flags->cluster);
   command->add_option("--url", flags->url, "the source: a libpq URL, keywords or service")
       ->type_name("URL")

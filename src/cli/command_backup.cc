@@ -10,7 +10,7 @@
 namespace pgstrata {
 namespace {
 
-constexpr const char* details =
+constexpr const char* backup_details =
     R"(Makes a base snapshot: the whole data directory, read once over the replication connection, checked,
 compressed and encrypted. What is stored already is not stored again. Beside a running `stream` it
 relies on that for WAL; alone it brings the WAL that the snapshot needs. Interrupted, it leaves
@@ -55,13 +55,13 @@ std::string to_text(const SnapshotRecord& snapshot) {
   return text;
 }
 
-Error explain(Error error) {
+Error explain_backup(Error error) {
   if (error.code() != ErrorCode::cancelled) return error;
   return make_error(ErrorCode::cancelled, "stopped on request; no snapshot was made")
       .with_hint("What was stored is found again by the next backup.");
 }
 
-Result<int> run(const CommandContext& context, const BackupFlags& flags) {
+Result<int> run_backup(const CommandContext& context, const BackupFlags& flags) {
   PGS_TRY(const Repository repository, context.open_repository());
   PGS_TRY(const SourceWork work, source_work(context, repository, flags.source));
   auto outcome = [&] {
@@ -73,7 +73,7 @@ Result<int> run(const CommandContext& context, const BackupFlags& flags) {
                      meter.update(progress.received_bytes, progress.estimated_bytes);
                    }});
   }();
-  if (!outcome.has_value()) return std::unexpected(explain(std::move(outcome).error()));
+  if (!outcome.has_value()) return std::unexpected(explain_backup(std::move(outcome).error()));
   const SnapshotRecord& snapshot = outcome->snapshot;
   context.print({{"cluster", flags.source.cluster},
                  {"snapshot", json_snapshot(snapshot)},
@@ -89,9 +89,9 @@ Result<int> run(const CommandContext& context, const BackupFlags& flags) {
 
 void add_backup_command(CLI::App& program, Invocation& invocation) {
   const auto flags = std::make_shared<BackupFlags>();  // shared with the action, which outlives this call
-  CLI::App* command = add_command(program, invocation,
-                                  {.name = "backup", .summary = "make a snapshot now", .details = details},
-                                  [flags](const CommandContext& context) { return run(context, *flags); });
+  CLI::App* command = add_command(
+      program, invocation, {.name = "backup", .summary = "make a snapshot now", .details = backup_details},
+      [flags](const CommandContext& context) { return run_backup(context, *flags); });
   add_source_flags(*command, flags->source);
   command->add_flag("--base", flags->base, "a base snapshot, as in this version each is");
 }

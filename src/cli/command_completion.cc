@@ -6,7 +6,7 @@
 namespace pgstrata {
 namespace {
 
-constexpr const char* details =
+constexpr const char* completion_details =
     R"(Examples:
   pgstrata completion bash > /etc/bash_completion.d/pgstrata
   pgstrata completion zsh > ~/.zfunc/_pgstrata)";
@@ -17,7 +17,7 @@ void add_completion_command(CLI::App& program, Invocation& invocation) {
   const auto shell = std::make_shared<std::string>();  // shared with the action, which outlives this call
   CLI::App* command = add_plain_command(
       program, invocation,
-      {.name = "completion", .summary = "print completion for bash or zsh", .details = details},
+      {.name = "completion", .summary = "print completion for bash or zsh", .details = completion_details},
       [shell, &program](const CommandContext& context) -> Result<int> {
         context.console.print(*shell == "bash" ? bash_completion(program) : zsh_completion(program));
         return 0;

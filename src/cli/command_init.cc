@@ -4,7 +4,7 @@
 namespace pgstrata {
 namespace {
 
-constexpr const char* details =
+constexpr const char* init_details =
     R"(Encryption is on unless --no-encryption declines it. A key file is any secret of 32 bytes or
 more; one that does not exist is made, readable by its owner alone. Keep a copy of the key, or the
 passphrase, away from this machine: without it nobody can restore anything.
@@ -54,7 +54,7 @@ void remind(Console& console, const InitOutcome& outcome) {
   }
 }
 
-Result<int> run(const CommandContext& context) {
+Result<int> run_init(const CommandContext& context) {
   PGS_TRY(const std::string location, required_repository(context.settings));
   PGS_TRY(const InitOutcome outcome,
           init_repository({.location = location, .key = context.settings.key}, context.clock));
@@ -66,7 +66,8 @@ Result<int> run(const CommandContext& context) {
 }  // namespace
 
 void add_init_command(CLI::App& program, Invocation& invocation) {
-  add_command(program, invocation, {.name = "init", .summary = "make a repository", .details = details}, run);
+  add_command(program, invocation, {.name = "init", .summary = "make a repository", .details = init_details},
+              run_init);
 }
 
 }  // namespace pgstrata

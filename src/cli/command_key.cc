@@ -8,20 +8,20 @@
 namespace pgstrata {
 namespace {
 
-constexpr const char* list_details =
+constexpr const char* key_list_details =
     R"(Each key slot opens the whole repository with a secret of its own.
 
 Example:
   pgstrata key list --repo /srv/backup --key-file ~/pgstrata.key)";
 
-constexpr const char* add_details =
+constexpr const char* key_add_details =
     R"(The repository is opened with a key it has (--key-file and so on) and gets one more.
 
 Examples:
   pgstrata key add --repo /srv/backup --key-file ~/pgstrata.key --new-key-file /root/second.key
   NEW='...' pgstrata key add --repo /srv/backup --key-file ~/pgstrata.key --new-passphrase-env NEW)";
 
-constexpr const char* remove_details =
+constexpr const char* key_remove_details =
     R"(The last slot cannot be removed. Whoever had copied the repository's key before keeps it: a key that
 was stolen together with the repository calls for a new repository.
 
@@ -87,13 +87,14 @@ Result<int> run_remove(const CommandContext& context, const std::string& id) {
 
 void add_key_commands(CLI::App& program, Invocation& invocation) {
   CLI::App* noun = add_noun(program, "key", "the keys that open the repository: list, add, remove");
-  add_command(*noun, invocation, {.name = "list", .summary = "the key slots", .details = list_details},
+  add_command(*noun, invocation, {.name = "list", .summary = "the key slots", .details = key_list_details},
               run_list);
 
   const auto flags = std::make_shared<NewKeyFlags>();  // shared with the action, which outlives this call
-  CLI::App* add = add_command(
-      *noun, invocation, {.name = "add", .summary = "add a key file or a passphrase", .details = add_details},
-      [flags](const CommandContext& context) { return run_add(context, *flags); });
+  CLI::App* add =
+      add_command(*noun, invocation,
+                  {.name = "add", .summary = "add a key file or a passphrase", .details = key_add_details},
+                  [flags](const CommandContext& context) { return run_add(context, *flags); });
   auto* file =
       add->add_option("--new-key-file", flags->key_file, "the key to add; made when it does not exist")
           ->type_name("FILE");
@@ -103,7 +104,7 @@ void add_key_commands(CLI::App& program, Invocation& invocation) {
 
   const auto id = std::make_shared<std::string>();  // shared with the action, which outlives this call
   CLI::App* remove = add_command(
-      *noun, invocation, {.name = "remove", .summary = "remove a key slot", .details = remove_details},
+      *noun, invocation, {.name = "remove", .summary = "remove a key slot", .details = key_remove_details},
       [id](const CommandContext& context) { return run_remove(context, *id); });
   remove->add_option("SLOT", *id, "the slot's id, as `pgstrata key list` shows it")->required();
 }

@@ -10,7 +10,7 @@
 namespace pgstrata {
 namespace {
 
-constexpr const char* details =
+constexpr const char* restore_details =
     R"(Writes the cluster as it was into a directory of its own: into an empty one, or with --delta over an
 existing one, of which only what differs is rewritten, and what the snapshot does not have is removed.
 Without a target: the latest moment. A target that cannot be restored is refused before anything is
@@ -23,7 +23,8 @@ Examples:
   pgstrata restore app --to /var/lib/postgresql/15/main --delta --latest
 
 Exit codes: 0 restored, 1 failed or stopped, 3 no such cluster, 4 the target cannot be restored,
-5 the repository is damaged there, 7 another restore or a server uses the directory.)";
+5 the repository is damaged there, 6 restored, but the newest WAL is damaged and left out,
+7 another restore or a server uses the directory.)";
 
 // What `--start` does itself.
 constexpr const char* after_recovery =
@@ -50,6 +51,7 @@ Json plan_json(const RecoveryPlan& plan) {
           {"end_lsn", json_lsn(plan.expected_end_lsn)},
           {"last_commit", json_time(plan.last_commit)},
           {"wal_segments", plan.segments.size()},
+          {"cut_short", plan.cut_short},
           {"warnings", plan.warnings}};
 }
 
@@ -82,8 +84,8 @@ Json to_json(const RestoreFlags& flags, const RestoreOutcome& outcome) {
 std::string to_text(const RestoreFlags& flags, const RestoreOutcome& outcome) {
   const RecoveryPlan& plan = outcome.plan;
   const RestoredFiles& files = outcome.restored.files;
-  std::string text =
-      fmt::format("restored {} to {} into {}\n", flags.cluster, describe(plan.target.point), flags.directory);
+  std::string text = fmt::format("restored {} to {}{} into {}\n", flags.cluster, describe(plan.target.point),
+                                 plan.cut_short ? " before the damaged WAL" : "", flags.directory);
   text += fmt::format("from snapshot {}: {}, {} written", plan.snapshot.id, human_size(files.total_bytes),
                       human_size(files.written_bytes));
   if (files.reused_bytes > 0) text += fmt::format(", {} found in place", human_size(files.reused_bytes));
@@ -102,7 +104,7 @@ std::string to_text(const RestoreFlags& flags, const RestoreOutcome& outcome) {
 }
 
 // Of what comes before the files are complete.
-Error explain(Error error) {
+Error explain_restore(Error error) {
   if (error.code() != ErrorCode::cancelled) return error;
   return make_error(ErrorCode::cancelled, "stopped on request; the restore is not complete")
       .with_hint("The same command goes on where it was.");
@@ -133,26 +135,26 @@ Result<RestoreOutcome> run_restore(const CommandContext& context, const Reposito
   return restore_target(repository, request, context.cancellation);
 }
 
-Result<int> run(const CommandContext& context, const RestoreFlags& flags) {
+Result<int> run_restore(const CommandContext& context, const RestoreFlags& flags) {
   PGS_TRY(RestoreRequest request, restore_request(flags, context.clock));
   PGS_TRY(const Repository repository, context.open_repository());
   request.repository_location = repository.store().describe();
   auto outcome = run_restore(context, repository, std::move(request));
-  if (!outcome.has_value()) return std::unexpected(explain(std::move(outcome).error()));
+  if (!outcome.has_value()) return std::unexpected(explain_restore(std::move(outcome).error()));
   for (const std::string& warning : outcome->restored.files.warnings) log_warning("{}", warning);
   context.print(to_json(flags, *outcome), to_text(flags, *outcome));
   if (outcome->start_error) return std::unexpected(*outcome->start_error);
-  return 0;
+  return outcome->plan.cut_short ? exit_code(ErrorCode::check_failed) : 0;
 }
 
 }  // namespace
 
 void add_restore_command(CLI::App& program, Invocation& invocation) {
   const auto flags = std::make_shared<RestoreFlags>();  // shared with the action, which outlives this call
-  CLI::App* command =
-      add_command(program, invocation,
-                  {.name = "restore", .summary = "a cluster as it was, at any moment", .details = details},
-                  [flags](const CommandContext& context) { return run(context, *flags); });
+  CLI::App* command = add_command(
+      program, invocation,
+      {.name = "restore", .summary = "a cluster as it was, at any moment", .details = restore_details},
+      [flags](const CommandContext& context) { return run_restore(context, *flags); });
   add_restore_flags(*command, *flags);
 }
 

@@ -9,7 +9,7 @@
 namespace pgstrata {
 namespace {
 
-constexpr const char* list_details =
+constexpr const char* snapshot_list_details =
     R"(The snapshots of a cluster, oldest first. One that cannot be read is named and passed over.
 
 Examples:
@@ -57,9 +57,10 @@ Result<int> run_list(const CommandContext& context, const std::string& cluster) 
 void add_snapshot_commands(CLI::App& program, Invocation& invocation) {
   CLI::App* noun = add_noun(program, "snapshot", "the snapshots: list");
   const auto cluster = std::make_shared<std::string>();  // shared with the action, which outlives this call
-  CLI::App* list = add_command(
-      *noun, invocation, {.name = "list", .summary = "a cluster's snapshots", .details = list_details},
-      [cluster](const CommandContext& context) { return run_list(context, *cluster); });
+  CLI::App* list =
+      add_command(*noun, invocation,
+                  {.name = "list", .summary = "a cluster's snapshots", .details = snapshot_list_details},
+                  [cluster](const CommandContext& context) { return run_list(context, *cluster); });
   add_cluster_argument(*list, *cluster);
 }
 

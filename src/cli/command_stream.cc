@@ -9,7 +9,7 @@
 namespace pgstrata {
 namespace {
 
-constexpr const char* details =
+constexpr const char* stream_details =
     R"(Receives the cluster's WAL in the foreground until it is told to stop (SIGINT, SIGTERM). A commit is
 durable in the repository within a second; with pgstrata in the source's synchronous_standby_names,
 before it is acknowledged. Comes back by itself after lost connections, restarts and promotions.
@@ -49,7 +49,7 @@ std::string to_text(const StreamOutcome& outcome) {
                      outcome.last.durable);
 }
 
-Result<int> run(const CommandContext& context, const StreamFlags& flags) {
+Result<int> run_stream(const CommandContext& context, const StreamFlags& flags) {
   StreamRequest request;
   if (flags.until_lsn) {
     PGS_TRY(request.until, parse_lsn(*flags.until_lsn));
@@ -73,9 +73,10 @@ Result<int> run(const CommandContext& context, const StreamFlags& flags) {
 
 void add_stream_command(CLI::App& program, Invocation& invocation) {
   const auto flags = std::make_shared<StreamFlags>();  // shared with the action, which outlives this call
-  CLI::App* command = add_command(
-      program, invocation, {.name = "stream", .summary = "receive WAL until stopped", .details = details},
-      [flags](const CommandContext& context) { return run(context, *flags); });
+  CLI::App* command =
+      add_command(program, invocation,
+                  {.name = "stream", .summary = "receive WAL until stopped", .details = stream_details},
+                  [flags](const CommandContext& context) { return run_stream(context, *flags); });
   add_source_flags(*command, flags->source);
   command->add_option("--until-lsn", flags->until_lsn, "stop once everything before it is durable")
       ->type_name("LSN");

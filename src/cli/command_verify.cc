@@ -9,7 +9,7 @@
 namespace pgstrata {
 namespace {
 
-constexpr const char* details =
+constexpr const char* verify_details =
     R"(Reads and authenticates everything that the snapshots and the WAL consist of, names each damaged
 object, and says which snapshots and which range of time can be restored no more because of it.
 
@@ -96,7 +96,7 @@ std::string to_text(const VerifyOutcome& outcome) {
   return text;
 }
 
-Result<int> run(const CommandContext& context, const VerifyFlags& flags) {
+Result<int> run_verify(const CommandContext& context, const VerifyFlags& flags) {
   PGS_TRY(const Repository repository, context.open_repository());
   auto outcome = [&] {
     ProgressMeter meter(context.console, context.clock);
@@ -117,9 +117,10 @@ Result<int> run(const CommandContext& context, const VerifyFlags& flags) {
 
 void add_verify_command(CLI::App& program, Invocation& invocation) {
   const auto flags = std::make_shared<VerifyFlags>();  // shared with the action, which outlives this call
-  CLI::App* command = add_command(
-      program, invocation, {.name = "verify", .summary = "read and check what is stored", .details = details},
-      [flags](const CommandContext& context) { return run(context, *flags); });
+  CLI::App* command =
+      add_command(program, invocation,
+                  {.name = "verify", .summary = "read and check what is stored", .details = verify_details},
+                  [flags](const CommandContext& context) { return run_verify(context, *flags); });
   command->add_option("CLUSTER", flags->cluster, "one cluster; all of them without it");
   command->add_flag("--read-all", flags->read_all,
                     "also what no snapshot reaches: interrupted or running work");

@@ -7,7 +7,7 @@
 namespace pgstrata {
 namespace {
 
-constexpr const char* details =
+constexpr const char* wal_fetch_details =
     R"(PostgreSQL calls this itself: `pgstrata restore` writes it as restore_command into a restored data
 directory, together with the kit that holds what this restore needs and no more.
 
@@ -24,12 +24,14 @@ struct WalFetchFlags {
 
 void add_wal_fetch_command(CLI::App& program, Invocation& invocation) {
   const auto flags = std::make_shared<WalFetchFlags>();  // shared with the action, which outlives this call
-  CLI::App* command = add_plain_command(
-      program, invocation,
-      {.name = "wal-fetch", .summary = "hand a WAL file to PostgreSQL's recovery", .details = details},
-      [flags](const CommandContext&) -> Result<int> {
-        return wal_fetch(flags->kit, flags->name, flags->destination, open_store);
-      });
+  CLI::App* command =
+      add_plain_command(program, invocation,
+                        {.name = "wal-fetch",
+                         .summary = "hand a WAL file to PostgreSQL's recovery",
+                         .details = wal_fetch_details},
+                        [flags](const CommandContext&) -> Result<int> {
+                          return wal_fetch(flags->kit, flags->name, flags->destination, open_store);
+                        });
   command->group("");  // not in the list: nobody types it
   command->add_option("--kit", flags->kit, "the kit in the data directory")->type_name("FILE")->required();
   command->add_option("NAME", flags->name, "the file, %f of restore_command")->required();

@@ -5,15 +5,10 @@
 #include <gtest/gtest.h>
 
 #include "codec/digest.h"
+#include "codec/keys_for_test.h"
 
 namespace pgstrata {
 namespace {
-
-SecretKey counting_key() {
-  Bytes bytes(SecretKey::size_bytes);
-  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i);
-  return *SecretKey::from(bytes);
-}
 
 TEST(SecretKey, HasThirtyTwoBytes) {
   EXPECT_EQ(SecretKey::from(Bytes(31)).error().code(), ErrorCode::usage);

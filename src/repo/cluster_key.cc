@@ -7,7 +7,7 @@
 namespace pgstrata {
 namespace {
 
-constexpr ClearJsonForm form{.format = "pgstrata cluster key", .version = 1};
+constexpr ClearJsonForm key_form{.format = "pgstrata cluster key", .version = 1};
 
 SecretKey wrapping_key(const SecretKey& repository_key, ByteView salt) {
   return derive_key(repository_key, salt, "pgstrata cluster key v1");
@@ -24,8 +24,8 @@ Bytes seal_cluster_key(const RepositoryId& repository, const SecretKey& reposito
   const Bytes salt = random_bytes(wrap_salt_size_bytes);
   const Bytes wrapped =
       wrap_key(wrapping_key(repository_key, salt), binding(repository, cluster_name), cluster_key);
-  return write_clear_json({{"format", form.format},
-                           {"version", form.version},
+  return write_clear_json({{"format", key_form.format},
+                           {"version", key_form.version},
                            {"salt", to_hex(salt)},
                            {"wrapped", to_hex(wrapped)}});
 }
@@ -36,7 +36,7 @@ Result<SecretKey> open_cluster_key(const RepositoryId& repository, const SecretK
   const auto damaged = [&](const Error& why) {
     return fail(ErrorCode::damaged, "\"{}\" is damaged: {}", name, why.message());
   };
-  PGS_TRY(const nlohmann::json json, parse_clear_json(stored, form, name));
+  PGS_TRY(const nlohmann::json json, parse_clear_json(stored, key_form, name));
   const auto salt = hex_field(json, "salt", wrap_salt_size_bytes);
   if (!salt.has_value()) return damaged(salt.error());
   const auto wrapped = hex_field(json, "wrapped", wrapped_key_size_bytes);

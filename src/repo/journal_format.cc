@@ -9,10 +9,10 @@ namespace pgstrata {
 namespace {
 
 constexpr std::string_view magic = "PGSF";
-constexpr std::size_t checked_size_bytes = frame_header_size_bytes - sizeof(std::uint32_t);
+constexpr std::size_t checked_frame_size_bytes = frame_header_size_bytes - sizeof(std::uint32_t);
 
-std::uint32_t checksum(ByteView header) {
-  return crc32c_finish(crc32c_extend(crc32c_begin, header.first(checked_size_bytes)));
+std::uint32_t frame_checksum(ByteView header) {
+  return crc32c_finish(crc32c_extend(crc32c_begin, header.first(checked_frame_size_bytes)));
 }
 
 }  // namespace
@@ -27,7 +27,7 @@ FrameHeaderBytes write_frame_header(const FrameHeader& header) {
   writer.u32(header.number);
   writer.u32(header.length);
   writer.u32(header.durable);
-  writer.u32(checksum(writer.view()));
+  writer.u32(frame_checksum(writer.view()));
   FrameHeaderBytes bytes;
   std::ranges::copy(writer.view(), bytes.begin());
   return bytes;
@@ -41,7 +41,7 @@ std::optional<FrameHeader> parse_frame_header(ByteView bytes) {
   header.number = reader.u32();
   header.length = reader.u32();
   header.durable = reader.u32();
-  if (reader.u32() != checksum(bytes)) return std::nullopt;
+  if (reader.u32() != frame_checksum(bytes)) return std::nullopt;
   if (header.length > max_frame_size_bytes || header.durable > header.number) return std::nullopt;
   return header;
 }

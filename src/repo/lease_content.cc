@@ -12,7 +12,7 @@ namespace {
 // A forged lease must not make others wait for a day.
 constexpr std::uint64_t time_to_live_max_ms = 10ULL * 60 * 1000;
 
-constexpr SealedObjectForm form{
+constexpr SealedObjectForm lease_form{
     .magic = lease_magic, .kind = 1, .key_purpose = "lease v1", .content_limit_bytes = 64U << 10};
 
 Result<LeaseContent> parse_fields(const nlohmann::json& json) {
@@ -43,7 +43,7 @@ Bytes seal_lease(const ClusterSpace& space, std::string_view name, const LeaseCo
                                {"time_to_live_ms", static_cast<std::uint64_t>(content.time_to_live.count())},
                                {"released", content.released}};
   const std::string text = json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  return seal_object(space, lease_object_name(name), form, as_byte_view(text));
+  return seal_object(space, lease_object_name(name), lease_form, as_byte_view(text));
 }
 
 Result<LeaseContent> parse_lease_content(ByteView stored) {
@@ -61,7 +61,7 @@ Result<LeaseContent> open_lease(const ClusterSpace& space, std::string_view name
     return std::unexpected(std::move(error).with_hint(
         "Make sure that no pgstrata is at work on this cluster, then remove this object."));
   };
-  auto json = open_sealed_object(space, object_name, form, object);
+  auto json = open_sealed_object(space, object_name, lease_form, object);
   if (!json.has_value()) {
     if (json.error().code() != ErrorCode::damaged) return std::unexpected(std::move(json).error());
     return advise(std::move(json).error());

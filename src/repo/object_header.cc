@@ -8,10 +8,10 @@
 namespace pgstrata {
 namespace {
 
-constexpr std::size_t checked_size_bytes = object_header_size_bytes - sizeof(std::uint32_t);
+constexpr std::size_t checked_header_size_bytes = object_header_size_bytes - sizeof(std::uint32_t);
 
-std::uint32_t checksum(ByteView header) {
-  return crc32c_finish(crc32c_extend(crc32c_begin, header.first(checked_size_bytes)));
+std::uint32_t header_checksum(ByteView header) {
+  return crc32c_finish(crc32c_extend(crc32c_begin, header.first(checked_header_size_bytes)));
 }
 
 }  // namespace
@@ -23,7 +23,7 @@ ObjectHeaderBytes write_object_header(const ObjectMagic& magic, std::uint8_t kin
   writer.u8(kind);
   writer.u8(0);
   writer.bytes(id);
-  writer.u32(checksum(writer.view()));
+  writer.u32(header_checksum(writer.view()));
   ObjectHeaderBytes header;
   std::ranges::copy(writer.view(), header.begin());
   return header;
@@ -43,7 +43,7 @@ Result<ObjectId> read_object_header(ByteView object, const ObjectMagic& magic, s
   reader.skip(1);
   ObjectId id;
   std::ranges::copy(reader.bytes(id.size()), id.begin());
-  if (reader.u32() != checksum(object)) {
+  if (reader.u32() != header_checksum(object)) {
     return fail(ErrorCode::damaged, "\"{}\" is damaged: the checksum of its header is wrong", name);
   }
   if (version > object_version) {

@@ -68,14 +68,14 @@ Result<void> check_empty(ObjectStore& store) {
   }
 }
 
-struct StoredSlot {
+struct ListedSlot {
   std::string id;
   Bytes content;
 };
 
-Result<std::vector<StoredSlot>> read_slots(ObjectStore& store) {
+Result<std::vector<ListedSlot>> read_slots(ObjectStore& store) {
   PGS_TRY(const auto objects, store.list_all(key_slot_prefix));
-  std::vector<StoredSlot> slots;
+  std::vector<ListedSlot> slots;
   for (const ObjectInfo& object : objects) {
     auto content = store.get(object.name, max_clear_json_bytes);
     const auto code = content ? ErrorCode{} : content.error().code();
@@ -112,7 +112,7 @@ Result<void> put_descriptor(ObjectStore& store, const RepositoryId& id, Timestam
 // Slots that an init which was cut short left behind: of a repository that never came to be.
 Result<void> remove_foreign_slots(ObjectStore& store, const RepositoryId& id) {
   PGS_TRY(const auto slots, read_slots(store));
-  for (const StoredSlot& slot : slots) {
+  for (const ListedSlot& slot : slots) {
     const auto info = read_key_slot_info(id, slot.id, slot.content);
     if (!info.has_value() && info.error().code() == ErrorCode::not_found) {
       PGS_CHECK(store.remove(key_slot_name(slot.id)));
@@ -129,9 +129,9 @@ struct SlotTrial {
   std::optional<Error> obstacle;   // why a slot could not be tried
 };
 
-SlotTrial try_slots(const std::vector<StoredSlot>& slots, const RepositoryId& id, const KeySource& source) {
+SlotTrial try_slots(const std::vector<ListedSlot>& slots, const RepositoryId& id, const KeySource& source) {
   SlotTrial trial;
-  for (const StoredSlot& slot : slots) {
+  for (const ListedSlot& slot : slots) {
     const auto info = read_key_slot_info(id, slot.id, slot.content);
     if (!info.has_value()) {
       if (info.error().code() != ErrorCode::not_found) trial.obstacle = info.error();
@@ -151,10 +151,10 @@ SlotTrial try_slots(const std::vector<StoredSlot>& slots, const RepositoryId& id
 }
 
 // Of the slots that can be read, but for one.
-std::vector<KeySlotKind> kinds_of_others(const std::vector<StoredSlot>& slots, const RepositoryId& repository,
+std::vector<KeySlotKind> kinds_of_others(const std::vector<ListedSlot>& slots, const RepositoryId& repository,
                                          std::string_view but_for) {
   std::vector<KeySlotKind> kinds;
-  for (const StoredSlot& slot : slots) {
+  for (const ListedSlot& slot : slots) {
     if (slot.id == but_for) continue;
     const auto info = read_key_slot_info(repository, slot.id, slot.content);
     if (info.has_value()) kinds.push_back(info->kind);
@@ -253,7 +253,7 @@ Result<std::vector<KeySlotKind>> Repository::key_slot_kinds(ObjectStore& store) 
   PGS_TRY(const RepositoryId id, read_descriptor(store));
   PGS_TRY(const auto slots, read_slots(store));
   std::vector<KeySlotKind> kinds;
-  for (const StoredSlot& slot : slots) {
+  for (const ListedSlot& slot : slots) {
     const auto info = read_key_slot_info(id, slot.id, slot.content);
     if (info.has_value()) kinds.push_back(info->kind);
   }
@@ -263,7 +263,7 @@ Result<std::vector<KeySlotKind>> Repository::key_slot_kinds(ObjectStore& store) 
 Result<std::vector<KeySlotInfo>> Repository::key_slots() const {
   PGS_TRY(const auto slots, read_slots(*store_));
   std::vector<KeySlotInfo> infos;
-  for (const StoredSlot& slot : slots) {
+  for (const ListedSlot& slot : slots) {
     auto info = read_key_slot_info(id_, slot.id, slot.content);
     if (info.has_value()) {
       infos.push_back(*std::move(info));
@@ -282,7 +282,7 @@ Result<KeySlotInfo> Repository::add_key_slot(const KeySource& source, const Cloc
 
 Result<void> Repository::remove_key_slot(std::string_view id) {
   PGS_TRY(const auto slots, read_slots(*store_));
-  const auto slot = std::ranges::find(slots, id, &StoredSlot::id);
+  const auto slot = std::ranges::find(slots, id, &ListedSlot::id);
   if (slot == slots.end()) return fail(ErrorCode::not_found, "there is no key slot \"{}\"", id);
   if (kinds_of_others(slots, id_, id).empty()) {
     return std::unexpected(

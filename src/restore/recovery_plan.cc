@@ -41,6 +41,7 @@ class Planner {
       (range.timeline == timeline ? ranges_ : others_).push_back(range);
     std::ranges::sort(ranges_, {}, &CoverageRange::from_lsn);
     for (const auto& damaged : coverage.damaged_snapshots) pass_over(damaged.id, damaged.error);
+    damaged_wal_ = coverage.damaged_wal;
   }
 
   Result<RecoveryPlan> plan() {
@@ -54,7 +55,12 @@ class Planner {
       PGS_CHECK(need_history());
       return std::move(plan_);
     }
-    auto refusal = refuse_target(target_, timeline_, ranges_, others_);
+    const bool nothing_usable = ranges_.empty() && others_.empty() && !plan_.warnings.empty();
+    auto refusal =
+        nothing_usable
+            ? make_error(ErrorCode::damaged, "no snapshot can be restored")
+                  .with_hint("`pgstrata verify` names everything that is damaged, and what may cure it.")
+            : refuse_target(target_, timeline_, ranges_, others_);
     for (const auto& warning : plan_.warnings) refusal = std::move(refusal).with_context(warning);
     return std::unexpected(std::move(refusal));
   }
@@ -97,6 +103,13 @@ class Planner {
     plan_.end_lsn = stop.end_lsn;
     plan_.expected_end_lsn = stop.expected_end_lsn;
     plan_.last_commit = stop.last_commit;
+    if (!std::holds_alternative<LatestTarget>(target_.point)) return;
+    for (const auto& wal : damaged_wal_) {
+      if (wal.from < plan_.end_lsn) continue;
+      plan_.cut_short = true;
+      plan_.warnings.push_back(fmt::format("WAL of timeline {} from {} on is damaged and is not restored: {}",
+                                           wal.timeline, wal.from, wal.error.describe()));
+    }
   }
 
   [[nodiscard]] bool may_start_from(const SnapshotRecord& snapshot) const {
@@ -222,6 +235,7 @@ class Planner {
   WalSearch search_;
   std::vector<CoverageRange> ranges_;
   std::vector<CoverageRange> others_;
+  std::vector<DamagedWal> damaged_wal_;
   RecoveryPlan plan_;
 };
 

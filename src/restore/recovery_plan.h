@@ -50,11 +50,13 @@ struct RecoveryPlan {
   std::vector<RecoverySegment> segments;  // in the order in which recovery needs them
   std::vector<TimelineId>
       histories;  // every one the repository has: recovery asks for the newest to step past
+  // The latest was asked for, and WAL beyond this plan's end is there but damaged.
+  bool cut_short = false;
   std::vector<std::string> warnings;  // for the operator: a damaged snapshot was passed over, and the like
 };
 
 // Errors: outside_coverage (the hint names the nearest moments on both sides that can be restored); damaged,
-// when WAL that must be looked into does not authenticate; those of the store.
+// when WAL that must be looked into does not authenticate, or no snapshot is whole; those of the store.
 [[nodiscard]] Result<RecoveryPlan> plan_recovery(const ClusterSpace& space, const ClusterRecord& cluster,
                                                  const RecoveryTarget& target);
 

@@ -166,6 +166,35 @@ TEST_F(RecoveryPlanTest, ADamagedSnapshotIsPassedOverWithAWarning) {
   EXPECT_THAT(plan.warnings.front(), HasSubstr(second.id));
 }
 
+TEST_F(RecoveryPlanTest, ASnapshotWithoutAPackIsPassedOver) {
+  ASSERT_TRUE(cluster_.store.remove(cluster_.space->object_name(pack_name(first_.packs.front()))));
+  EXPECT_EQ(code_of(cluster_.plan(LatestTarget{})), "damaged") << "there is no other";
+  const auto middle = records().size() / 2;
+  const auto second = cluster_.snapshot(records()[middle], records()[middle]);
+  const auto plan = must(cluster_.plan(LatestTarget{}));
+  EXPECT_EQ(plan.snapshot.id, second.id);
+  ASSERT_FALSE(plan.warnings.empty());
+  EXPECT_THAT(plan.warnings.front(), HasSubstr(first_.id));
+}
+
+TEST_F(RecoveryPlanTest, LatestSaysThatDamageCutsItShort) {
+  const auto all = must(cluster_.plan(LatestTarget{}));
+  EXPECT_FALSE(all.cut_short);
+  // Of what is damaged at the very end nobody can tell that it is not a crash's; of a sealed segment one can.
+  const auto name = cluster_.space->object_name(
+      wal_object_name({1}, all.segments[all.segments.size() - 2].start, testing::segment_bytes));
+  auto stored = must(cluster_.store.get(name));
+  stored[stored.size() - 30] ^= std::byte{1};
+  overwrite(cluster_.store, name, stored);
+  const auto plan = must(cluster_.plan(LatestTarget{}));
+  EXPECT_TRUE(plan.cut_short);
+  EXPECT_LT(plan.end_lsn, all.end_lsn);
+  ASSERT_FALSE(plan.warnings.empty());
+  EXPECT_THAT(plan.warnings.front(), HasSubstr("is damaged and is not restored"));
+  const auto earlier = must(cluster_.plan(LsnTarget{records()[records().size() / 2].start}));
+  EXPECT_FALSE(earlier.cut_short) << "it lies before the damage";
+}
+
 TEST_F(RecoveryPlanTest, WithoutASnapshotNothingCanBeRestored) {
   SampleCluster cluster;
   cluster.seal(0, 2);

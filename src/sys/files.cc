@@ -50,7 +50,9 @@ FileInfo info_of(const struct stat& from) {
           .permissions = from.st_mode & 07777U,
           .device = from.st_dev,
           .inode = from.st_ino,
-          .links = from.st_nlink};
+          .links = from.st_nlink,
+          .owner = from.st_uid,
+          .group = from.st_gid};
 }
 
 Result<FileType> entry_kind(DIR& directory, const path& where, const dirent& entry) {

@@ -48,6 +48,8 @@ struct FileInfo {
   std::uint64_t device = 0;
   std::uint64_t inode = 0;
   std::uint64_t links = 0;  // names; 0 when the last one was removed
+  uid_t owner = 0;
+  gid_t group = 0;
 };
 
 // Does not follow a symbolic link at the end of the path.

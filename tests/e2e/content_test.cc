@@ -34,13 +34,6 @@ class ContentTest : public MainJobTest {
 };
 class ContentOnMajors : public MainJobTest, public ::testing::WithParamInterface<int> {};
 
-std::string server_place(const PostgresServer& server) {
-  return fmt::format("host={} port={} user=postgres", server.socket_directory().string(), server.port());
-}
-std::string server_place(const LeftRunningServer& server) {
-  return fmt::format("host={} port={} user=postgres", server.host(), server.port());
-}
-
 // The peak of the largest program that `work` runs to its end; it does so in a process of its own.
 std::uint64_t peak_memory_bytes(const std::function<void()>& work) {
   std::array<int, 2> ends{};

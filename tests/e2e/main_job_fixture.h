@@ -49,6 +49,14 @@ class LeftRunningServer {
   pid_t pid_;
 };
 
+// Connection parameters without a database.
+inline std::string server_place(const PostgresServer& server) {
+  return fmt::format("host={} port={} user=postgres", server.socket_directory().string(), server.port());
+}
+inline std::string server_place(const LeftRunningServer& server) {
+  return fmt::format("host={} port={} user=postgres", server.host(), server.port());
+}
+
 // The program with a repository of its own. What does not go as told throws TestFailure. The cluster is
 // called `app`, its role `backup` may do nothing but replicate. Not thread-safe.
 class MainJob {

@@ -17,10 +17,6 @@ Timestamp parsed(const std::string& text) {
   return parse_rfc3339(text).value();
 }
 
-std::string server_place(const LeftRunningServer& server) {
-  return fmt::format("host={} port={} user=postgres", server.host(), server.port());
-}
-
 class EveryMajor : public MainJobTest, public ::testing::WithParamInterface<int> {};
 
 // pg_checksums refuses a control file of another layout than its own; 13 to 16 share Debian 15's.

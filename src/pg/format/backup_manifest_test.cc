@@ -15,7 +15,7 @@ struct SeenFile {
   std::string checksum_hex;
 };
 
-class Collector final : public ManifestHandler {
+class FileCollector final : public ManifestHandler {
  public:
   Result<void> file(const ManifestFile& file) override {
     if (file.path == refuse) return fail(ErrorCode::cancelled, "enough");
@@ -32,7 +32,7 @@ std::string sealed(const std::string& body) {
 
 TEST(BackupManifest, ReadsARealOne) {
   const Bytes text = read_sample("backup_manifest_15.zst");
-  Collector collector;
+  FileCollector collector;
   const auto manifest = parse_backup_manifest(as_text(text), collector);
   ASSERT_TRUE(manifest) << manifest.error().describe();
   EXPECT_EQ(manifest->version, 1);
@@ -56,7 +56,7 @@ TEST(BackupManifest, RefusesEachChangedByteOfARealOne) {
   for (std::size_t i = 0; i < good.size(); i += 997) {
     Bytes bad = good;
     bad[i] ^= std::byte{1};
-    Collector collector;
+    FileCollector collector;
     EXPECT_FALSE(parse_backup_manifest(as_text(bad), collector)) << i;
     EXPECT_TRUE(collector.files.empty());
   }
@@ -66,7 +66,7 @@ const std::string head2 =
     "{ \"PostgreSQL-Backup-Manifest-Version\": 2,\n\"System-Identifier\": 7710570543202180735,\n";
 
 TEST(BackupManifest, ReadsVersionTwoAndOddPaths) {
-  Collector collector;
+  FileCollector collector;
   const auto manifest =
       parse_backup_manifest(sealed(head2 +
                                    "\"Files\": [\n{ \"Encoded-Path\": \"62617365ff0a\", \"Size\": "
@@ -91,7 +91,7 @@ TEST(BackupManifest, ReadsVersionTwoAndOddPaths) {
 }
 
 TEST(BackupManifest, PassesOnTheHandlersError) {
-  Collector collector;
+  FileCollector collector;
   collector.refuse = "b";
   const auto manifest = parse_backup_manifest(
       sealed(head2 + "\"Files\": [ {\"Path\": \"a\", \"Size\": 1}, {\"Path\": \"b\", \"Size\": 1} ],\n"),
@@ -113,12 +113,12 @@ TEST(BackupManifest, RefusesWhatIsNotOne) {
         head2 + "\"WAL-Ranges\": [ {\"Timeline\": 1, \"Start-LSN\": \"0/2\", \"End-LSN\": \"0/1\"} ],\n",
         head2 + "\"WAL-Ranges\": [ {\"Timeline\": 1} ],\n",
         std::string("{ \"PostgreSQL-Backup-Manifest-Version\": 0,\n"), head2 + "\"Files\": [ null ],\n"}) {
-    Collector collector;
+    FileCollector collector;
     const auto manifest = parse_backup_manifest(sealed(body), collector);
     ASSERT_FALSE(manifest) << body;
     EXPECT_EQ(manifest.error().code(), ErrorCode::damaged) << body << manifest.error().describe();
   }
-  Collector collector;
+  FileCollector collector;
   for (const auto* text : {"", "\n", "\n\n", "x", "{\"Manifest-Checksum\": \"00\"}\n"}) {
     EXPECT_FALSE(parse_backup_manifest(text, collector));
   }

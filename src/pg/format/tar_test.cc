@@ -23,7 +23,7 @@ struct SeenMember {
   bool ended = false;
 };
 
-class Collector final : public TarHandler {
+class MemberCollector final : public TarHandler {
  public:
   Result<void> begin_member(const TarMember& member) override {
     if (member.name == refuse) return fail(ErrorCode::cancelled, "enough");
@@ -97,7 +97,7 @@ std::string archive() {
 }
 
 TEST(Tar, ReadsMembersOfEachType) {
-  Collector collector;
+  MemberCollector collector;
   TarParser parser(collector);
   const std::string bytes = archive() + std::string(1024, '\0');
   ASSERT_TRUE(parser.feed(as_byte_view(bytes)));
@@ -125,7 +125,7 @@ TEST(Tar, GivesTheSameInPiecesOfAnySize) {
     SCOPED_TRACE(seed);
     std::mt19937 random(seed);
     std::uniform_int_distribution<std::size_t> piece(1, 1U << (seed % 12U));
-    Collector collector;
+    MemberCollector collector;
     TarParser parser(collector);
     for (std::size_t at = 0; at < bytes.size();) {
       const std::string part = bytes.substr(at, piece(random));
@@ -141,14 +141,14 @@ TEST(Tar, GivesTheSameInPiecesOfAnySize) {
 }
 
 TEST(Tar, AcceptsAnArchiveWithoutItsEnd) {
-  Collector collector;
+  MemberCollector collector;
   TarParser parser(collector);
   ASSERT_TRUE(parser.feed(as_byte_view(archive())));
   EXPECT_TRUE(parser.finish());
 }
 
 TEST(Tar, ReadsSizesBeyondEightGigabytes) {
-  Collector collector;
+  MemberCollector collector;
   TarParser parser(collector);
   ASSERT_TRUE(parser.feed(as_byte_view(header("large", (std::uint64_t{1} << 40U) + 7))));
   EXPECT_EQ(collector.members[0].size_bytes, (std::uint64_t{1} << 40U) + 7);
@@ -166,7 +166,7 @@ TEST(Tar, RefusesAndNamesTheOffset) {
   put(huge, 124, std::string(12, '\xff'));
   seal(huge);
   for (const auto& second : {flipped, odd_size, huge, std::string(512, 'z'), header("", 0)}) {
-    Collector collector;
+    MemberCollector collector;
     TarParser parser(collector);
     const auto result = parser.feed(as_byte_view(good + second));
     ASSERT_FALSE(result);
@@ -174,14 +174,14 @@ TEST(Tar, RefusesAndNamesTheOffset) {
     EXPECT_THAT(result.error().message(), HasSubstr("offset 1024"));
   }
   for (const char type : {'1', '3', 'x', 'L', 'g'}) {
-    Collector collector;
+    MemberCollector collector;
     TarParser parser(collector);
     EXPECT_EQ(parser.feed(as_byte_view(header("a", 0, type))).error().code(), ErrorCode::unsupported);
   }
 }
 
 TEST(Tar, RefusesBytesAfterTheEnd) {
-  Collector collector;
+  MemberCollector collector;
   TarParser parser(collector);
   ASSERT_TRUE(parser.feed(as_byte_view(archive() + std::string(10240, '\0'))));
   EXPECT_FALSE(parser.feed(as_byte_view("x")));
@@ -192,7 +192,7 @@ TEST(Tar, RefusesBytesAfterTheEnd) {
 TEST(Tar, RefusesAnArchiveCutShort) {
   const std::string bytes = archive();
   for (const std::size_t size : {std::size_t{100}, std::size_t{513}, std::size_t{600}, bytes.size() - 1}) {
-    Collector collector;
+    MemberCollector collector;
     TarParser parser(collector);
     ASSERT_TRUE(parser.feed(as_byte_view(bytes.substr(0, size))));
     EXPECT_EQ(parser.finish().error().code(), ErrorCode::damaged) << size;
@@ -200,7 +200,7 @@ TEST(Tar, RefusesAnArchiveCutShort) {
 }
 
 TEST(Tar, PassesOnTheHandlersError) {
-  Collector collector;
+  MemberCollector collector;
   collector.refuse = "empty";
   TarParser parser(collector);
   EXPECT_EQ(parser.feed(as_byte_view(archive())).error().code(), ErrorCode::cancelled);

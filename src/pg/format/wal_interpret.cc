@@ -1,6 +1,6 @@
 #include "pg/format/wal_interpret.h"
 
-#include "codec/endian.h"
+#include "pg/format/wal_fields.h"
 
 namespace pgstrata {
 namespace {
@@ -46,16 +46,8 @@ constexpr std::uint8_t create = 0x10;
 constexpr std::uint8_t truncate = 0x20;
 }  // namespace storage_op
 
-RelationFile read_relation(ByteReader& reader) {
-  RelationFile relation;
-  relation.tablespace.value = reader.u32();
-  relation.database.value = reader.u32();
-  relation.number.value = reader.u32();
-  return relation;
-}
-
 // Values no clock has said wrap; they do not overflow.
-Timestamp read_time(ByteReader& reader) {
+Timestamp read_record_time(ByteReader& reader) {
   return {static_cast<std::int64_t>(reader.u64() + static_cast<std::uint64_t>(postgres_epoch_micros))};
 }
 
@@ -79,7 +71,7 @@ Result<void> interpret_transaction(const WalRecord& record, WalEventHandler& han
   ByteReader reader(record.main_data);
   end.xid = record.xid;
   end.lsn = record.end;
-  end.time = read_time(reader);
+  end.time = read_record_time(reader);
   const std::uint32_t info = (record.info & transaction_op::has_info) != 0 ? reader.u32() : 0;
   if ((info & transaction_info::has_database) != 0) reader.skip(8);
   if ((info & transaction_info::has_subtransactions) != 0) read_list(reader, 4);
@@ -127,7 +119,7 @@ Result<void> interpret_restore_point(const WalRecord& record, WalEventHandler& h
   constexpr std::size_t name_size_bytes = 64;
   ByteReader reader(record.main_data);
   RestorePoint point;
-  point.time = read_time(reader);
+  point.time = read_record_time(reader);
   const auto name = as_text(reader.bytes(name_size_bytes));
   if (reader.failed()) return too_short(record);
   point.name = name.substr(0, name.find('\0'));
@@ -163,13 +155,13 @@ Result<void> interpret_xlog(const WalRecord& record, WalEventHandler& handler) {
 Result<void> interpret_storage(const WalRecord& record, WalEventHandler& handler) {
   ByteReader reader(record.main_data);
   if (record.operation() == storage_op::create) {
-    const RelationFile relation = read_relation(reader);
+    const RelationFile relation = read_relation_file(reader);
     const std::uint32_t fork = reader.u32();
     if (reader.failed()) return too_short(record);
     if (fork == static_cast<std::uint32_t>(Fork::main)) handler.change(relation, ChangeKind::created, 1);
   } else if (record.operation() == storage_op::truncate) {
     const std::uint32_t blocks_left = reader.u32();
-    const RelationFile relation = read_relation(reader);
+    const RelationFile relation = read_relation_file(reader);
     if (reader.failed()) return too_short(record);
     // VACUUM gives back the empty end of a table this way: no rows go with it.
     handler.change(relation, blocks_left == 0 ? ChangeKind::truncated : ChangeKind::other, 1);
@@ -265,7 +257,7 @@ void interpret_other_blocks(const WalRecord& record, WalEventHandler& handler) {
 RelationFile RelationFileList::operator[](std::size_t index) const {
   PGS_ASSERT(index < size());
   ByteReader reader(entries_.subspan(index * entry_size_bytes, entry_size_bytes));
-  return read_relation(reader);
+  return read_relation_file(reader);
 }
 
 Result<void> interpret_wal_record(const WalRecord& record, WalEventHandler& handler) {

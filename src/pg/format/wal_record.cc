@@ -1,7 +1,7 @@
 #include "pg/format/wal_record.h"
 
 #include "codec/digest.h"
-#include "codec/endian.h"
+#include "pg/format/wal_fields.h"
 
 namespace pgstrata {
 namespace {
@@ -18,7 +18,7 @@ constexpr std::uint8_t block_has_data = 0x20;
 constexpr std::uint8_t block_will_initialise = 0x40;
 constexpr std::uint8_t block_same_relation = 0x80;
 
-constexpr std::size_t crc_offset = 20;
+constexpr std::size_t record_crc_offset = 20;
 
 struct ImageInfo {
   bool has_hole;
@@ -67,14 +67,6 @@ Result<std::size_t> read_image_header(ByteReader& reader, int major_version, Wal
   return length;
 }
 
-RelationFile read_relation(ByteReader& reader) {
-  RelationFile relation;
-  relation.tablespace.value = reader.u32();
-  relation.database.value = reader.u32();
-  relation.number.value = reader.u32();
-  return relation;
-}
-
 // Lengths of what follows the headers, in the order in which it follows.
 struct Lengths {
   std::array<std::uint16_t, wal_block_limit> image;
@@ -107,7 +99,7 @@ Result<void> read_block_header(ByteReader& reader, std::uint8_t id, WalRecord& i
     block.image = {};
   }
   if ((flags & block_same_relation) == 0) {
-    block.relation = read_relation(reader);
+    block.relation = read_relation_file(reader);
   } else if (index != 0) {
     block.relation = into.block_storage[index - 1].relation;
   } else {
@@ -160,7 +152,7 @@ std::string_view to_string(Rmgr rmgr) {
 
 std::uint32_t compute_wal_record_crc(ByteView bytes) {
   std::uint32_t crc = crc32c_extend(crc32c_begin, bytes.subspan(wal_record_header_size_bytes));
-  crc = crc32c_extend(crc, bytes.first(crc_offset));
+  crc = crc32c_extend(crc, bytes.first(record_crc_offset));
   return crc32c_finish(crc);
 }
 

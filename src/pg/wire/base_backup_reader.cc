@@ -7,8 +7,8 @@
 namespace pgstrata {
 namespace {
 
-constexpr std::string_view start_what = "start the base backup";
-constexpr std::string_view read_what = "receive the base backup";
+constexpr std::string_view backup_start_what = "start the base backup";
+constexpr std::string_view backup_read_what = "receive the base backup";
 constexpr int typed_messages_since = 15'00'00;
 
 std::string quoted_literal(std::string_view text) {
@@ -36,7 +36,7 @@ std::string backup_command(const BaseBackupOptions& options, int server_version)
 }
 
 std::unexpected<Error> protocol_error(std::string_view detail) {
-  return fail(ErrorCode::failed, "{}: the server's answer breaks the protocol: {}", read_what, detail);
+  return fail(ErrorCode::failed, "{}: the server's answer breaks the protocol: {}", backup_read_what, detail);
 }
 
 // Up to a zero byte, which is skipped.
@@ -54,7 +54,7 @@ Result<BaseBackupStart> BaseBackupReader::start(Connection& connection, const Ba
   reader = BaseBackupReader();
   reader.connection_ = &connection;
   reader.typed_messages_ = connection.server_version() >= typed_messages_since;
-  PGS_CHECK(connection.send(backup_command(options, connection.server_version()), start_what));
+  PGS_CHECK(connection.send(backup_command(options, connection.server_version()), backup_start_what));
   PGS_TRY(auto started, reader.read_start());
   reader.archives_due_ = started.tablespaces;
   reader.phase_ = Phase::between;
@@ -63,11 +63,11 @@ Result<BaseBackupStart> BaseBackupReader::start(Connection& connection, const Ba
 
 Result<BaseBackupStart> BaseBackupReader::read_start() {
   const auto next_rows = [&]() -> Result<ResultHandle> {
-    PGS_TRY(auto result, connection_->next_result(start_what));
+    PGS_TRY(auto result, connection_->next_result(backup_start_what));
     if (PQresultStatus(result.get()) == PGRES_TUPLES_OK) return result;
     const auto error = server_error(result.get(), connection_->handle());
-    static_cast<void>(connection_->skip_results(start_what));
-    return std::unexpected(error_from_server(error, start_what));
+    static_cast<void>(connection_->skip_results(backup_start_what));
+    return std::unexpected(error_from_server(error, backup_start_what));
   };
   BaseBackupStart started;
   PGS_TRY(const auto position, next_rows());
@@ -92,7 +92,7 @@ Result<BaseBackupStart> BaseBackupReader::read_start() {
 Result<BaseBackupEvent> BaseBackupReader::next() {
   PGS_ASSERT(!finished());
   if (phase_ == Phase::between) return begin_next();
-  PGS_TRY(const auto status, connection_->wait_copy(message_, std::nullopt, read_what));
+  PGS_TRY(const auto status, connection_->wait_copy(message_, std::nullopt, backup_read_what));
   if (status == CopyStatus::ended) {
     phase_ = Phase::between;
     return begin_next();
@@ -103,12 +103,12 @@ Result<BaseBackupEvent> BaseBackupReader::next() {
 }
 
 Result<BaseBackupEvent> BaseBackupReader::begin_next() {
-  PGS_TRY(const auto result, connection_->next_result(read_what));
+  PGS_TRY(const auto result, connection_->next_result(backup_read_what));
   const auto status = PQresultStatus(result.get());
   if (status == PGRES_TUPLES_OK) return finish(result.get());
   if (status != PGRES_COPY_OUT) {
     const auto error = server_error(result.get(), connection_->handle());
-    return std::unexpected(error_from_server(error, read_what));
+    return std::unexpected(error_from_server(error, backup_read_what));
   }
   if (typed_messages_) {
     if (typed_copy_begun_) return protocol_error("a second COPY");
@@ -160,10 +160,11 @@ Result<BaseBackupEvent> BaseBackupReader::finish(const PGresult* end) {
   PGS_TRY(ended.timeline, ResultRow(end, 0).timeline(1));
   // The command is complete only with its last word: an error may still come instead.
   for (;;) {
-    PGS_TRY(const auto result, connection_->next_result(read_what));
+    PGS_TRY(const auto result, connection_->next_result(backup_read_what));
     if (result == nullptr) break;
     if (PQresultStatus(result.get()) == PGRES_COMMAND_OK) continue;
-    return std::unexpected(error_from_server(server_error(result.get(), connection_->handle()), read_what));
+    return std::unexpected(
+        error_from_server(server_error(result.get(), connection_->handle()), backup_read_what));
   }
   phase_ = Phase::finished;
   return ended;

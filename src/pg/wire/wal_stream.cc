@@ -7,8 +7,8 @@
 namespace pgstrata {
 namespace {
 
-constexpr std::string_view start_what = "start streaming";
-constexpr std::string_view read_what = "receive WAL";
+constexpr std::string_view stream_start_what = "start streaming";
+constexpr std::string_view stream_read_what = "receive WAL";
 constexpr auto end_limit = std::chrono::seconds(1);
 
 // Rests on SQLSTATEs and on which function of the server speaks, since its words may be in any language.
@@ -71,9 +71,9 @@ Result<WalEvent> parse(ByteView bytes) {
       return keepalive;
     }
     default:
-      return fail(ErrorCode::failed, "{}: a message of an unknown type", read_what);
+      return fail(ErrorCode::failed, "{}: a message of an unknown type", stream_read_what);
   }
-  return fail(ErrorCode::failed, "{}: a message is cut short", read_what);
+  return fail(ErrorCode::failed, "{}: a message is cut short", stream_read_what);
 }
 
 }  // namespace
@@ -99,8 +99,8 @@ Result<StartOutcome> WalStream::start(Connection& connection, std::string_view s
   const std::string with_slot = slot.empty() ? "" : fmt::format("SLOT \"{}\" ", slot);
   PGS_CHECK(connection.send(fmt::format("START_REPLICATION {}PHYSICAL {} TIMELINE {}", with_slot,
                                         to_string(position), timeline.value),
-                            start_what));
-  PGS_TRY(const auto result, connection.next_result(start_what));
+                            stream_start_what));
+  PGS_TRY(const auto result, connection.next_result(stream_start_what));
   const auto status = PQresultStatus(result.get());
   if (status == PGRES_COPY_BOTH) {
     stream.streaming_ = true;
@@ -108,13 +108,13 @@ Result<StartOutcome> WalStream::start(Connection& connection, std::string_view s
   }
   if (status == PGRES_TUPLES_OK) {
     PGS_TRY(const auto ended, timeline_switch(result.get()));
-    PGS_CHECK(connection.skip_results(start_what));
+    PGS_CHECK(connection.skip_results(stream_start_what));
     return ended;
   }
   const auto error = server_error(result.get(), connection.handle());
-  static_cast<void>(connection.skip_results(start_what));
+  static_cast<void>(connection.skip_results(stream_start_what));
   if (auto lost = wal_lost(error)) return *std::move(lost);
-  return std::unexpected(stream_error(error, start_what));
+  return std::unexpected(stream_error(error, stream_start_what));
 }
 
 Result<WalEvent> WalStream::receive(SteadyTime deadline) {
@@ -124,7 +124,7 @@ Result<WalEvent> WalStream::receive(SteadyTime deadline) {
     status = *std::exchange(read_ahead_, std::nullopt);
     current_ = std::move(ahead_);
   } else {
-    PGS_TRY(status, connection_->wait_copy(current_, deadline, read_what));
+    PGS_TRY(status, connection_->wait_copy(current_, deadline, stream_read_what));
   }
   if (status == CopyStatus::nothing_yet) return ReceiveTimeout{};
   if (status == CopyStatus::ended) return read_end();
@@ -134,36 +134,36 @@ Result<WalEvent> WalStream::receive(SteadyTime deadline) {
 Result<bool> WalStream::drained() {
   PGS_ASSERT(streaming_);
   if (read_ahead_.has_value()) return false;
-  PGS_TRY(const auto status, connection_->try_copy(ahead_, read_what));
+  PGS_TRY(const auto status, connection_->try_copy(ahead_, stream_read_what));
   if (status == CopyStatus::nothing_yet) return true;
   read_ahead_ = status;
   return false;
 }
 
 Result<WalEvent> WalStream::read_end() {
-  PGS_TRY(auto result, connection_->next_result(read_what));
+  PGS_TRY(auto result, connection_->next_result(stream_read_what));
   if (PQresultStatus(result.get()) == PGRES_COPY_IN) {
     // The server has said that it is done; now we do, and it says why.
     if (PQputCopyEnd(connection_->handle(), nullptr) < 0) {
-      return std::unexpected(connection_lost(connection_->handle(), read_what));
+      return std::unexpected(connection_lost(connection_->handle(), stream_read_what));
     }
-    PGS_CHECK(connection_->flush(read_what));
-    PGS_TRY(result, connection_->next_result(read_what));
+    PGS_CHECK(connection_->flush(stream_read_what));
+    PGS_TRY(result, connection_->next_result(stream_read_what));
   }
   streaming_ = false;
   if (PQresultStatus(result.get()) == PGRES_TUPLES_OK) {
     PGS_TRY(const auto ended, timeline_switch(result.get()));
-    PGS_CHECK(connection_->skip_results(read_what));
+    PGS_CHECK(connection_->skip_results(stream_read_what));
     return ended;
   }
   if (result == nullptr || PQresultStatus(result.get()) == PGRES_COMMAND_OK) {
     return fail(ErrorCode::unavailable, "{}: the server has ended the stream; it is shutting down",
-                read_what);
+                stream_read_what);
   }
   const auto error = server_error(result.get(), connection_->handle());
-  static_cast<void>(connection_->skip_results(read_what));
+  static_cast<void>(connection_->skip_results(stream_read_what));
   if (auto lost = wal_lost(error)) return *std::move(lost);
-  return std::unexpected(stream_error(error, read_what));
+  return std::unexpected(stream_error(error, stream_read_what));
 }
 
 Result<void> WalStream::send_status(const StandbyStatus& status) {

@@ -114,11 +114,24 @@ Result<Temporary> DiskRoot::make_temporary() {
     // A link that leads nowhere is there, and is told by the second look.
     PGS_CHECK(make_directories(temporaries()));
     folder = open_temporaries();
+    if (folder) PGS_CHECK(give_to_owner(*folder));
   }
   if (!folder) return std::unexpected(std::move(folder).error());
   const std::string name = temporary_name(process_);
   PGS_TRY(FileDescriptor file, open_file_in(*folder, name, O_RDWR | O_CREAT | O_EXCL));
-  return Temporary(std::move(file), temporaries() / name);
+  Temporary temporary(std::move(file), temporaries() / name);
+  PGS_CHECK(give_to_owner(temporary.file));
+  return temporary;
+}
+
+Result<void> DiskRoot::give_to_owner(const FileDescriptor& file) const {
+  if (::geteuid() != 0 || info_.owner == 0) return {};
+  PGS_TRY(const FileInfo info, stat_file(file));
+  // Only what root itself has just made: a second name would lead to a file elsewhere.
+  if (info.owner != 0 || (info.kind == FileType::regular && info.links != 1)) return {};
+  if (::fchown(file.get(), info_.owner, info_.group) == 0) return {};
+  return std::unexpected(error_from_errno(
+      errno, fmt::format("could not give what root makes in \"{}\" to its owner", path_.native())));
 }
 
 Result<void> DiskRoot::ensure_folder_of(std::string_view name) {
@@ -131,6 +144,8 @@ Result<void> DiskRoot::ensure_folder_of(std::string_view name) {
   PGS_CHECK(make_directories(folder));
   auto at = folder;
   for (auto depth = std::ranges::count(name, '/'); depth > 0; --depth) {
+    PGS_TRY(const FileDescriptor made, open_file(at, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    PGS_CHECK(give_to_owner(made));
     at = at.parent_path();
     PGS_CHECK(sync_directory(at));
   }

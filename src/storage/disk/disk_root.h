@@ -6,6 +6,8 @@
 //                         can be told and removed
 //   <root>/.lock          held while a replaceable object is compared and swapped
 //
+// What root makes in a folder that belongs to another user belongs to that user, too.
+//
 // Thread-safe.
 #pragma once
 
@@ -51,6 +53,8 @@ class DiskRoot {
   // Error: unavailable, when the folder has gone or another one is in its place (the disk was unmounted).
   Result<void> check_present() const;
 
+  // A file or folder that root has just made here becomes that of the one whose folder this is.
+  Result<void> give_to_owner(const FileDescriptor& file) const;
   // Error: failed, with a hint, when .tmp is a symbolic link or no folder.
   Result<Temporary> make_temporary();
   enum class Taken { refuse, replace };

@@ -187,6 +187,7 @@ Result<LockFile> DiskStore::lock() const {
   const SteadyTime deadline = clock_.steady() + lock_patience;
   while (true) {
     Result<LockFile> locked = LockFile::try_acquire(root_.lock_path());
+    if (locked) PGS_CHECK(root_.give_to_owner(locked->file()));
     if (locked || locked.error().code() != ErrorCode::busy) return locked;
     if (clock_.steady() >= deadline) {
       return fail(ErrorCode::unavailable, "\"{}\" was locked by another process for {} seconds",

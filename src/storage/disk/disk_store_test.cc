@@ -252,6 +252,21 @@ TEST_F(DiskStoreTest, SaysWhatIsFreeWhenTheDiskIsFull) {
   EXPECT_THAT(error.hint(), HasSubstr(path_.native()));
 }
 
+TEST_F(DiskStoreTest, WhatRootMakesBelongsToTheFoldersOwner) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  constexpr uid_t nobody = 65534;
+  ASSERT_EQ(::chown(path_.c_str(), nobody, nobody), 0);
+  const auto store = DiskStore::open(path_).value();
+  ASSERT_TRUE(store->put("a/b/object", as_byte_view("x")));
+  ASSERT_TRUE(store->replace("replaceable", std::nullopt, as_byte_view("x")));
+  const auto journal = store->create_journal("j/journal").value();
+  ASSERT_TRUE(journal->append(as_byte_view("x")));
+  ASSERT_TRUE(journal->sync());
+  for (const auto* name : {"a", "a/b", "a/b/object", "replaceable", "j", "j/journal", ".tmp", ".lock"}) {
+    EXPECT_EQ(stat_file(path_ / name).value().owner, nobody) << name;
+  }
+}
+
 TEST_F(DiskStoreTest, AReadOnlyFolderServesReadsAndRefusesWrites) {
   ASSERT_TRUE(store_->put("a", as_byte_view("x")));
   ASSERT_EQ(::chmod(path_.c_str(), 0500), 0);
