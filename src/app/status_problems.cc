@@ -15,7 +15,7 @@ void find_snapshot_problems(const ClusterStatus& status, std::vector<StatusProbl
   for (const auto& damaged : status.coverage.damaged_snapshots) {
     problems.push_back(
         {.code = "snapshot_damaged",
-         .what = fmt::format("snapshot {} cannot be read: {}", damaged.id, damaged.error.describe()),
+         .what = fmt::format("snapshot {} cannot be restored: {}", damaged.id, damaged.error.describe()),
          .hint = fmt::format("`pgstrata verify {0}` names everything that is damaged; "
                              "`pgstrata backup {0} --base` makes a new snapshot.",
                              status.name)});
@@ -24,7 +24,9 @@ void find_snapshot_problems(const ClusterStatus& status, std::vector<StatusProbl
     problems.push_back({.code = "history_damaged",
                         .what = fmt::format("the history of timeline {} cannot be read: {}", damaged.timeline,
                                             damaged.error.describe()),
-                        .hint = fmt::format("What lies before that timeline can be restored with --timeline; "
+                        .hint = fmt::format("What lies before it can be restored with --timeline; a running "
+                                            "`pgstrata stream` fetches a missing one "
+                                            "from the source; "
                                             "`pgstrata backup {} --base` makes a new beginning.",
                                             status.name)});
   }

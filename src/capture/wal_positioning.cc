@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "capture/wal_fork.h"
 #include "capture/wal_resume.h"
+#include "catalog/coverage.h"
 
 namespace pgstrata {
 
@@ -60,12 +61,13 @@ Result<void> WalPositioning::open(const SystemIdentity& source) {
   PGS_TRY(const auto stored, inventory());
   PGS_CHECK(reception_.repository(remove_obsolete_tails(reception_.options.space, stored)));
   PGS_TRY(auto slot, read_slot());
-  if (!stored.timelines().empty()) {
-    const auto timeline = stored.timelines().rbegin()->first;
-    PGS_CHECK(ensure_history(timeline));
-    const bool known = slot && slot->timeline == timeline;
+  PGS_TRY(const auto timeline,
+          reception_.repository(newest_timeline_with_wal(reception_.options.space, stored)));
+  if (timeline) {
+    PGS_CHECK(ensure_history(*timeline));
+    const bool known = slot && slot->timeline == *timeline;
     PGS_TRY(const auto resume,
-            reception_.repository(find_wal_resume(reception_.options.space, stored, timeline,
+            reception_.repository(find_wal_resume(reception_.options.space, stored, *timeline,
                                                   known ? slot->restart_lsn : Lsn())));
     return open_sink(*resume);
   }
@@ -74,8 +76,8 @@ Result<void> WalPositioning::open(const SystemIdentity& source) {
     PGS_TRY(slot, read_slot());
   }
   const bool kept = slot && slot->restart_lsn.valid();
-  const auto timeline = kept && slot->timeline.valid() ? slot->timeline : source.timeline;
-  return move_to(timeline, kept ? slot->restart_lsn : source.flush_position);
+  const auto begun = kept && slot->timeline.valid() ? slot->timeline : source.timeline;
+  return move_to(begun, kept ? slot->restart_lsn : source.flush_position);
 }
 
 Result<void> WalPositioning::move_to(TimelineId timeline, Lsn lsn) {

@@ -1,8 +1,10 @@
 #include "catalog/coverage.h"
 
 #include <algorithm>
+#include <ranges>
 #include <set>
 
+#include "base/log.h"
 #include "catalog/wal_reader.h"
 #include "catalog/wal_run.h"
 
@@ -72,11 +74,9 @@ Result<std::vector<CoverageRange>> ranges_on_path(const ClusterSpace& space, con
   return ranges;
 }
 
-// Of a timeline that is not the newest: what lies beyond the point where the newest one's ancestry left it.
-std::vector<CoverageRange> beyond(std::vector<CoverageRange> ranges,
-                                  const std::vector<TimelineStretch>& newest_path,
-                                  const TimelineStretch& own) {
-  const auto left_at = end_on_path(newest_path, own.timeline).value_or(own.from);
+// Of a timeline that is not the newest: what lies beyond the point up to which the newest one's way has it.
+std::vector<CoverageRange> beyond(std::vector<CoverageRange> ranges, const TimelineStretch& own,
+                                  Lsn left_at) {
   std::erase_if(ranges, [&](const CoverageRange& range) {
     return range.timeline != own.timeline || range.to_lsn <= left_at;
   });
@@ -84,13 +84,16 @@ std::vector<CoverageRange> beyond(std::vector<CoverageRange> ranges,
   return ranges;
 }
 
-// A history that is damaged is as good as none: what lies on the timeline itself can still be restored.
-Result<std::vector<TimelineStretch>> readable_ancestry(const ClusterSpace& space, TimelineId timeline,
-                                                       Coverage& coverage) {
+// PostgreSQL does not recover to a timeline without its history: nothing then, and it is noted.
+Result<std::optional<std::vector<TimelineStretch>>> readable_ancestry(const ClusterSpace& space,
+                                                                      TimelineId timeline,
+                                                                      Coverage& coverage) {
   auto path = timeline_ancestry(space, timeline);
-  if (path || path.error().code() != ErrorCode::damaged) return path;
-  coverage.damaged_histories.push_back({timeline, std::move(path).error()});
-  return std::vector<TimelineStretch>{{timeline, {}, no_end}};
+  if (path && (timeline == TimelineId{1} || path->size() > 1)) return std::optional(*std::move(path));
+  if (!path && path.error().code() != ErrorCode::damaged) return std::unexpected(std::move(path).error());
+  coverage.damaged_histories.push_back(
+      {timeline, path ? make_error(ErrorCode::not_found, "it is not there") : std::move(path).error()});
+  return std::nullopt;
 }
 
 // Whether any of the WAL that bears this timeline's name is ours.
@@ -104,6 +107,20 @@ Result<bool> has_wal_of_ours(const ClusterSpace& space, const WalInventory& inve
   return false;
 }
 
+// Whether there is more of a timeline than its name.
+Result<bool> is_ours(const ClusterSpace& space, const WalInventory& inventory, TimelineId timeline,
+                     std::vector<DamagedWal>& damaged) {
+  if (timeline == TimelineId{1}) return true;
+  const auto history = get_timeline_history(space, timeline);
+  // One whose history is damaged is not passed over in silence.
+  if (!history) {
+    return history.error().code() == ErrorCode::damaged ? Result<bool>(true)
+                                                        : std::unexpected(history.error());
+  }
+  if (history->has_value()) return true;
+  return has_wal_of_ours(space, inventory, timeline, damaged);
+}
+
 // Those that something of is here. One of which there is no more than its history has nothing to restore yet:
 // its server may have died before it wrote anything.
 Result<std::set<TimelineId>> known_timelines(const ClusterSpace& space, const WalInventory& inventory,
@@ -113,35 +130,10 @@ Result<std::set<TimelineId>> known_timelines(const ClusterSpace& space, const Wa
   for (const auto& snapshot : snapshots) timelines.insert(snapshot.timeline);
   for (const auto& [timeline, segments] : inventory.timelines()) {
     if (timelines.contains(timeline)) continue;
-    const auto history = get_timeline_history(space, timeline);
-    if (!history && history.error().code() != ErrorCode::damaged) return std::unexpected(history.error());
-    bool known = timeline == TimelineId{1} || (history && history->has_value());
-    if (!known) {
-      PGS_TRY(known, has_wal_of_ours(space, inventory, timeline, damaged));
-    }
-    if (known) timelines.insert(timeline);
+    PGS_TRY(const bool ours, is_ours(space, inventory, timeline, damaged));
+    if (ours) timelines.insert(timeline);
   }
   return timelines;
-}
-
-// A snapshot is as whole as the packs that hold it.
-Result<void> leave_out_incomplete(const ClusterSpace& space, SnapshotList& list) {
-  if (list.snapshots.empty()) return {};
-  PGS_TRY(const auto objects, space.list("packs/"));
-  std::set<std::string_view> there;
-  for (const auto& object : objects) {
-    if (object.size_bytes > 0) there.insert(object.name);
-  }
-  std::erase_if(list.snapshots, [&](const SnapshotRecord& snapshot) {
-    const auto missing =
-        std::ranges::count_if(snapshot.packs, [&](PackId id) { return !there.contains(pack_name(id)); });
-    if (missing == 0) return false;
-    list.damaged.push_back(
-        {snapshot.id, make_error(ErrorCode::damaged, "{} of its {} packs {} gone or empty", missing,
-                                 snapshot.packs.size(), missing == 1 ? "is" : "are")});
-    return true;
-  });
-  return {};
 }
 
 }  // namespace
@@ -161,11 +153,28 @@ Result<std::vector<TimelineStretch>> timeline_ancestry(const ClusterSpace& space
   return path;
 }
 
+Result<std::optional<TimelineId>> newest_timeline_with_wal(const ClusterSpace& space,
+                                                           const WalInventory& inventory) {
+  std::vector<DamagedWal> damaged;
+  for (const auto& [timeline, segments] : std::views::reverse(inventory.timelines())) {
+    PGS_TRY(const bool ours, is_ours(space, inventory, timeline, damaged));
+    if (ours) return timeline;
+    log_warning("the WAL of timeline {} is passed over: nothing of it can be read", timeline);
+  }
+  return std::nullopt;
+}
+
 Result<Coverage> compute_coverage(const ClusterSpace& space, std::uint32_t wal_segment_bytes) {
-  PGS_TRY(auto list, list_snapshots(space));
-  PGS_CHECK(leave_out_incomplete(space, list));
-  PGS_TRY(const auto inventory, WalInventory::load(space, wal_segment_bytes));
-  return compute_coverage(space, inventory, list);
+  constexpr int attempts = 5;
+  for (int attempt = 1;; ++attempt) {
+    PGS_TRY(const auto list, list_whole_snapshots(space));
+    PGS_TRY(const auto inventory, WalInventory::load(space, wal_segment_bytes));
+    PGS_TRY(auto coverage, compute_coverage(space, inventory, list));
+    // A stream that is at work replaces objects: what was listed and is gone is by now in another.
+    const bool moved = std::ranges::any_of(
+        coverage.damaged_wal, [](const DamagedWal& wal) { return wal.error.code() == ErrorCode::not_found; });
+    if (!moved || attempt == attempts) return coverage;
+  }
 }
 
 Result<Coverage> compute_coverage(const ClusterSpace& space, const WalInventory& inventory,
@@ -174,18 +183,26 @@ Result<Coverage> compute_coverage(const ClusterSpace& space, const WalInventory&
   PGS_TRY(const auto timelines, known_timelines(space, inventory, list.snapshots, coverage.damaged_wal));
   coverage.wal_stored_bytes = inventory.stored_bytes();
   coverage.damaged_snapshots = list.damaged;
+  coverage.has_whole_snapshots = !list.snapshots.empty();
   if (timelines.empty()) return coverage;
 
   coverage.newest_timeline = *timelines.rbegin();
   PGS_TRY(const auto newest_path, readable_ancestry(space, *coverage.newest_timeline, coverage));
-  PGS_TRY(coverage.ranges,
-          ranges_on_path(space, inventory, list.snapshots, newest_path, coverage.damaged_wal));
+  Lsn covered;  // on the newest one's way
+  if (newest_path) {
+    PGS_TRY(coverage.ranges,
+            ranges_on_path(space, inventory, list.snapshots, *newest_path, coverage.damaged_wal));
+    if (!coverage.ranges.empty()) covered = coverage.ranges.back().to_lsn;
+  }
   for (const auto timeline : timelines) {
     if (timeline == *coverage.newest_timeline) continue;
     PGS_TRY(const auto path, readable_ancestry(space, timeline, coverage));
-    PGS_TRY(auto ranges, ranges_on_path(space, inventory, list.snapshots, path, coverage.damaged_wal));
-    std::ranges::move(beyond(std::move(ranges), newest_path, path.back()),
-                      std::back_inserter(coverage.ranges));
+    if (!path) continue;
+    PGS_TRY(auto ranges, ranges_on_path(space, inventory, list.snapshots, *path, coverage.damaged_wal));
+    const auto fork = newest_path ? end_on_path(*newest_path, timeline) : std::nullopt;
+    std::ranges::move(
+        beyond(std::move(ranges), path->back(), std::min(covered, fork.value_or(path->back().from))),
+        std::back_inserter(coverage.ranges));
   }
   return coverage;
 }

@@ -49,14 +49,21 @@ struct Coverage {
   // The newest of which something is ours: whoever can write to the repository can make up names.
   std::optional<TimelineId> newest_timeline;
   std::uint64_t wal_stored_bytes = 0;
+  bool has_whole_snapshots = false;
   std::vector<SnapshotList::Damaged> damaged_snapshots;  // those with missing packs among them
-  std::vector<DamagedWal> damaged_wal;                   // at the ends of ranges: more is verify's to find
+  // At the ends of what is there, and what bears the name of a timeline that is none of ours; more is
+  // verify's to find.
+  std::vector<DamagedWal> damaged_wal;
   struct DamagedHistory {
     TimelineId timeline;
     Error error;
   };
-  std::vector<DamagedHistory> damaged_histories;  // those timelines are seen without their ancestors
+  std::vector<DamagedHistory> damaged_histories;  // or missing ones: nothing on those timelines is covered
 };
+
+// Of the timelines that WAL is named after, the newest of which something is ours; nothing without any.
+Result<std::optional<TimelineId>> newest_timeline_with_wal(const ClusterSpace& space,
+                                                           const WalInventory& inventory);
 
 // Lists packs, opens snapshots' roots and, for each range, the WAL at its end. Errors: those of the store;
 // damaged WAL at a range's end shortens the range to what can be read.

@@ -276,10 +276,37 @@ TEST_F(CoverageTest, AFileNamedAsANewerTimelineIsNone) {
   ASSERT_TRUE(space_.store().put(name(TimelineId{9}), space_.store().get(real).value()));
   const auto after = coverage();
   EXPECT_EQ(after.newest_timeline, one);
+  const auto inventory = WalInventory::load(space_, segment_bytes).value();
+  EXPECT_EQ(newest_timeline_with_wal(space_, inventory).value(), one) << "a stream goes on there";
   EXPECT_EQ(after.ranges.size(), before.ranges.size());
   ASSERT_EQ(after.damaged_wal.size(), 2U);
   EXPECT_EQ(after.damaged_wal[0].timeline, two);
   EXPECT_EQ(after.damaged_wal[1].timeline, TimelineId{9});
+}
+
+// The bytes from the segment's start to the fork are the old timeline's, too.
+TEST_F(CoverageTest, WhatADamagedForkSegmentHidesIsOnTheOldTimeline) {
+  seal(one, 3, at(30));
+  seal_partial(one, 4, 0x80000, at(40));
+  ASSERT_TRUE(put_timeline_history(space_, two,
+                                   as_byte_view(fmt::format("1\t{}\tpromoted\n", segment(4) + 0x80000))));
+  ASSERT_TRUE(space_.store().put(space_.object_name(wal_object_name(two, segment(4), segment_bytes)),
+                                 as_byte_view("junk")));
+  snapshot(one, segment(3), segment(3) + 100, at(1));
+  const auto found = coverage();
+  ASSERT_FALSE(found.ranges.empty());
+  const auto& last = found.ranges.back();
+  EXPECT_EQ(last.timeline, one);
+  EXPECT_EQ(last.to_lsn.value, segment(4).value + 0x80000 - 100);
+}
+
+TEST_F(CoverageTest, ATimelineWithoutItsHistoryIsNotCovered) {
+  seal(two, 3, at(30));
+  snapshot(two, segment(3), segment(3) + 100, at(1));
+  const auto found = coverage();
+  EXPECT_TRUE(found.ranges.empty());
+  ASSERT_EQ(found.damaged_histories.size(), 1U);
+  EXPECT_EQ(found.damaged_histories[0].timeline, two);
 }
 
 TEST_F(CoverageTest, NamesThatAreNoWalAreKeptApart) {

@@ -151,4 +151,24 @@ Result<SnapshotList> list_snapshots(const ClusterSpace& space) {
   return list;
 }
 
+Result<SnapshotList> list_whole_snapshots(const ClusterSpace& space) {
+  PGS_TRY(SnapshotList list, list_snapshots(space));
+  if (list.snapshots.empty()) return list;
+  PGS_TRY(const auto objects, space.list("packs/"));
+  std::set<std::string_view> there;
+  for (const auto& object : objects) {
+    if (object.size_bytes > 0) there.insert(object.name);
+  }
+  std::erase_if(list.snapshots, [&](const SnapshotRecord& snapshot) {
+    const auto missing =
+        std::ranges::count_if(snapshot.packs, [&](PackId id) { return !there.contains(pack_name(id)); });
+    if (missing == 0) return false;
+    list.damaged.push_back(
+        {snapshot.id, make_error(ErrorCode::damaged, "{} of its {} packs {} gone or empty", missing,
+                                 snapshot.packs.size(), missing == 1 ? "is" : "are")});
+    return true;
+  });
+  return list;
+}
+
 }  // namespace pgstrata

@@ -76,5 +76,7 @@ struct SnapshotList {
   std::vector<Damaged> damaged;
 };
 Result<SnapshotList> list_snapshots(const ClusterSpace& space);
+// Those of which a pack is gone or empty are damaged, too.
+Result<SnapshotList> list_whole_snapshots(const ClusterSpace& space);
 
 }  // namespace pgstrata

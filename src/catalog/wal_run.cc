@@ -130,9 +130,7 @@ Result<WalRunEnd> examine_run_end(const ClusterSpace& space, const WalInventory&
     }
     const auto code = end.error().code();
     if (code != ErrorCode::damaged && code != ErrorCode::not_found) return end;
-    // What is not found was listed a moment ago: its stream has replaced it since.
-    if (code == ErrorCode::damaged)
-      damaged.push_back({rest.segments.back().timeline, rest.segments.back().start, std::move(end).error()});
+    damaged.push_back({rest.segments.back().timeline, rest.segments.back().start, std::move(end).error()});
     rest.segments.pop_back();
   }
   return WalRunEnd{run.segments.front().timeline, run.start, run.start, {}, {}, std::move(damaged)};

@@ -37,13 +37,13 @@ std::string text_list(const std::vector<SnapshotRecord>& snapshots) {
 Result<int> run_list(const CommandContext& context, const std::string& cluster) {
   PGS_TRY(const Repository repository, context.open_repository());
   PGS_TRY(const RegisteredCluster registered, open_registered_cluster(repository, cluster));
-  PGS_TRY(const SnapshotList list, list_snapshots(registered.space));
+  PGS_TRY(const SnapshotList list, list_whole_snapshots(registered.space));
   Json snapshots = Json::array();
   for (const SnapshotRecord& snapshot : list.snapshots) snapshots.push_back(json_snapshot(snapshot));
   Json damaged = Json::array();
   for (const auto& one : list.damaged) {
     damaged.push_back({{"id", one.id}, {"error", one.error.describe()}});
-    log_error("snapshot {} cannot be read: {}", one.id, one.error.describe());
+    log_error("snapshot {} cannot be restored: {}", one.id, one.error.describe());
   }
   context.print({{"cluster", cluster}, {"snapshots", std::move(snapshots)}, {"damaged", std::move(damaged)}},
                 list.snapshots.empty()

@@ -1,6 +1,7 @@
 #include "restore/recovery_plan.h"
 
 #include <algorithm>
+#include <set>
 
 #include "restore/target_refusal.h"
 #include "restore/wal_search.h"
@@ -36,12 +37,17 @@ class Planner {
         target_(target),
         timeline_(timeline),
         inventory_(inventory),
+        way_(way),
         search_(space, inventory, way) {
     for (const auto& range : coverage.ranges)
       (range.timeline == timeline ? ranges_ : others_).push_back(range);
     std::ranges::sort(ranges_, {}, &CoverageRange::from_lsn);
     for (const auto& damaged : coverage.damaged_snapshots) pass_over(damaged.id, damaged.error);
     damaged_wal_ = coverage.damaged_wal;
+    for (const auto& damaged : coverage.damaged_histories) {
+      if (damaged.timeline == timeline) history_damage_ = damaged.error;
+    }
+    only_damaged_snapshots_ = !coverage.damaged_snapshots.empty() && !coverage.has_whole_snapshots;
   }
 
   Result<RecoveryPlan> plan() {
@@ -52,12 +58,11 @@ class Planner {
       plan_.timeline = timeline_;
       plan_.wal_segment_bytes = inventory_.segment_bytes();
       PGS_CHECK(list_wal());
-      PGS_CHECK(need_history());
       return std::move(plan_);
     }
-    const bool nothing_usable = ranges_.empty() && others_.empty() && !plan_.warnings.empty();
+    if (history_damage_) return std::unexpected(no_history(*history_damage_));
     auto refusal =
-        nothing_usable
+        only_damaged_snapshots_
             ? make_error(ErrorCode::damaged, "no snapshot can be restored")
                   .with_hint("`pgstrata verify` names everything that is damaged, and what may cure it.")
             : refuse_target(target_, timeline_, ranges_, others_);
@@ -105,7 +110,10 @@ class Planner {
     plan_.last_commit = stop.last_commit;
     if (!std::holds_alternative<LatestTarget>(target_.point)) return;
     for (const auto& wal : damaged_wal_) {
-      if (wal.from < plan_.end_lsn) continue;
+      const bool on_the_way = std::ranges::any_of(way_, [&wal](const TimelineStretch& stretch) {
+        return stretch.timeline == wal.timeline && wal.from < stretch.to;
+      });
+      if (!on_the_way || wal.from < plan_.end_lsn) continue;
       plan_.cut_short = true;
       plan_.warnings.push_back(fmt::format("WAL of timeline {} from {} on is damaged and is not restored: {}",
                                            wal.timeline, wal.from, wal.error.describe()));
@@ -208,13 +216,12 @@ class Planner {
     return {};
   }
 
-  // PostgreSQL does not start on a timeline without its history.
-  Result<void> need_history() const {
-    if (timeline_ == TimelineId{1} || std::ranges::find(plan_.histories, timeline_) != plan_.histories.end())
-      return {};
-    return std::unexpected(
-        make_error(ErrorCode::not_found, "the history of timeline {} is not in the repository", timeline_)
-            .with_hint("`pgstrata stream` and `pgstrata backup` fetch it from the source."));
+  // PostgreSQL does not start on a timeline without its history, so nothing on it is covered.
+  [[nodiscard]] Error no_history(const Error& why) const {
+    return make_error(why.code(), "the history of timeline {} cannot be used: {}", timeline_, why.describe())
+        .with_hint(
+            "`pgstrata stream` and `pgstrata backup` fetch one that is missing from the source; what lies "
+            "before it can be restored with --timeline.");
   }
 
   // Damage of one snapshot's root: another may do. Anything else (no answer, no permission) is an error.
@@ -232,10 +239,13 @@ class Planner {
   const RecoveryTarget& target_;
   TimelineId timeline_;
   const WalInventory& inventory_;
+  const std::vector<TimelineStretch>& way_;
   WalSearch search_;
   std::vector<CoverageRange> ranges_;
   std::vector<CoverageRange> others_;
   std::vector<DamagedWal> damaged_wal_;
+  std::optional<Error> history_damage_;
+  bool only_damaged_snapshots_ = false;
   RecoveryPlan plan_;
 };
 
@@ -281,6 +291,25 @@ Result<std::optional<RecoveryPlan>> plan_on_shared_way(const ClusterSpace& space
   return std::optional(*std::move(plan));
 }
 
+// A transaction or a restore point is looked for, not placed: one that is not on the asked timeline may be on
+// another.
+Error point_to_timeline(Error refusal, const ClusterSpace& space, const Coverage& coverage,
+                        const RecoveryTarget& target, TimelineId asked, const WalInventory& inventory) {
+  if (!std::holds_alternative<XidTarget>(target.point) &&
+      !std::holds_alternative<RestorePointTarget>(target.point)) {
+    return refusal;
+  }
+  std::set<TimelineId> others;
+  for (const auto& range : coverage.ranges) others.insert(range.timeline);
+  others.erase(asked);
+  for (const TimelineId other : others) {
+    const auto way = timeline_ancestry(space, other);
+    if (!way || !Planner(space, coverage, target, other, inventory, *way).plan()) continue;
+    return std::move(refusal).with_hint(fmt::format("Timeline {0} has it: use --timeline {0}.", other));
+  }
+  return refusal;
+}
+
 }  // namespace
 
 Result<RecoveryPlan> plan_recovery(const ClusterSpace& space, std::uint32_t wal_segment_bytes,
@@ -294,6 +323,10 @@ Result<RecoveryPlan> plan_recovery(const ClusterSpace& space, std::uint32_t wal_
   if (refused && timeline != newest) {
     PGS_TRY(auto shared, plan_on_shared_way(space, coverage, target, inventory));
     if (shared) return *std::move(shared);
+  }
+  if (refused) {
+    return std::unexpected(
+        point_to_timeline(std::move(plan).error(), space, coverage, target, timeline, inventory));
   }
   if (plan) PGS_CHECK(end_on_its_own_timeline(space, inventory, way, *plan));
   return plan;

@@ -252,6 +252,24 @@ TEST_F(RecoveryPlanTest, TheForksSegmentIsTakenFromTheTimelineThatIsAskedFor) {
   for (const auto& segment : plan.segments) EXPECT_EQ(segment.timeline, TimelineId{1});
 }
 
+TEST_F(RecoveryPlanTest, ATransactionOfAnotherTimelineIsPointedTo) {
+  SampleCluster cluster;
+  cluster.seal(0, SampleCluster::segment_count());
+  const auto fork = records()[records().size() / 4];
+  const auto fork_segment = (fork.start - testing::wal_sample().start) / testing::segment_bytes;
+  ASSERT_TRUE(
+      put_timeline_history(*cluster.space, TimelineId{2},
+                           as_byte_view(fmt::format("1\t{}\tno recovery target specified\n", fork.start))));
+  cluster.seal(fork_segment, fork_segment + 1, TimelineId{2});
+  cluster.snapshot(records()[0], records()[0]);
+  const XidTarget last{transactions().back().transaction->xid};
+  const auto plan = cluster.plan(last);
+  ASSERT_FALSE(plan);
+  EXPECT_EQ(plan.error().code(), ErrorCode::outside_coverage);
+  EXPECT_EQ(plan.error().hint(), "Timeline 1 has it: use --timeline 1.");
+  EXPECT_TRUE(cluster.plan(last, true, TimelineId{1}));
+}
+
 TEST_F(RecoveryPlanTest, ATimelineWithoutItsHistoryIsRefused) {
   SampleCluster cluster;
   cluster.seal(0, SampleCluster::segment_count(), TimelineId{2});

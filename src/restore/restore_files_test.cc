@@ -200,7 +200,7 @@ TEST_F(RestoreFilesTest, TablespacesGoWhereTheyAreMapped) {
   mappings_.clear();
   const auto taken = restore(snapshot, true);
   EXPECT_EQ(code_of(taken), "already_exists");
-  EXPECT_THAT(taken.error().hint(), HasSubstr("--tablespace"));
+  EXPECT_THAT(taken.error().hint(), HasSubstr("--tablespace " + source + "="));
 }
 
 TEST_F(RestoreFilesTest, ADamagedPackLeavesNothingStartableAndARepeatGoesOn) {

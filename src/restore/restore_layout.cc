@@ -93,10 +93,12 @@ Result<void> check_tablespace(const TargetDirectory& directory, const Tablespace
                               const SnapshotRecord& snapshot, const TargetDirectory& data,
                               bool may_continue) {
   const auto shown = place.location.native();
+  const auto of_source = std::ranges::find(snapshot.tablespaces, place.oid, &TablespaceEntry::oid);
+  const auto source = of_source == snapshot.tablespaces.end() ? shown : of_source->location;
   const auto taken = [&](std::string_view why) {
     return std::unexpected(
         make_error(ErrorCode::already_exists, "the place of tablespace {}, \"{}\", {}", place.oid, shown, why)
-            .with_hint(fmt::format("Give it another place: --tablespace {}=/new/folder", shown)));
+            .with_hint(fmt::format("Give it another place: --tablespace {}=/new/folder", source)));
   };
   PGS_TRY(const auto entries, directory.list(""));
   if (entries.empty()) return {};  // a server that has it as a tablespace has a folder in it

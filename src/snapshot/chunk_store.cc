@@ -15,6 +15,7 @@ Result<std::unique_ptr<ChunkStore>> ChunkStore::open(const ClusterSpace& space, 
   auto store = std::unique_ptr<ChunkStore>(new ChunkStore(space, clock));
   PGS_TRY(const auto objects, space.list(packs_prefix));
   for (const auto& object : objects) {
+    if (object.size_bytes == 0) continue;  // what it held is gone
     if (const auto id = parse_pack_id(std::string_view(object.name).substr(packs_prefix.size()))) {
       store->existing_.insert(*id);
     }

@@ -64,7 +64,10 @@ TEST(ChunkStore, AnUnfinishedPackLeavesNothing) {
   EXPECT_EQ(packs_of(memory.space), 0U);
 }
 
-TEST(ChunkStore, DoesNotReferToAPackThatIsGone) {
+class LostPack : public ::testing::TestWithParam<bool> {};
+INSTANTIATE_TEST_SUITE_P(GoneOrEmpty, LostPack, ::testing::Bool());
+
+TEST_P(LostPack, IsNotReferredTo) {
   MemorySpace memory;
   const auto content = noise(extent_bytes, 3);
   ExtentRef stored;
@@ -74,7 +77,11 @@ TEST(ChunkStore, DoesNotReferToAPackThatIsGone) {
     stored = chunks.put_extent(content, nullptr).value();
     ASSERT_TRUE(chunks.finish());
   }
-  ASSERT_TRUE(memory.space.store().remove(memory.space.object_name(pack_name(stored.chunk->pack))));
+  const auto name = memory.space.object_name(pack_name(stored.chunk->pack));
+  ASSERT_TRUE(memory.space.store().remove(name));
+  if (GetParam()) {
+    ASSERT_TRUE(memory.space.store().put(name, {}));
+  }
   const auto store = ChunkStore::open(memory.space, system_clock()).value();
   store->learn(stored.tag, *stored.chunk);
   ChunkWriter chunks(*store, PackKind::data);

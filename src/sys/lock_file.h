@@ -20,8 +20,6 @@ class LockFile {
   // Error: busy, when somebody else holds it.
   static Result<LockFile> try_acquire(const std::filesystem::path& path);
 
-  [[nodiscard]] const FileDescriptor& file() const { return file_; }
-
  private:
   explicit LockFile(FileDescriptor file) : file_(std::move(file)) {}
   FileDescriptor file_;

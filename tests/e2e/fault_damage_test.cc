@@ -168,7 +168,7 @@ TEST_F(FaultDamageTest, OfASnapshotsRecord) {
     const Json report = expect_verify_names(name);
     EXPECT_EQ(report.at("clusters").at(0).at("damaged").at(0).at("snapshots").at(0), second_);
     EXPECT_THAT(report.at("clusters").at(0).at("lost_coverage"), IsEmpty()) << "the first leads there, too";
-    expect_status_says("snapshot " + second_ + " cannot be read");
+    expect_status_says("snapshot " + second_ + " cannot be restored");
     EXPECT_EQ(pgstrata({"snapshot", "list", "app"}).exit_code, 5);
     EXPECT_EQ(restore_code({}), 0) << "from the first snapshot";
     std::ofstream(repository() / name, std::ios::trunc | std::ios::binary) << whole;

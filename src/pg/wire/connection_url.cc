@@ -83,6 +83,19 @@ std::string without_quotations(std::string_view message) {
   return std::string(message.substr(0, first)) + "…" + std::string(message.substr(last + 1));
 }
 
+// In a URL an unescaped @, : or / ends a password early, and its rest stands for a host, a port or a
+// database, which messages name.
+bool holds_part_of_a_password(std::string_view text, const std::vector<Parameter>& parameters) {
+  if (!text.starts_with("postgresql://") && !text.starts_with("postgres://")) return false;
+  return std::ranges::any_of(parameters, [](const Parameter& parameter) {
+    const auto& [keyword, value] = parameter;
+    if (keyword == "port") return value.find_first_not_of("0123456789,") != std::string::npos;
+    if (keyword == "dbname") return value.find('@') != std::string::npos;
+    return keyword == "host" && !value.starts_with('/') && !value.starts_with('@') &&
+           value.find('@') != std::string::npos;
+  });
+}
+
 constexpr std::string_view forms =
     "Give a libpq URL (postgresql://user@host:5432/database?sslmode=require), a keyword string "
     "(\"host=h user=u dbname=d\") or \"service=name\".";
@@ -110,6 +123,14 @@ Result<ConnectionUrl> ConnectionUrl::parse(std::string_view text) {
   std::vector<Parameter> parameters;
   for (const auto* option = options.get(); option->keyword != nullptr; ++option) {
     if (option->val != nullptr && *option->val != '\0') parameters.emplace_back(option->keyword, option->val);
+  }
+  if (holds_part_of_a_password(text, parameters)) {
+    return std::unexpected(
+        make_error(ErrorCode::usage, "not a connection URL: its host, port or database cannot be one")
+            .with_hint(
+                "Is there an @, : or / in the password, or an @ in the database's name? In a URL they are "
+                "written %40, %3A and %2F; or give keywords (\"host=h dbname=d\") and put the password "
+                "into ~/.pgpass."));
   }
   if (parameters.empty()) {
     return std::unexpected(

@@ -43,6 +43,22 @@ TEST(ConnectionUrl, ErrorsQuoteNothingThatMayBeAPassword) {
   }
 }
 
+TEST(ConnectionUrl, APasswordThatIsNotEscapedIsToldWithoutQuotingIt) {
+  for (const auto* text :
+       {"postgresql://app:s3@cret@db/shop", "postgresql://app@db:s3cret/shop",
+        "postgresql://app:pa@ss:s3cret@db:5432/shop", "postgresql://app:12/s3cret@db/shop"}) {
+    const auto url = ConnectionUrl::parse(text);
+    ASSERT_FALSE(url.has_value()) << text;
+    EXPECT_EQ(url.error().code(), ErrorCode::usage);
+    const auto said = url.error().describe() + url.error().hint();
+    EXPECT_EQ(said.find("cret"), std::string::npos) << said;
+    EXPECT_NE(said.find("%40"), std::string::npos) << said;
+  }
+  EXPECT_TRUE(ConnectionUrl::parse("postgresql://app:s3%40cret@db,other:5432,5433/shop").has_value());
+  EXPECT_TRUE(ConnectionUrl::parse("host='db,@abstract' port=' 5432'").has_value());
+  EXPECT_TRUE(ConnectionUrl::parse("host=/run/user@1000 dbname=a@b").has_value());
+}
+
 TEST(ConnectionUrl, NamesAnUnknownOption) {
   const auto url = ConnectionUrl::parse("hots=h");
   ASSERT_FALSE(url.has_value());

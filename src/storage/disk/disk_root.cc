@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "storage/object_store.h"
@@ -112,9 +113,8 @@ Result<Temporary> DiskRoot::make_temporary() {
   if (!folder && folder.error().code() == ErrorCode::not_found) {
     PGS_CHECK(check_present());
     // A link that leads nowhere is there, and is told by the second look.
-    PGS_CHECK(make_directories(temporaries()));
+    PGS_CHECK(make_folders(".tmp"));
     folder = open_temporaries();
-    if (folder) PGS_CHECK(give_to_owner(*folder));
   }
   if (!folder) return std::unexpected(std::move(folder).error());
   const std::string name = temporary_name(process_);
@@ -124,14 +124,40 @@ Result<Temporary> DiskRoot::make_temporary() {
   return temporary;
 }
 
+bool DiskRoot::gives_away() const {
+  return ::geteuid() == 0 && info_.owner != 0;
+}
+
 Result<void> DiskRoot::give_to_owner(const FileDescriptor& file) const {
-  if (::geteuid() != 0 || info_.owner == 0) return {};
-  PGS_TRY(const FileInfo info, stat_file(file));
-  // Only what root itself has just made: a second name would lead to a file elsewhere.
-  if (info.owner != 0 || (info.kind == FileType::regular && info.links != 1)) return {};
-  if (::fchown(file.get(), info_.owner, info_.group) == 0) return {};
+  if (!gives_away() || ::fchown(file.get(), info_.owner, info_.group) == 0) return {};
   return std::unexpected(error_from_errno(
       errno, fmt::format("could not give what root makes in \"{}\" to its owner", path_.native())));
+}
+
+Result<void> DiskRoot::make_lock_file() const {
+  if (!gives_away()) return {};
+  PGS_TRY(const FileDescriptor folder, open_file(path_, O_RDONLY | O_DIRECTORY));
+  const auto made = open_file_in(folder, ".lock", O_RDWR | O_CREAT | O_EXCL);
+  if (made) return give_to_owner(*made);
+  return made.error().code() == ErrorCode::already_exists ? Result<void>() : std::unexpected(made.error());
+}
+
+// Step by step and through no link: the owner could lead root to folders elsewhere, to be made and given
+// away.
+Result<void> DiskRoot::make_folders(std::string_view name) const {
+  if (!gives_away()) return make_directories(path_of(name));
+  PGS_TRY(FileDescriptor folder, open_file(path_, O_RDONLY | O_DIRECTORY));
+  for (const auto& step : std::filesystem::path(name)) {
+    const bool made = ::mkdirat(folder.get(), step.c_str(), 0700) == 0;
+    if (!made && errno != EEXIST) {
+      return std::unexpected(
+          error_from_errno(errno, fmt::format("could not create \"{}\"", path_of(name).native())));
+    }
+    PGS_TRY(FileDescriptor next, open_file_in(folder, step.native(), O_RDONLY | O_DIRECTORY));
+    if (made) PGS_CHECK(give_to_owner(next));
+    folder = std::move(next);
+  }
+  return {};
 }
 
 Result<void> DiskRoot::ensure_folder_of(std::string_view name) {
@@ -141,11 +167,9 @@ Result<void> DiskRoot::ensure_folder_of(std::string_view name) {
     if (durable_folders_.contains(folder)) return {};
   }
   PGS_CHECK(check_present());
-  PGS_CHECK(make_directories(folder));
+  PGS_CHECK(make_folders(name.substr(0, name.rfind('/') == std::string_view::npos ? 0 : name.rfind('/'))));
   auto at = folder;
   for (auto depth = std::ranges::count(name, '/'); depth > 0; --depth) {
-    PGS_TRY(const FileDescriptor made, open_file(at, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-    PGS_CHECK(give_to_owner(made));
     at = at.parent_path();
     PGS_CHECK(sync_directory(at));
   }

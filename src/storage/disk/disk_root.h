@@ -53,8 +53,8 @@ class DiskRoot {
   // Error: unavailable, when the folder has gone or another one is in its place (the disk was unmounted).
   Result<void> check_present() const;
 
-  // A file or folder that root has just made here becomes that of the one whose folder this is.
-  Result<void> give_to_owner(const FileDescriptor& file) const;
+  // As root in somebody else's folder: the lock file, when it is missing.
+  Result<void> make_lock_file() const;
   // Error: failed, with a hint, when .tmp is a symbolic link or no folder.
   Result<Temporary> make_temporary();
   enum class Taken { refuse, replace };
@@ -81,6 +81,12 @@ class DiskRoot {
   [[nodiscard]] std::filesystem::path temporaries() const { return path_ / ".tmp"; }
   // Error: not_found; failed, as for make_temporary.
   [[nodiscard]] Result<FileDescriptor> open_temporaries() const;
+  // Whether this is root in somebody else's folder.
+  [[nodiscard]] bool gives_away() const;
+  // Only for what this process has just made.
+  Result<void> give_to_owner(const FileDescriptor& file) const;
+  // "a/b" below the root.
+  Result<void> make_folders(std::string_view name) const;
   void forget_folders();
 
   const std::filesystem::path path_;

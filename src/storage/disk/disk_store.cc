@@ -184,10 +184,10 @@ Result<std::string> DiskStore::replace(std::string_view name, const std::optiona
 }
 
 Result<LockFile> DiskStore::lock() const {
+  PGS_CHECK(root_.make_lock_file());
   const SteadyTime deadline = clock_.steady() + lock_patience;
   while (true) {
     Result<LockFile> locked = LockFile::try_acquire(root_.lock_path());
-    if (locked) PGS_CHECK(root_.give_to_owner(locked->file()));
     if (locked || locked.error().code() != ErrorCode::busy) return locked;
     if (clock_.steady() >= deadline) {
       return fail(ErrorCode::unavailable, "\"{}\" was locked by another process for {} seconds",

@@ -267,6 +267,20 @@ TEST_F(DiskStoreTest, WhatRootMakesBelongsToTheFoldersOwner) {
   }
 }
 
+TEST_F(DiskStoreTest, NobodysLinksLeadRootElsewhere) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  constexpr uid_t nobody = 65534;
+  const auto elsewhere = directory_.path() / "elsewhere";
+  ASSERT_TRUE(make_directories(elsewhere / "b"));
+  ASSERT_EQ(::symlink(elsewhere.c_str(), (path_ / "a").c_str()), 0);
+  ASSERT_EQ(::chown(path_.c_str(), nobody, nobody), 0);
+  const auto store = DiskStore::open(path_).value();
+  EXPECT_FALSE(store->put("a/b/object", as_byte_view("x")));
+  EXPECT_FALSE(store->put("a/c/object", as_byte_view("x")));
+  EXPECT_EQ(stat_file(elsewhere / "b").value().owner, 0U);
+  EXPECT_FALSE(std::filesystem::exists(elsewhere / "c"));
+}
+
 TEST_F(DiskStoreTest, AReadOnlyFolderServesReadsAndRefusesWrites) {
   ASSERT_TRUE(store_->put("a", as_byte_view("x")));
   ASSERT_EQ(::chmod(path_.c_str(), 0500), 0);
