@@ -9,7 +9,7 @@ from source import Server, load
 def peak(bench, scale):
     """Peak memory of a backup and of a restore at a scale."""
     data = bench.machine.work / f"memory-s{scale}"
-    bench.machine.copy(load(bench.machine, scale, bench.port, fresh=False), data)
+    bench.machine.copy(load(bench.machine, scale, bench.port + 2, fresh=False), data)
     source = Server(bench.machine, data, bench.port + 2)
     source.start()
     try:

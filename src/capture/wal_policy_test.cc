@@ -35,6 +35,19 @@ TEST(WalFlushPolicyTest, AFlushIsDueWhenTheStreamPauses) {
   EXPECT_EQ(policy.due(), at(3) + WalFlushPolicy::pause);
 }
 
+TEST(WalFlushPolicyTest, PausesOfABusyServerDoNotMakeAFlushEach) {
+  WalFlushPolicy policy;
+  policy.received(at(0));
+  policy.flushed(at(6));
+  policy.received(at(10));
+  EXPECT_EQ(policy.due(), at(6) + WalFlushPolicy::between_flushes);
+  policy.received(at(150));
+  EXPECT_EQ(policy.due(), at(6) + WalFlushPolicy::between_flushes);
+  policy.flushed(at(206));
+  policy.received(at(1000));
+  EXPECT_EQ(policy.due(), at(1000) + WalFlushPolicy::pause) << "a single commit does not wait";
+}
+
 TEST(WalFlushPolicyTest, NoByteWaitsLongerThanTheLimitHoweverMuchFollows) {
   WalFlushPolicy policy;
   for (int ms = 0; ms < 400; ++ms) policy.received(at(ms));

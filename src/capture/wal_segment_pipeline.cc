@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "sys/thread_priority.h"
 
 namespace pgstrata {
 
@@ -26,7 +27,12 @@ struct WalSegmentPipeline::Segment {
 };
 
 WalSegmentPipeline::WalSegmentPipeline(WalPipelineOptions options) : options_(std::move(options)) {
-  for (int i = 0; i < options_.threads; ++i) threads_.emplace_back([this] { work(); });
+  for (int i = 0; i < options_.threads; ++i) {
+    threads_.emplace_back([this] {
+      step_back();  // the source's commits wait for the flushes, not for this
+      work();
+    });
+  }
 }
 
 WalSegmentPipeline::~WalSegmentPipeline() {

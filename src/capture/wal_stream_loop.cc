@@ -111,7 +111,7 @@ Result<void> WalStreamLoop::flush_if_due() {
 
 Result<void> WalStreamLoop::flush(const std::optional<WalMark>& mark) {
   PGS_CHECK(reception_.repository(sink_.flush(mark)));
-  flushing_.settled();
+  flushing_.flushed(reception_.options.clock.steady());
   if (mark) marks_.written(*mark, now_);
   return {};
 }
