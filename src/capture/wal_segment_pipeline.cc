@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "base/log.h"
-#include "sys/thread_priority.h"
 
 namespace pgstrata {
 
@@ -27,12 +26,7 @@ struct WalSegmentPipeline::Segment {
 };
 
 WalSegmentPipeline::WalSegmentPipeline(WalPipelineOptions options) : options_(std::move(options)) {
-  for (int i = 0; i < options_.threads; ++i) {
-    threads_.emplace_back([this] {
-      step_back();  // the source's commits wait for the flushes, not for this
-      work();
-    });
-  }
+  for (int i = 0; i < options_.threads; ++i) threads_.emplace_back([this] { work(); });
 }
 
 WalSegmentPipeline::~WalSegmentPipeline() {
