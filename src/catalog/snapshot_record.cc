@@ -1,6 +1,7 @@
 #include "catalog/snapshot_record.h"
 
 #include <algorithm>
+#include <set>
 #include <tuple>
 
 #include "catalog/json_record.h"
