@@ -112,12 +112,8 @@ Result<bool> is_ours(const ClusterSpace& space, const WalInventory& inventory, T
                      std::vector<DamagedWal>& damaged) {
   if (timeline == TimelineId{1}) return true;
   const auto history = get_timeline_history(space, timeline);
-  // One whose history is damaged is not passed over in silence.
-  if (!history) {
-    return history.error().code() == ErrorCode::damaged ? Result<bool>(true)
-                                                        : std::unexpected(history.error());
-  }
-  if (history->has_value()) return true;
+  if (history && history->has_value()) return true;
+  if (!history && history.error().code() != ErrorCode::damaged) return std::unexpected(history.error());
   return has_wal_of_ours(space, inventory, timeline, damaged);
 }
 

@@ -274,6 +274,7 @@ TEST_F(CoverageTest, AFileNamedAsANewerTimelineIsNone) {
   ASSERT_TRUE(space_.store().put(name(two), as_byte_view("junk")));
   const auto real = space_.object_name(wal_object_name(one, segment(3), segment_bytes));
   ASSERT_TRUE(space_.store().put(name(TimelineId{9}), space_.store().get(real).value()));
+  ASSERT_TRUE(space_.store().put(space_.object_name("timelines/00000002"), as_byte_view("junk")));
   const auto after = coverage();
   EXPECT_EQ(after.newest_timeline, one);
   const auto inventory = WalInventory::load(space_, segment_bytes).value();

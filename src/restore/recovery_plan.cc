@@ -47,6 +47,13 @@ class Planner {
     for (const auto& damaged : coverage.damaged_histories) {
       if (damaged.timeline == timeline) history_damage_ = damaged.error;
     }
+    // A newer timeline that is passed over as somebody's invention may have been ours before it was damaged.
+    for (const auto& wal : coverage.damaged_wal) {
+      if (coverage.newest_timeline < wal.timeline) {
+        plan_.warnings.push_back(
+            fmt::format("timeline {} is passed over: nothing of it can be read", wal.timeline));
+      }
+    }
     only_damaged_snapshots_ = !coverage.damaged_snapshots.empty() && !coverage.has_whole_snapshots;
   }
 

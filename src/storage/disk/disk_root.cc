@@ -130,6 +130,7 @@ bool DiskRoot::gives_away() const {
 
 Result<void> DiskRoot::give_to_owner(const FileDescriptor& file) const {
   if (!gives_away() || ::fchown(file.get(), info_.owner, info_.group) == 0) return {};
+  if (errno == EPERM) return {};  // over NFS root may be nobody: what it makes is nobody's
   return std::unexpected(error_from_errno(
       errno, fmt::format("could not give what root makes in \"{}\" to its owner", path_.native())));
 }
@@ -167,7 +168,7 @@ Result<void> DiskRoot::ensure_folder_of(std::string_view name) {
     if (durable_folders_.contains(folder)) return {};
   }
   PGS_CHECK(check_present());
-  PGS_CHECK(make_folders(name.substr(0, name.rfind('/') == std::string_view::npos ? 0 : name.rfind('/'))));
+  PGS_CHECK(make_folders(std::filesystem::path(name).parent_path().native()));
   auto at = folder;
   for (auto depth = std::ranges::count(name, '/'); depth > 0; --depth) {
     at = at.parent_path();
