@@ -74,12 +74,12 @@ void mask_line_flags(Page page, const Header& header) {
 void mask_heap(Page page, const Header& header) {
   constexpr std::size_t command_id = 8;
   constexpr std::size_t infomask = 20;
-  constexpr std::uint16_t commit_hints = 0x0F00;
+  constexpr std::uint16_t hints = 0x0F20;  // HEAP_XMIN_*, HEAP_XMAX_*; HEAP_COMBOCID, which no WAL carries
   for_each_line(page, header, [&](std::size_t, const LinePointer& line) {
     const std::size_t padded = (line.length + 7) & ~std::size_t{7};
     if (line.flags != line_normal || line.offset + padded > page_bytes || line.length < header_bytes - 1)
       return;
-    clear_bits<std::uint16_t>(page, line.offset + infomask, commit_hints);
+    clear_bits<std::uint16_t>(page, line.offset + infomask, hints);
     put<std::uint32_t>(page, line.offset + command_id, 0);
     std::ranges::fill(page.subspan(line.offset + line.length, padded - line.length), std::uint8_t{0});
   });
@@ -100,6 +100,11 @@ void mask_index(Page page, const Header& header) {
   const auto identity = get<std::uint16_t>(page, page_bytes - 2);
   constexpr std::uint16_t hash = 0xFF80;
   constexpr std::uint16_t gist = 0xFF81;
+  constexpr std::uint16_t spgist = 0xFF82;
+  if (special_bytes == 8 && identity == spgist && (get<std::uint16_t>(page, header.special) & 1U) != 0) {
+    // SPGIST_META: after its magic number it remembers pages with room, as a hint that no WAL carries.
+    std::ranges::fill(page.subspan(header_bytes + 4, header.special - header_bytes - 4), std::uint8_t{0});
+  }
   if (special_bytes != 16) return;  // GIN, SP-GiST, BRIN, sequences
   if (identity == hash) {
     mask_line_flags(page, header);
