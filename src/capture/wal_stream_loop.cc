@@ -9,6 +9,11 @@ namespace {
 
 // How soon news of a segment being sealed is looked for.
 constexpr std::chrono::milliseconds sealing_poll_interval{2};
+// While no commit waits for us, what trickles in within this is received at once: each waking takes from the
+// source's machine, or from its neighbour.
+constexpr std::chrono::milliseconds gathering_span{50};
+// With more to come there is nothing to gather.
+constexpr std::uint64_t gathering_limit_bytes = 1U << 20;
 // Without data for this long the stream is idle.
 constexpr std::chrono::seconds idle_after{1};
 // Work of our own that took longer than this is no silence of the source's.
@@ -25,6 +30,7 @@ WalStreamLoop::WalStreamLoop(WalReception& reception, ReplicationConnection& con
       begun_durable_(sink_.durable()),
       heard_at_(now_),
       data_at_(now_ - idle_after),
+      gathered_at_(now_),
       confirmed_at_(now_),
       probed_at_(now_) {}
 
@@ -51,6 +57,7 @@ Result<WalStreamLoop::End> WalStreamLoop::run() {
 }
 
 Result<std::optional<WalStreamLoop::End>> WalStreamLoop::step() {
+  PGS_CHECK(gather());
   PGS_TRY(const auto event, connection_.receive(next_deadline()));
   now_ = reception_.options.clock.steady();
   if (const auto* ended = std::get_if<TimelineSwitch>(&event)) return End(*ended);
@@ -65,6 +72,16 @@ Result<std::optional<WalStreamLoop::End>> WalStreamLoop::step() {
   const auto before = std::exchange(now_, reception_.options.clock.steady());
   if (now_ - before > long_work) heard_at_ = now_;
   return std::nullopt;
+}
+
+Result<void> WalStreamLoop::gather() {
+  if (data_at_ <= gathered_at_ || reception_.status.synchronous || behind() > gathering_limit_bytes)
+    return {};
+  PGS_TRY(const bool drained, connection_.drained());
+  if (!drained) return {};
+  gathered_at_ = now_;
+  reception_.options.cancellation.wait_for(gathering_span);
+  return {};
 }
 
 Result<void> WalStreamLoop::take(const WalData& data) {

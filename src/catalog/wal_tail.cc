@@ -27,11 +27,11 @@ Result<WalTailWriter> WalTailWriter::create(const ClusterSpace& space, TimelineI
 Result<void> WalTailWriter::append(ByteView bytes) {
   while (!bytes.empty()) {
     const auto part = bytes.first(std::min(bytes.size(), frame_payload_bytes));
-    ByteWriter frame;
-    frame.u8(static_cast<std::uint8_t>(FrameKind::bytes));
-    frame.u64(end_.value);
-    frame.bytes(part);
-    PGS_CHECK(journal_.append(frame.view()));
+    frame_.clear();
+    frame_.u8(static_cast<std::uint8_t>(FrameKind::bytes));
+    frame_.u64(end_.value);
+    frame_.bytes(part);
+    PGS_CHECK(journal_.append(frame_.view()));
     end_ += part.size();
     bytes = bytes.subspan(part.size());
   }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/types.h"
+#include "codec/endian.h"
 #include "repo/sealed_journal.h"
 
 namespace pgstrata {
@@ -41,6 +42,7 @@ class WalTailWriter {
   JournalWriter journal_;
   std::string name_;
   Lsn end_;
+  ByteWriter frame_;
 };
 
 struct WalTailContent {

@@ -36,6 +36,29 @@ std::string status_line(const WalReceiverStatus& status) {
   return line;
 }
 
+// Redrawn when the state changes, otherwise a few times a second: there is news with every flush.
+class StatusLine {
+ public:
+  explicit StatusLine(const CommandContext& context) : context_(context) {}
+
+  void operator()(const WalReceiverStatus& status) {
+    const auto now = context_.clock.steady();
+    const bool changed = status.state != state_ || status.problem != problem_;
+    if (!changed && now - drawn_at_ < redraw_interval) return;
+    context_.console.show_progress(status_line(status));
+    state_ = status.state;
+    problem_ = status.problem;
+    drawn_at_ = now;
+  }
+
+ private:
+  static constexpr std::chrono::milliseconds redraw_interval{200};
+  const CommandContext& context_;
+  std::optional<WalReceiverState> state_;
+  std::string problem_;
+  SteadyTime drawn_at_;
+};
+
 Json to_json(const StreamFlags& flags, const StreamOutcome& outcome) {
   return {{"cluster", flags.source.cluster},
           {"timeline", outcome.last.timeline.value},
@@ -54,9 +77,7 @@ Result<int> run_stream(const CommandContext& context, const StreamFlags& flags) 
   if (flags.until_lsn) {
     PGS_TRY(request.until, parse_lsn(*flags.until_lsn));
   }
-  request.on_status = [&](const WalReceiverStatus& status) {
-    context.console.show_progress(status_line(status));
-  };
+  if (context.console.err_is_terminal()) request.on_status = StatusLine(context);
   PGS_TRY(const Repository repository, context.open_repository());
   PGS_TRY(const SourceWork work, source_work(context, repository, flags.source));
   auto outcome = stream_cluster(work, request);

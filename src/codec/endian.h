@@ -98,7 +98,8 @@ class ByteWriter {
   }
   template <std::unsigned_integral T>
   void big(T value) {
-    if constexpr (std::endian::native == std::endian::little && sizeof value > 1) value = std::byteswap(value);
+    if constexpr (std::endian::native == std::endian::little && sizeof value > 1)
+      value = std::byteswap(value);
     bytes(std::as_bytes(std::span(&value, 1)));
   }
   void u8(std::uint8_t value) { little(value); }
@@ -121,6 +122,8 @@ class ByteWriter {
   [[nodiscard]] std::size_t size() const { return buffer_.size(); }
   [[nodiscard]] ByteView view() const { return buffer_; }
   [[nodiscard]] Bytes take() { return std::move(buffer_); }
+  // Empty again; its memory stays.
+  void clear() { buffer_.clear(); }
 
  private:
   Bytes buffer_;

@@ -150,6 +150,13 @@ Result<FileInfo> stat_file(const FileDescriptor& file) {
   return info_of(info);
 }
 
+Result<FileExtent> stat_extent(const FileDescriptor& file) {
+  struct statx info = {};
+  if (::statx(file.get(), "", AT_EMPTY_PATH, STATX_SIZE | STATX_NLINK, &info) != 0)
+    return errno_error("look at", file);
+  return FileExtent{.size_bytes = info.stx_size, .links = info.stx_nlink};
+}
+
 Result<bool> file_exists(const path& path) {
   struct stat info {};
   if (::lstat(path.c_str(), &info) == 0) return true;

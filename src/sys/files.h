@@ -55,6 +55,14 @@ struct FileInfo {
 // Does not follow a symbolic link at the end of the path.
 [[nodiscard]] Result<FileInfo> stat_file(const std::filesystem::path& path);
 [[nodiscard]] Result<FileInfo> stat_file(const FileDescriptor& file);
+// What of a file tells that it was removed or cut short.
+struct FileExtent {
+  std::uint64_t size_bytes = 0;
+  std::uint64_t links = 0;
+};
+// Between syncs: once somebody has asked for a file's times, Linux (from 6.13) notes the time of its next
+// write exactly, and the sync after it has the inode to write as well. This does not ask for them.
+[[nodiscard]] Result<FileExtent> stat_extent(const FileDescriptor& file);
 // "a/b/" as "a/b", whose parent is "a". "/" stays.
 [[nodiscard]] std::filesystem::path without_last_separator(const std::filesystem::path& path);
 // Whether anything is at `path`; an error when that cannot be told.

@@ -33,6 +33,8 @@ TEST_F(Files, ReadsAndWritesAtOffsets) {
   EXPECT_EQ(short_read.error().code(), ErrorCode::damaged);
   EXPECT_THAT(short_read.error().message(), testing::HasSubstr(at("f").native()));
   EXPECT_EQ(stat_file(file).value().size_bytes, 15U);
+  EXPECT_EQ(stat_extent(file).value().size_bytes, 15U);
+  EXPECT_EQ(stat_extent(file).value().links, 1U);
 }
 
 TEST_F(Files, ErrorsNameThePathAndTheReason) {

@@ -51,12 +51,12 @@ Result<void> DiskJournal::write(ByteView bytes) {
 }
 
 Result<void> DiskJournal::check_whole() const {
-  PGS_TRY(const FileInfo info, stat_file(file_));
+  PGS_TRY(const FileExtent extent, stat_extent(file_));
   const std::uint64_t expected_bytes = std::max(size_bytes_, extended_bytes_);
-  if (info.links > 0 && info.size_bytes >= expected_bytes) return {};
-  const std::string what = info.links == 0
-                               ? "was removed"
-                               : fmt::format("was cut from {} bytes to {}", expected_bytes, info.size_bytes);
+  if (extent.links > 0 && extent.size_bytes >= expected_bytes) return {};
+  const std::string what =
+      extent.links == 0 ? "was removed"
+                        : fmt::format("was cut from {} bytes to {}", expected_bytes, extent.size_bytes);
   return std::unexpected(
       make_error(ErrorCode::failed, "journal \"{}\" in {} {} while it was being written", name_,
                  root_.path().native(), what)
