@@ -1,13 +1,16 @@
-// When received WAL is made durable before its segment is full.
+// When received WAL is made durable before its segment is full, and when to look for more.
 //
 // A flush costs a sync of the store, which takes from the source's own syncs where both are on one disk, so
 // bytes are gathered: until the stream pauses, when nothing was flushed just before, and no longer than the
-// promise allows. Where the source's commits wait for us, a flush is due as soon as nothing more is at hand;
-// what arrives meanwhile makes the next batch. While more than a segment is known to be on its way, a pause
-// says nothing, and the segment will be sealed sooner than a flush would pay. Belongs to one thread.
+// promise allows. Nor is each of the small messages of a busy server worth waking for: when all that came is
+// taken, the receiver rests. Where the source's commits wait for us there is no rest, and a flush is due as
+// soon as nothing more is at hand; what arrives meanwhile makes the next batch. While more than a segment is
+// known to be on its way, a pause says nothing, and the segment will be sealed sooner than a flush would pay.
+// Belongs to one thread.
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <optional>
 
 #include "base/timestamp.h"
@@ -23,11 +26,17 @@ class WalFlushPolicy {
   static constexpr std::chrono::milliseconds longest_wait_behind{1000};
   // A busy server pauses at each of its own syncs.
   static constexpr std::chrono::milliseconds between_flushes = longest_wait;
+  // How long a flush that is due waits for what is at hand to be taken along.
+  static constexpr std::chrono::milliseconds longest_taking_along = longest_wait;
+  static constexpr std::chrono::milliseconds rest{50};
+  // A server that has more to send fills its messages: 128 KiB, less where a segment ends or a page begins.
+  static constexpr std::size_t full_message_bytes = 64U << 10;
 
-  // Bytes came that are not durable yet.
-  void received(SteadyTime now) {
+  // A message came, and with it bytes that are not durable yet.
+  void received(SteadyTime now, std::size_t message_bytes) {
     if (!oldest_) oldest_ = now;
     newest_ = now;
+    may_rest_ = message_bytes < full_message_bytes;
   }
   // More than a segment is still to come.
   void set_behind(bool behind) { behind_ = behind; }
@@ -38,6 +47,10 @@ class WalFlushPolicy {
     flushed_ = now;
     settled();
   }
+
+  // Whether to rest once all that came is taken, when no commit waits for us: once after each arrival.
+  [[nodiscard]] bool may_rest() const { return may_rest_ && !behind_; }
+  void rested() { may_rest_ = false; }
 
   // Nothing when nothing is to be flushed.
   [[nodiscard]] std::optional<SteadyTime> due() const {
@@ -53,6 +66,7 @@ class WalFlushPolicy {
   SteadyTime newest_;
   std::optional<SteadyTime> flushed_;
   bool behind_ = false;
+  bool may_rest_ = false;
 };
 
 }  // namespace pgstrata

@@ -22,45 +22,66 @@ Timestamp server_time(int ms) {
 TEST(WalFlushPolicyTest, NothingIsDueWithoutBytes) {
   WalFlushPolicy policy;
   EXPECT_FALSE(policy.due());
-  policy.received(at(0));
+  policy.received(at(0), 100);
   policy.settled();
   EXPECT_FALSE(policy.due());
 }
 
 TEST(WalFlushPolicyTest, AFlushIsDueWhenTheStreamPauses) {
   WalFlushPolicy policy;
-  policy.received(at(0));
+  policy.received(at(0), 100);
   EXPECT_EQ(policy.due(), at(0) + WalFlushPolicy::pause);
-  policy.received(at(3));
+  policy.received(at(3), 100);
   EXPECT_EQ(policy.due(), at(3) + WalFlushPolicy::pause);
 }
 
 TEST(WalFlushPolicyTest, PausesOfABusyServerDoNotMakeAFlushEach) {
   WalFlushPolicy policy;
-  policy.received(at(0));
+  policy.received(at(0), 100);
   policy.flushed(at(6));
-  policy.received(at(10));
+  policy.received(at(10), 100);
   EXPECT_EQ(policy.due(), at(6) + WalFlushPolicy::between_flushes);
-  policy.received(at(150));
+  policy.received(at(150), 100);
   EXPECT_EQ(policy.due(), at(6) + WalFlushPolicy::between_flushes);
   policy.flushed(at(206));
-  policy.received(at(1000));
+  policy.received(at(1000), 100);
   EXPECT_EQ(policy.due(), at(1000) + WalFlushPolicy::pause) << "a single commit does not wait";
 }
 
 TEST(WalFlushPolicyTest, NoByteWaitsLongerThanTheLimitHoweverMuchFollows) {
   WalFlushPolicy policy;
-  for (int ms = 0; ms < 400; ++ms) policy.received(at(ms));
+  for (int ms = 0; ms < 400; ++ms) policy.received(at(ms), 100);
   EXPECT_EQ(policy.due(), at(0) + WalFlushPolicy::longest_wait);
 }
 
 TEST(WalFlushPolicyTest, APauseSaysNothingWhileMuchIsStillToCome) {
   WalFlushPolicy policy;
   policy.set_behind(true);
-  policy.received(at(0));
+  policy.received(at(0), 100);
   EXPECT_EQ(policy.due(), at(0) + WalFlushPolicy::longest_wait_behind);
   policy.set_behind(false);
   EXPECT_EQ(policy.due(), at(0) + WalFlushPolicy::pause);
+}
+
+TEST(WalFlushPolicyTest, RestsOnceAfterEachArrivalOfLittle) {
+  WalFlushPolicy policy;
+  EXPECT_FALSE(policy.may_rest()) << "nothing came";
+  policy.received(at(0), 100);
+  EXPECT_TRUE(policy.may_rest());
+  policy.rested();
+  EXPECT_FALSE(policy.may_rest());
+  policy.received(at(50), 100);
+  EXPECT_TRUE(policy.may_rest());
+}
+
+TEST(WalFlushPolicyTest, DoesNotRestWhileMoreIsToCome) {
+  WalFlushPolicy policy;
+  policy.received(at(0), 128U << 10);
+  EXPECT_FALSE(policy.may_rest()) << "a full message";
+  policy.received(at(1), 100);
+  EXPECT_TRUE(policy.may_rest());
+  policy.set_behind(true);
+  EXPECT_FALSE(policy.may_rest());
 }
 
 TEST(WalMarksTest, AMarkClaimsNothingWhileWalIsMissing) {

@@ -118,7 +118,8 @@ Result<void> WalReceiver::Impl::check_cluster(const SystemIdentity& source) {
 
 Result<void> WalReceiver::Impl::check_synchronous(ReplicationConnection& connection) {
   PGS_TRY(const auto names, connection.show("synchronous_standby_names"));
-  reception_.status.synchronous = is_synchronous_standby(names, reception_.options.application_name);
+  PGS_TRY(const auto our_name, connection.show("application_name"));  // the URL may have one of its own
+  reception_.status.synchronous = is_synchronous_standby(names, our_name);
   return {};
 }
 

@@ -9,11 +9,6 @@ namespace {
 
 // How soon news of a segment being sealed is looked for.
 constexpr std::chrono::milliseconds sealing_poll_interval{2};
-// While no commit waits for us, what trickles in within this is received at once: each waking takes from the
-// source's machine, or from its neighbour.
-constexpr std::chrono::milliseconds gathering_span{50};
-// With more to come there is nothing to gather.
-constexpr std::uint64_t gathering_limit_bytes = 1U << 20;
 // Without data for this long the stream is idle.
 constexpr std::chrono::seconds idle_after{1};
 // Work of our own that took longer than this is no silence of the source's.
@@ -30,7 +25,6 @@ WalStreamLoop::WalStreamLoop(WalReception& reception, ReplicationConnection& con
       begun_durable_(sink_.durable()),
       heard_at_(now_),
       data_at_(now_ - idle_after),
-      gathered_at_(now_),
       confirmed_at_(now_),
       probed_at_(now_) {}
 
@@ -57,7 +51,7 @@ Result<WalStreamLoop::End> WalStreamLoop::run() {
 }
 
 Result<std::optional<WalStreamLoop::End>> WalStreamLoop::step() {
-  PGS_CHECK(gather());
+  PGS_CHECK(rest());
   PGS_TRY(const auto event, connection_.receive(next_deadline()));
   now_ = reception_.options.clock.steady();
   if (const auto* ended = std::get_if<TimelineSwitch>(&event)) return End(*ended);
@@ -74,13 +68,12 @@ Result<std::optional<WalStreamLoop::End>> WalStreamLoop::step() {
   return std::nullopt;
 }
 
-Result<void> WalStreamLoop::gather() {
-  if (data_at_ <= gathered_at_ || reception_.status.synchronous || behind() > gathering_limit_bytes)
-    return {};
+Result<void> WalStreamLoop::rest() {
+  if (reception_.status.synchronous || sink_.sealing() || !flushing_.may_rest()) return {};
   PGS_TRY(const bool drained, connection_.drained());
   if (!drained) return {};
-  gathered_at_ = now_;
-  reception_.options.cancellation.wait_for(gathering_span);
+  flushing_.rested();
+  reception_.options.cancellation.wait_for(WalFlushPolicy::rest);
   return {};
 }
 
@@ -90,7 +83,7 @@ Result<void> WalStreamLoop::take(const WalData& data) {
   heard(data.server_end, data.send_time, true);
   flushing_.set_behind(behind() > reception_.options.cluster.wal_segment_bytes);
   if (sink_.has_unflushed()) {
-    flushing_.received(now_);
+    flushing_.received(now_, data.bytes.size());
   } else {
     flushing_.settled();
   }
@@ -119,8 +112,9 @@ Result<void> WalStreamLoop::flush_if_due() {
     return mark ? flush(mark) : Result<void>();
   }
   const auto until = reception_.options.until;
-  bool due = flushing_.due().value_or(now_) <= now_ || (until && sink_.received() >= *until);
-  if (!due && reception_.status.synchronous) {
+  const auto due_at = flushing_.due().value_or(now_);
+  bool due = (until && sink_.received() >= *until) || due_at + WalFlushPolicy::longest_taking_along <= now_;
+  if (!due && (reception_.status.synchronous || due_at <= now_)) {
     PGS_TRY(due, connection_.drained());
   }
   return due ? flush(marks_.with_flush(sink_.received(), now_)) : Result<void>();

@@ -27,8 +27,8 @@ class WalStreamLoop {
 
  private:
   Result<std::optional<End>> step();
-  // Waits a moment when all that has come is taken, so that the next time there is more.
-  Result<void> gather();
+  // Where the policy says so.
+  Result<void> rest();
   Result<void> take(const WalData& data);
   void take(const Keepalive& keepalive);
   void heard(Lsn server_end, Timestamp send_time, bool with_data);
@@ -58,7 +58,6 @@ class WalStreamLoop {
   const Lsn begun_durable_;
   SteadyTime heard_at_;
   SteadyTime data_at_;
-  SteadyTime gathered_at_;
   SteadyTime confirmed_at_;
   SteadyTime probed_at_;
   Lsn confirmed_;

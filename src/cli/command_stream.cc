@@ -36,26 +36,27 @@ std::string status_line(const WalReceiverStatus& status) {
   return line;
 }
 
-// Redrawn when the state changes, otherwise a few times a second: there is news with every flush.
+// Redrawn when the state changes or all is durable, otherwise a few times a second: there is news with every
+// flush.
 class StatusLine {
  public:
   explicit StatusLine(const CommandContext& context) : context_(context) {}
 
   void operator()(const WalReceiverStatus& status) {
     const auto now = context_.clock.steady();
-    const bool changed = status.state != state_ || status.problem != problem_;
-    if (!changed && now - drawn_at_ < redraw_interval) return;
+    const bool changed = status.state != drawn_.state || status.problem != drawn_.problem ||
+                         status.synchronous != drawn_.synchronous || status.timeline != drawn_.timeline;
+    const bool all_durable = status.lag_bytes() == 0 && drawn_.lag_bytes() != 0;
+    if (!changed && !all_durable && now - drawn_at_ < redraw_interval) return;
     context_.console.show_progress(status_line(status));
-    state_ = status.state;
-    problem_ = status.problem;
+    drawn_ = status;
     drawn_at_ = now;
   }
 
  private:
   static constexpr std::chrono::milliseconds redraw_interval{200};
   const CommandContext& context_;
-  std::optional<WalReceiverState> state_;
-  std::string problem_;
+  WalReceiverStatus drawn_;
   SteadyTime drawn_at_;
 };
 

@@ -152,7 +152,7 @@ Result<FileInfo> stat_file(const FileDescriptor& file) {
 
 Result<FileExtent> stat_extent(const FileDescriptor& file) {
   struct statx info = {};
-  if (::statx(file.get(), "", AT_EMPTY_PATH, STATX_SIZE | STATX_NLINK, &info) != 0)
+  if (::statx(file.get(), "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_SIZE | STATX_NLINK, &info) != 0)
     return errno_error("look at", file);
   return FileExtent{.size_bytes = info.stx_size, .links = info.stx_nlink};
 }

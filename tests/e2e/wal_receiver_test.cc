@@ -137,6 +137,18 @@ TEST_F(WalReceiverTest, TheSourcesEndIsKnownBeforeTheFirstByte) {
   EXPECT_GE(receiving.least_server_end(), end);
 }
 
+TEST_F(WalReceiverTest, TheNameThatTheUrlGivesItIsTheOneThatCommitsWaitFor) {
+  PostgresServer server(options());
+  server.start();
+  auto given = reception(server, register_cluster(server));
+  given.url = must(ConnectionUrl::parse(given.url)).with("application_name", "elsewhere").text();
+  server.configure({"synchronous_standby_names = 'elsewhere'"});
+  server.reload();
+  Reception receiving(given);
+  receiving.wait_synchronous(true);
+  write_rows(server, 10);
+}
+
 // Set by a reload, while we stream.
 TEST_F(WalReceiverTest, NoticesThatCommitsBeginToWait) {
   PostgresServer server(options());
