@@ -41,7 +41,6 @@ struct ClusterStatus {
   std::string name;
   ClusterRecord record;
   Coverage coverage;
-  std::vector<SnapshotRecord> snapshots;  // oldest first, without the damaged ones
   std::optional<LeaseHolder> stream;
   std::optional<LeaseHolder> backup;
   std::vector<Error> damaged_leases;  // who holds those is not known

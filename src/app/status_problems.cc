@@ -33,13 +33,13 @@ void find_snapshot_problems(const ClusterStatus& status, std::vector<StatusProbl
   for (const Error& lease : status.damaged_leases) {
     problems.push_back({.code = "lease_damaged", .what = lease.describe(), .hint = lease.hint()});
   }
-  if (status.snapshots.empty() && !status.backup) {
+  if (status.coverage.snapshots.empty() && !status.backup) {
     problems.push_back({.code = "no_snapshot",
                         .what = "there is no snapshot: nothing can be restored",
                         .hint = fmt::format("Run `pgstrata backup {}`.", status.name)});
   }
-  if (!status.snapshots.empty() && status.snapshots.back().bad_page_count > 0) {
-    const SnapshotRecord& last = status.snapshots.back();
+  if (!status.coverage.snapshots.empty() && status.coverage.snapshots.back().bad_page_count > 0) {
+    const SnapshotRecord& last = status.coverage.snapshots.back();
     std::string pages;
     for (std::size_t i = 0; i < std::min(listed_bad_pages, last.bad_pages.size()); ++i) {
       pages +=
@@ -72,7 +72,7 @@ void find_gaps(const ClusterStatus& status, std::vector<StatusProblem>& problems
     before = &range;
   }
   const bool open = std::ranges::any_of(status.coverage.ranges, &CoverageRange::open_ended);
-  if (!status.snapshots.empty() && !open) {
+  if (!status.coverage.snapshots.empty() && !open) {
     problems.push_back({.code = "coverage_ended",
                         .what = "the newest WAL cannot be restored: it follows no snapshot without a gap",
                         .hint = fmt::format("Run `pgstrata backup {} --base`.", status.name)});

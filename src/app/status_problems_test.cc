@@ -29,7 +29,7 @@ CoverageRange range(std::uint64_t from, std::uint64_t to, bool open_ended) {
 ClusterStatus sound() {
   ClusterStatus status;
   status.name = "app";
-  status.snapshots.push_back(snapshot("s1"));
+  status.coverage.snapshots.push_back(snapshot("s1"));
   status.coverage.newest_timeline = TimelineId{1};
   status.coverage.ranges.push_back(range(100, 200, true));
   status.stream = LeaseHolder{};
@@ -72,7 +72,7 @@ TEST(StatusProblems, SaysWhatIsDamaged) {
 
 TEST(StatusProblems, SaysWhenNothingCanBeRestored) {
   ClusterStatus status = sound();
-  status.snapshots.clear();
+  status.coverage.snapshots.clear();
   status.coverage.ranges.clear();
   EXPECT_THAT(codes(status), ElementsAre("no_snapshot"));
   status.backup = LeaseHolder{};
@@ -104,8 +104,8 @@ TEST(StatusProblems, ShowsGaps) {
 TEST(StatusProblems, NamesDamageAndBadPages) {
   ClusterStatus status = sound();
   status.coverage.damaged_snapshots.push_back({.id = "s0", .error = Error(ErrorCode::damaged, "torn")});
-  status.snapshots.back().bad_page_count = 5;
-  status.snapshots.back().bad_pages = {{.path = "base/5/16384", .block = {7}}};
+  status.coverage.snapshots.back().bad_page_count = 5;
+  status.coverage.snapshots.back().bad_pages = {{.path = "base/5/16384", .block = {7}}};
   ASSERT_THAT(codes(status), ElementsAre("snapshot_damaged", "bad_pages"));
   EXPECT_THAT(find_problems(status)[1].what, HasSubstr("base/5/16384 block 7, ..."));
 }

@@ -179,7 +179,7 @@ Result<Coverage> compute_coverage(const ClusterSpace& space, const WalInventory&
   PGS_TRY(const auto timelines, known_timelines(space, inventory, list.snapshots, coverage.damaged_wal));
   coverage.wal_stored_bytes = inventory.stored_bytes();
   coverage.damaged_snapshots = list.damaged;
-  coverage.has_whole_snapshots = !list.snapshots.empty();
+  coverage.snapshots = list.snapshots;
   if (timelines.empty()) return coverage;
 
   coverage.newest_timeline = *timelines.rbegin();

@@ -49,7 +49,7 @@ struct Coverage {
   // The newest of which something is ours: whoever can write to the repository can make up names.
   std::optional<TimelineId> newest_timeline;
   std::uint64_t wal_stored_bytes = 0;
-  bool has_whole_snapshots = false;
+  std::vector<SnapshotRecord> snapshots;                 // the whole ones, oldest first
   std::vector<SnapshotList::Damaged> damaged_snapshots;  // those with missing packs among them
   // At the ends of what is there, and what bears the name of a timeline that is none of ours; more is
   // verify's to find.

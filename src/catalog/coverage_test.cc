@@ -1,5 +1,8 @@
 #include "catalog/coverage.h"
 
+#include <functional>
+#include <utility>
+
 #include <gtest/gtest.h>
 
 #include "catalog/wal_reader.h"
@@ -19,6 +22,27 @@ Lsn segment(std::uint64_t number) {
 Timestamp at(std::int64_t seconds) {
   return {1'795'000'000'000'000 + seconds * 1'000'000};
 }
+
+// Lets something happen between the listing of a tail and its reading.
+class StoreThatMoves : public MemoryStore {
+ public:
+  std::function<void()> before_a_tail_is_read;
+
+  Result<Bytes> get(std::string_view name, std::uint64_t limit_bytes) override {
+    happen(name);
+    return MemoryStore::get(name, limit_bytes);
+  }
+  Result<void> read(std::string_view name, std::uint64_t offset, MutableByteView into) override {
+    happen(name);
+    return MemoryStore::read(name, offset, into);
+  }
+
+ private:
+  void happen(std::string_view name) {
+    if (!name.ends_with(".tail")) return;
+    if (const auto now = std::exchange(before_a_tail_is_read, {})) now();
+  }
+};
 
 class CoverageTest : public ::testing::Test {
  protected:
@@ -64,8 +88,9 @@ class CoverageTest : public ::testing::Test {
 
   Coverage coverage() { return compute_coverage(space_, segment_bytes).value(); }
 
+  StoreThatMoves* store_ = new StoreThatMoves;  // the repository's
   Repository repository_ =
-      Repository::create(std::make_unique<MemoryStore>(), NoEncryption{}, system_clock()).value();
+      Repository::create(std::unique_ptr<ObjectStore>(store_), NoEncryption{}, system_clock()).value();
   ClusterSpace space_ = repository_.create_cluster("app").value();
   int snapshots_ = 0;
 };
@@ -230,6 +255,28 @@ TEST_F(CoverageTest, TailsOfSeveralReceiversMakeOneSegment) {
   put(700, 10);  // beyond a hole
   const auto inventory = WalInventory::load(space_, segment_bytes).value();
   EXPECT_EQ(read_wal_segment(space_, inventory, one, segment(3)).value().bytes.size(), 650U);
+}
+
+// As a receiver does that begins in the middle of a segment.
+TEST_F(CoverageTest, ATailThatAStreamHasReplacedMeanwhileIsLookedForAgain) {
+  const WalSample sample(15);
+  const auto put = [&](std::size_t bytes) {
+    auto tail = WalTailWriter::create(space_, one, sample.start, segment_bytes).value();
+    EXPECT_TRUE(tail.append(ByteView(sample.bytes).first(bytes)));
+    EXPECT_TRUE(tail.sync());
+    return tail.name();
+  };
+  snapshot(one, sample.start + 40, sample.start + 4000, at(5));
+  const auto old = put(100'000);
+  store_->before_a_tail_is_read = [&] {
+    put(200'000);
+    ASSERT_TRUE(space_.store().remove(space_.object_name(old)));
+  };
+  const auto covered = coverage();
+  EXPECT_FALSE(store_->before_a_tail_is_read) << "it happened";
+  EXPECT_TRUE(covered.damaged_wal.empty());
+  ASSERT_EQ(covered.ranges.size(), 1U);
+  EXPECT_GT(covered.ranges[0].to_lsn, sample.start + 100'000);
 }
 
 TEST_F(CoverageTest, ASegmentUnderAnotherNameIsDamaged) {

@@ -45,8 +45,9 @@ Json json_cluster(const ClusterStatus& status) {
   Json json{{"name", status.name}, {"coverage", std::move(coverage)}};
   json["lag_seconds"] = status.lag_time ? Json(static_cast<double>(status.lag_time->count()) / 1e6) : Json();
   json["lag_bytes"] = status.lag_bytes ? Json(*status.lag_bytes) : Json();
-  json["snapshots"] = status.snapshots.size();
-  json["last_snapshot"] = status.snapshots.empty() ? Json() : json_snapshot(status.snapshots.back());
+  json["snapshots"] = status.coverage.snapshots.size();
+  json["last_snapshot"] =
+      status.coverage.snapshots.empty() ? Json() : json_snapshot(status.coverage.snapshots.back());
   json["stream"] = json_holder(status.stream);
   json["backup"] = json_holder(status.backup);
   json["stored"] = json_stored(status);
@@ -118,7 +119,7 @@ std::string text_cluster(const ClusterStatus& status) {
   text += fmt::format("  lag            {}\n", text_lag(status));
   text += fmt::format("  stream         {}\n", text_holder(status.stream));
   if (status.backup) text += fmt::format("  backup         {}\n", text_holder(status.backup));
-  text += fmt::format("  last snapshot  {}\n", text_last_snapshot(status.snapshots));
+  text += fmt::format("  last snapshot  {}\n", text_last_snapshot(status.coverage.snapshots));
   text += fmt::format("  stored         {}\n", text_stored(status));
   text += status.problems.empty() ? "  no problems\n" : text_problems(status.problems, "  ");
   return text;

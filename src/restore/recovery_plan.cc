@@ -54,7 +54,7 @@ class Planner {
             fmt::format("timeline {} is passed over: nothing of it can be read", wal.timeline));
       }
     }
-    only_damaged_snapshots_ = !coverage.damaged_snapshots.empty() && !coverage.has_whole_snapshots;
+    only_damaged_snapshots_ = !coverage.damaged_snapshots.empty() && coverage.snapshots.empty();
   }
 
   Result<RecoveryPlan> plan() {

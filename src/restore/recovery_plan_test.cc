@@ -195,6 +195,15 @@ TEST_F(RecoveryPlanTest, LatestSaysThatDamageCutsItShort) {
   EXPECT_FALSE(earlier.cut_short) << "it lies before the damage";
 }
 
+TEST_F(RecoveryPlanTest, ANewerTimelineThatIsPassedOverIsSaid) {
+  const auto name =
+      cluster_.space->object_name(wal_object_name({7}, sample_records().end, testing::segment_bytes));
+  ASSERT_TRUE(cluster_.store.put(name, as_byte_view("junk")));
+  const auto plan = must(cluster_.plan(LatestTarget{}));
+  EXPECT_EQ(plan.timeline, TimelineId{1});
+  EXPECT_THAT(plan.warnings, ::testing::ElementsAre(HasSubstr("timeline 7 is passed over")));
+}
+
 TEST_F(RecoveryPlanTest, WithoutASnapshotNothingCanBeRestored) {
   SampleCluster cluster;
   cluster.seal(0, 2);

@@ -2,8 +2,10 @@
 
 #include <csignal>
 
+#include <linux/capability.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -265,6 +267,26 @@ TEST_F(DiskStoreTest, WhatRootMakesBelongsToTheFoldersOwner) {
   for (const auto* name : {"a", "a/b", "a/b/object", "replaceable", "j", "j/journal", ".tmp", ".lock"}) {
     EXPECT_EQ(stat_file(path_ / name).value().owner, nobody) << name;
   }
+}
+
+// As over NFS, where the server makes root nobody.
+TEST_F(DiskStoreTest, WhatRootMayNotGiveAwayItKeeps) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  ASSERT_EQ(::chown(path_.c_str(), 65534, 65534), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+    __user_cap_data_struct data[2] = {};
+    bool done = ::syscall(SYS_capget, &header, data) == 0;
+    data[0].effective &= ~(1U << CAP_CHOWN);
+    done = done && ::syscall(SYS_capset, &header, data) == 0;
+    const auto store = DiskStore::open(path_);
+    _exit(done && store && (*store)->put("a/object", as_byte_view("x")) ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_EQ(status, 0);
+  EXPECT_EQ(stat_file(path_ / "a/object").value().owner, 0U);
 }
 
 TEST_F(DiskStoreTest, NobodysLinksLeadRootElsewhere) {
