@@ -67,7 +67,6 @@ Result<RestoreClusterOptions> restore_options(const RestoreRequest& request, boo
   options.kit.materialise_all = materialise_wal;
   PGS_TRY(options.settings.program, own_program());
   options.settings.operator_settings = request.settings;
-  options.add_missing_configuration = request.start;
   return options;
 }
 

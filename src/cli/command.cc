@@ -46,6 +46,11 @@ void add_shared_flags(CLI::App& command, SharedFlags& flags) {
   command.add_flag("-v,--verbose", flags.verbose, "show debug messages too")->group(general);
 }
 
+constexpr std::string_view exit_codes_of_all = R"(
+
+Exit codes of every command: 2 usage, 3 no such repository, cluster or key file, 5 wrong key, or the
+repository is damaged there.)";
+
 CLI::App* add_subcommand(CLI::App& parent, const std::string& name, const std::string& summary) {
   CLI::App* command = parent.add_subcommand(name, summary);
   command->group("Commands");
@@ -90,7 +95,7 @@ CLI::App* add_command(CLI::App& parent, Invocation& invocation, const CommandDes
                       CommandAction action) {
   CLI::App* command = add_subcommand(parent, description.name, description.summary);
   add_shared_flags(*command, invocation.flags);
-  command->footer(description.details);
+  command->footer(description.details + std::string(exit_codes_of_all));
   command->callback([&invocation, action = std::move(action)] { invocation.action = action; });
   return command;
 }
@@ -98,6 +103,7 @@ CLI::App* add_command(CLI::App& parent, Invocation& invocation, const CommandDes
 CLI::App* add_noun(CLI::App& parent, const std::string& name, const std::string& summary) {
   CLI::App* noun = add_subcommand(parent, name, summary);
   noun->require_subcommand(1);
+  noun->footer(fmt::format("`pgstrata {} VERB --help` says more.", name));
   return noun;
 }
 

@@ -24,8 +24,8 @@ Examples:
   pgstrata add app --url "host=/var/run/postgresql user=backup"
   pgstrata add app --url "service=app" --slot pgstrata_app_second_repository
 
-Exit codes: 0 registered, 1 the source is not ready or the name or the slot is taken, 2 usage, 7 the
-slot is in use.)";
+Exit codes: 0 registered, 1 the source is not ready or the name or the slot is taken, 7 the slot
+is in use.)";
 
 struct AddFlags {
   std::string cluster;

@@ -14,7 +14,7 @@ Examples:
   PGSTRATA_PASSPHRASE='...' pgstrata init --repo /srv/backup
   pgstrata init --repo /srv/scratch --no-encryption
 
-Exit codes: 0 made, 1 there is one already or the folder cannot be written, 2 usage.)";
+Exit codes: 0 made, 1 there is one already or the folder cannot be written.)";
 
 Json to_json(const InitOutcome& outcome) {
   return {{"repository", outcome.location},

@@ -22,13 +22,14 @@ Examples:
   NEW='...' pgstrata key add --repo /srv/backup --key-file ~/pgstrata.key --new-passphrase-env NEW)";
 
 constexpr const char* key_remove_details =
-    R"(The last slot cannot be removed. Whoever had copied the repository's key before keeps it: a key that
+    R"(Neither the last slot can be removed nor the one that opened the repository: open it with another key.
+Whoever had copied the repository's key before keeps it: a key that
 was stolen together with the repository calls for a new repository.
 
 Example:
-  pgstrata key remove 1f2e3d4c --repo /srv/backup --key-file ~/pgstrata.key
+  pgstrata key remove 1f2e3d4c --repo /srv/backup --key-file /root/second.key
 
-Exit codes: 0 removed, 2 it is the last one, 3 no such slot.)";
+Exit codes: 0 removed, 2 it is the last one or in use by this command, 3 no such slot.)";
 
 Json slot_to_json(const KeySlotInfo& slot) {
   return {{"id", slot.id}, {"kind", to_string(slot.kind)}, {"created", to_rfc3339(slot.created)}};
@@ -71,7 +72,9 @@ Result<int> run_add(const CommandContext& context, const NewKeyFlags& flags) {
   context.print(
       {{"key_slot", slot_to_json(outcome.slot)}, {"key_file_generated", outcome.key_file_generated}}, text);
   if (!repository.encrypted()) {
-    log_warning("the repository is still not encrypted: a slot of kind none opens it without a secret");
+    log_warning(
+        "the repository is still not encrypted: --no-encryption opens it without a secret. From now on "
+        "each command needs that flag or the new key: the stream's settings, too");
   }
   return 0;
 }

@@ -13,18 +13,22 @@ namespace {
 constexpr const char* restore_details =
     R"(Writes the cluster as it was into a directory of its own: into an empty one, or with --delta over an
 existing one, of which only what differs is rewritten, and what the snapshot does not have is removed.
-Without a target: the latest moment. A target that cannot be restored is refused before anything is
-written, and the nearest moments that can be are named. Start the server on the directory, or let
---start do it: PostgreSQL recovers by itself.
+Without a target: the latest moment, damage done since included. A target that cannot be restored is
+refused before anything is written, and the nearest moments that can be are named. Start the server on
+the directory, or let --start do it: PostgreSQL recovers by itself.
+
+pgstrata prints times in UTC and takes --at without a zone as local time: paste them with their "UTC".
+--delta over the live directory needs its server stopped, and what is in it now is gone afterwards:
+restore into a new directory first, and look.
 
 Examples:
-  pgstrata restore app --to /srv/restored --at "2026-11-21 14:03:59" --start
-  pgstrata restore app --to /srv/restored --at "10 minutes ago" --exclusive
-  pgstrata restore app --to /var/lib/postgresql/15/main --delta --latest
+  pgstrata restore app --to /srv/restored --at "2026-11-21 14:03:59 UTC" --start
+  pgstrata restore app --to /srv/restored --xid 734561 --exclusive    # just before that transaction
+  pgstrata restore app --to /var/lib/postgresql/15/main --delta --at "10 minutes ago"
 
-Exit codes: 0 restored, 1 failed or stopped, 3 no such cluster, 4 the target cannot be restored,
-5 the repository is damaged there, 6 restored, but the newest WAL is damaged and left out,
-7 another restore or a server uses the directory.)";
+Exit codes: 0 restored, 1 failed or stopped, 2 also a directory of another cluster, 3 also no
+PostgreSQL of that major to start, 4 the target cannot be restored, 6 restored, but the newest WAL is
+damaged and left out, 7 another restore or a server uses the directory.)";
 
 // What `--start` does itself.
 constexpr const char* after_recovery =
@@ -38,6 +42,12 @@ constexpr const char* standbys_note =
     "unless --set has them: no commit waits for standbys that this copy lacks, and nothing is written into "
     "the\n"
     "archive of the cluster it came from (ALTER SYSTEM RESET undoes it)\n";
+
+constexpr fmt::string_view configuration_note =
+    "wrote {}: the source keeps its own elsewhere, where no backup sees it. Only local users come in, each "
+    "by\n"
+    "the name of its account (peer): before applications connect, bring your own or add rules and "
+    "listen_addresses\n";
 
 constexpr fmt::string_view started_note =
     "next: it runs outside systemd, with settings of this start on its command line (-c ...). To run it the "
@@ -68,6 +78,7 @@ Json to_json(const RestoreFlags& flags, const RestoreOutcome& outcome) {
             {"directory", flags.directory},
             {"plan", plan_json(outcome.plan)},
             {"restored", files_json(outcome.restored.files)},
+            {"written_configuration", outcome.restored.written_configuration},
             {"started", Json()},
             {"start_error", Json()}};
   if (outcome.start_error) json["start_error"] = outcome.start_error->describe();
@@ -91,6 +102,8 @@ std::string to_text(const RestoreFlags& flags, const RestoreOutcome& outcome) {
   if (files.reused_bytes > 0) text += fmt::format(", {} found in place", human_size(files.reused_bytes));
   text += "\n";
   if (plan.last_commit.valid()) text += fmt::format("last commit at {}\n", human_time(plan.last_commit));
+  if (const auto& written = outcome.restored.written_configuration; !written.empty())
+    text += fmt::format(configuration_note, fmt::join(written, ", "));
   if (outcome.start_error) return text + "its files are complete\n" + after_recovery + standbys_note;
   if (!outcome.started) {
     text += fmt::format("start PostgreSQL {} on it as {}: recovery runs by itself\n",

@@ -16,7 +16,7 @@ Examples:
   pgstrata snapshot list app
   pgstrata snapshot list app --output json
 
-Exit codes: 0 listed, 3 no such cluster, 5 one of them is damaged.)";
+Exit codes: 0 listed, 5 one of them is damaged.)";
 
 std::string text_list(const std::vector<SnapshotRecord>& snapshots) {
   Table table({{.title = "SNAPSHOT"},

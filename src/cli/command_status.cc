@@ -16,7 +16,7 @@ Examples:
   pgstrata status
   pgstrata status app --output json
 
-Exit codes: 0 also when there are problems (see "problems" in the output), 3 no such cluster.)";
+Exit codes: 0 also when there are problems (see "problems" in the output).)";
 
 struct StatusFlags {
   std::optional<std::string> cluster;

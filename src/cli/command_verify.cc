@@ -17,7 +17,7 @@ Examples:
   pgstrata verify
   pgstrata verify app --output json
 
-Exit codes: 0 sound, 3 no such cluster, 5 something is damaged.)";
+Exit codes: 0 sound, 5 something is damaged.)";
 
 struct VerifyFlags {
   std::optional<std::string> cluster;

@@ -14,14 +14,16 @@ namespace {
 
 constexpr const char* program_details =
     R"(Start here:
-  pgstrata init --repo /srv/backup --key-file ~/pgstrata.key
-  pgstrata add app --url postgresql://backup@db.example.com/postgres
+  export PGSTRATA_REPO=/srv/backup/app PGSTRATA_KEY_FILE=~/pgstrata.key
+  pgstrata init                      # makes both; keep a copy of the key elsewhere
+  pgstrata add app --url postgresql://backup@db.example.com
+  pgstrata stream app                # for good: leave it running, or enable the service pgstrata-stream@app
   pgstrata backup app
-  pgstrata stream app
   pgstrata restore app --to /var/lib/postgresql/restored --at "10 minutes ago"
 
-Settings come from flags, then variables (PGSTRATA_REPO, PGSTRATA_KEY_FILE, PGSTRATA_PASSPHRASE,
-PGSTRATA_CONFIG), then /etc/pgstrata/pgstrata.toml and ~/.config/pgstrata/pgstrata.toml.
+Settings come from flags (after the command), then variables (PGSTRATA_REPO, PGSTRATA_KEY_FILE,
+PGSTRATA_PASSPHRASE, PGSTRATA_CONFIG), then ~/.config/pgstrata/pgstrata.toml, then
+/etc/pgstrata/pgstrata.toml.
 Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 target outside coverage, 5 repository damaged
 or wrong key, 6 check failed, 7 busy. `pgstrata COMMAND --help` says more.)";
 

@@ -52,8 +52,10 @@ void add_target_flags(CLI::App& command, RestoreFlags& flags) {
   targets.push_back(
       command.add_option("--at", flags.at, "a time, e.g. \"2026-11-21 10:00:00\" or \"2h ago\"")
           ->type_name("TIME"));
-  targets.push_back(command.add_option("--lsn", flags.lsn, "a WAL position")->type_name("LSN"));
-  targets.push_back(command.add_option("--xid", flags.xid, "a transaction")->type_name("XID"));
+  targets.push_back(
+      command.add_option("--lsn", flags.lsn, "a WAL position, up to and with its record")->type_name("LSN"));
+  targets.push_back(
+      command.add_option("--xid", flags.xid, "up to and with this transaction")->type_name("XID"));
   targets.push_back(
       command.add_option("--restore-point", flags.restore_point, "a name given to pg_create_restore_point")
           ->type_name("NAME"));
@@ -70,7 +72,7 @@ void add_target_flags(CLI::App& command, RestoreFlags& flags) {
   command.add_option("--timeline", flags.timeline, "the timeline to follow (default: the newest)")
       ->type_name("NUMBER")
       ->group(group);
-  command.add_option("--tz", flags.zone, "the zone of --at (default: this machine's)")
+  command.add_option("--tz", flags.zone, "the zone of --at (default: TZ, else this machine's)")
       ->type_name("ZONE")
       ->group(group);
 }

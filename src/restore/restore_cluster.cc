@@ -38,7 +38,6 @@ Result<RestoredCluster> restore_cluster(const ClusterSpace& space, const Recover
   files.before_durable = [&](const TargetDirectory& data) -> Result<void> {
     PGS_CHECK(write_recovery_kit(space, plan, data, kit, cancellation));
     PGS_CHECK(write_recovery_settings(data, plan, options.settings));
-    if (!options.add_missing_configuration) return {};
     PGS_TRY(restored.written_configuration, write_missing_configuration(data, control));
     return {};
   };

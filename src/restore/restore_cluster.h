@@ -12,7 +12,6 @@ struct RestoreClusterOptions {
   RestoreFilesOptions files;  // before_durable and further_bytes are taken
   KitOptions kit;             // on_progress is taken
   RecoverySettings settings;
-  bool add_missing_configuration = false;  // for a server that is started on the directory as it is
 };
 
 struct RestoredCluster {

@@ -182,6 +182,11 @@ TEST_F(ContentTest, AClusterWhoseConfigurationIsElsewhere) {
       run_program({PostgresBinaries::find(15).program("psql"), "-qAtX", "-h", restored->host(), "-p",
                    std::to_string(restored->port()), "-U", "postgres", "-c", "SELECT n FROM t"});
   EXPECT_EQ(asked.out, "43\n") << asked.describe();
+
+  const ProgramRun by_hand = pgstrata({"restore", "app", "--to", path("by_hand"), "--latest"});
+  EXPECT_THAT(by_hand.out, ::testing::HasSubstr("wrote postgresql.conf, pg_hba.conf, pg_ident.conf"))
+      << by_hand.describe();
+  EXPECT_TRUE(std::filesystem::exists(path("by_hand") / "pg_hba.conf"));
 }
 
 TEST_F(ContentTest, ManyDatabases) {
