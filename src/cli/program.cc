@@ -80,11 +80,27 @@ std::string named_command(const CLI::App& program) {
   return name;
 }
 
-// What CLI11 says, but where a command is missing: which one there is not.
+// The first of what a command did not understand.
+std::string unknown_message(const CLI::App& command, const CLI::ParseError& error) {
+  for (const CLI::App* above = command.get_parent(); above != nullptr; above = above->get_parent()) {
+    if (const auto early = above->remaining(); !early.empty())
+      return fmt::format("{} stands before the command: what belongs to a command follows it", early.front());
+  }
+  const auto unknown = command.remaining();
+  if (unknown.empty()) return lower_first(error.what());
+  const auto option = std::ranges::find_if(unknown, [](const auto& word) { return word.starts_with('-'); });
+  return option != unknown.end() ? fmt::format("there is no option {}", *option)
+                                 : fmt::format("\"{}\" is one argument too many", unknown.front());
+}
+
+// What CLI11 says, but where something is not known: what that is.
 std::string usage_message(const CLI::App& program, const CLI::ParseError& error) {
   const CLI::App& command = innermost(program);
   const auto unknown = command.remaining();
-  if (command.get_require_subcommand_min() == 0) return lower_first(error.what());
+  if (command.get_require_subcommand_min() == 0) {
+    const bool not_understood = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
+    return not_understood ? unknown_message(command, error) : lower_first(error.what());
+  }
   if (unknown.empty() || unknown.front().starts_with('-')) return "a command is missing";
   return fmt::format("there is no command \"{}\"", unknown.front());
 }

@@ -100,6 +100,12 @@ TEST_F(ProgramTest, NamesTheCommandThatThereIsNot) {
   EXPECT_THAT(run({"--output", "json"}).err, HasSubstr("a command is missing"));
 }
 
+TEST_F(ProgramTest, NamesWhatItDoesNotKnow) {
+  EXPECT_THAT(run({"status", "--ouptut", "json"}).err, HasSubstr("there is no option --ouptut\n"));
+  EXPECT_THAT(run({"status", "app", "twice"}).err, HasSubstr("\"twice\" is one argument too many\n"));
+  EXPECT_THAT(run({"--repo", "x", "status"}).err, HasSubstr("--repo stands before the command"));
+}
+
 TEST_F(ProgramTest, NamesTheFormsOfOutput) {
   for (const std::string format : {"yaml", "1", ""}) {
     EXPECT_THAT(
