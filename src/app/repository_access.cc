@@ -24,9 +24,9 @@ Result<KeySource> choose_key(const RepositoryAccess& access, ObjectStore& store)
   if (!access.ask_passphrase || std::ranges::find(kinds, KeySlotKind::passphrase) == kinds.end()) {
     return std::unexpected(
         make_error(ErrorCode::wrong_key, "this repository opens with a key, and was given no key")
-            .with_hint("Give the key with --key-file or the passphrase with --passphrase-env; "
-                       "--no-encryption where it "
-                       "was made with that."));
+            .with_hint(
+                "Give the key with --key-file or the passphrase with --passphrase-env; --no-encryption "
+                "where it was made with that."));
   }
   PGS_TRY(std::string passphrase, access.ask_passphrase());
   return KeySource(Passphrase{std::move(passphrase)});

@@ -25,8 +25,7 @@ void find_snapshot_problems(const ClusterStatus& status, std::vector<StatusProbl
                         .what = fmt::format("the history of timeline {} cannot be read: {}", damaged.timeline,
                                             damaged.error.describe()),
                         .hint = fmt::format("What lies before it can be restored with --timeline; a running "
-                                            "`pgstrata stream` fetches a missing one "
-                                            "from the source; "
+                                            "`pgstrata stream` fetches a missing one from the source; "
                                             "`pgstrata backup {} --base` makes a new beginning.",
                                             status.name)});
   }

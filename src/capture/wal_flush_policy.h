@@ -21,7 +21,8 @@ class WalFlushPolicy {
  public:
   // A stream that has paused this long has said all it had.
   static constexpr std::chrono::milliseconds pause{5};
-  // The longest that a byte waits; a fifth of the second promised, the rest is for the store.
+  // When a flush is due at the latest: a fifth of the second promised. A rest and what is taken along may be
+  // added to it; what is left is for the store.
   static constexpr std::chrono::milliseconds longest_wait{200};
   static constexpr std::chrono::milliseconds longest_wait_behind{1000};
   // A busy server pauses at each of its own syncs.

@@ -62,9 +62,11 @@ struct Coverage {
 };
 
 // Of the timelines that WAL is named after, the newest of which something is ours; nothing without any.
+// Errors: those of the store.
 Result<std::optional<TimelineId>> newest_timeline_with_wal(const ClusterSpace& space,
                                                            const WalInventory& inventory);
 
+// Looks again, a few times, where a stream has replaced what was listed.
 // Lists packs, opens snapshots' roots and, for each range, the WAL at its end. Errors: those of the store;
 // damaged WAL at a range's end shortens the range to what can be read.
 Result<Coverage> compute_coverage(const ClusterSpace& space, std::uint32_t wal_segment_bytes);

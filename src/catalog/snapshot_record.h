@@ -76,7 +76,7 @@ struct SnapshotList {
   std::vector<Damaged> damaged;
 };
 Result<SnapshotList> list_snapshots(const ClusterSpace& space);
-// Those of which a pack is gone or empty are damaged, too.
+// Those of which a pack is gone or empty are damaged, too. Errors: those of the store.
 Result<SnapshotList> list_whole_snapshots(const ClusterSpace& space);
 
 }  // namespace pgstrata

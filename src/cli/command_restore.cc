@@ -44,9 +44,8 @@ constexpr const char* standbys_note =
     "archive of the cluster it came from (ALTER SYSTEM RESET undoes it)\n";
 
 constexpr fmt::string_view configuration_note =
-    "wrote {}: the source keeps its own elsewhere, where no backup sees it. Only local users come in, each "
-    "by\n"
-    "the name of its account (peer): before applications connect, bring your own or add rules and "
+    "wrote {}: the source keeps its own elsewhere, where no backup sees it. Only local users come in,\n"
+    "each by the name of its account (peer): before applications connect, bring your own or add rules and\n"
     "listen_addresses\n";
 
 constexpr fmt::string_view started_note =

@@ -78,9 +78,8 @@ class OracleTest : public MainJobTest, public ::testing::WithParamInterface<int>
   // checkpoint of its own, so from here on WAL says where each sequence is, and to both the same.
   void log_every_sequence() const {
     source_.query(
-        "SELECT setval(format('%I.%I', schemaname, sequencename)::regclass, coalesce(last_value, "
-        "start_value), "
-        "last_value IS NOT NULL) FROM pg_sequences");
+        "SELECT setval(format('%I.%I', schemaname, sequencename)::regclass, "
+        "coalesce(last_value, start_value), last_value IS NOT NULL) FROM pg_sequences");
   }
 
   static void require_done(const ProgramRun& run) {
