@@ -5,6 +5,7 @@
 #include "capture/wal_flush_policy.h"
 #include "capture/wal_fork.h"
 #include "capture/wal_marks.h"
+#include "capture/wal_receiver.h"
 #include "capture/wal_synchronous.h"
 
 namespace pgstrata {
@@ -18,6 +19,12 @@ SteadyTime at(int ms) {
 Timestamp server_time(int ms) {
   return {1'795'255'200'000'000 + ms * 1000LL};
 }
+
+// A stalled stream is told within 30 s, whatever it was doing when the source fell silent.
+constexpr WalReceiverTimings timings;
+static_assert(timings.stalled_after < std::chrono::seconds(30));
+static_assert(std::max(timings.pause_interval, timings.probe_after) + timings.answer_limit <
+              std::chrono::seconds(30));
 
 TEST(WalFlushPolicyTest, NothingIsDueWithoutBytes) {
   WalFlushPolicy policy;

@@ -93,9 +93,11 @@ Result<void> WalReceiver::Impl::make_durable() {
 
 Result<void> WalReceiver::Impl::attempt() {
   const auto& options = reception_.options;
-  PGS_TRY(auto connection, ReplicationConnection::connect(
-                               options.url, {.application_name = options.application_name, .on_notice = {}},
-                               options.cancellation));
+  PGS_TRY(auto connection, ReplicationConnection::connect(options.url,
+                                                          {.application_name = options.application_name,
+                                                           .on_notice = {},
+                                                           .answer_limit = options.timings.answer_limit},
+                                                          options.cancellation));
   PGS_TRY(const auto source, connection.identify_system());
   PGS_CHECK(check_cluster(source));
   reception_.status.server_end = source.flush_position;

@@ -68,6 +68,7 @@ struct WalReceiverTimings {
   std::chrono::milliseconds confirm_interval{10'000};  // the source hears from us at least this often
   std::chrono::milliseconds probe_after{10'000};       // of silence, it is asked for a word
   std::chrono::milliseconds stalled_after{25'000};     // of silence, the stream has stalled
+  std::chrono::milliseconds answer_limit{15'000};      // of silence after a command, the connection is lost
   std::chrono::milliseconds pause_interval{10'000};    // to ask whether commits wait for us, when all is here
   std::chrono::milliseconds slot_busy_limit{90'000};   // a connection that was cut holds its slot for a while
   std::chrono::milliseconds stop_limit{1'000};         // for making things durable on the way out

@@ -14,30 +14,56 @@ std::string joined(std::string_view folder, std::string_view name) {
   return folder.empty() ? std::string(name) : fmt::format("{}/{}", folder, name);
 }
 
+std::string tablespace_path(Oid oid, std::string_view name) {
+  return fmt::format("{}/{}/{}", links_folder, oid, name);
+}
+
+// What of a tablespace's folder the snapshot has: its PG_MAJOR_CATALOGVERSION.
+Result<std::vector<DirectoryEntry>> version_directories(const TargetDirectory& directory,
+                                                        FileTreeReader& tree, Oid oid) {
+  PGS_TRY(const auto entries, directory.list(""));
+  std::vector<DirectoryEntry> owned;
+  for (const auto& entry : entries) {
+    PGS_TRY(const auto wanted, tree.find(tablespace_path(oid, entry.name)));
+    if (wanted) owned.push_back(entry);
+  }
+  return owned;
+}
+
 class Cleaner {
  public:
   Cleaner(const RestoreLayout& layout, FileTreeReader& tree, const Cancellation& cancellation)
       : layout_(layout), tree_(tree), cancellation_(cancellation) {}
 
+  // Of a tablespace's folder only the snapshot's version directory is PostgreSQL's: beside it may lie those
+  // of other majors, and whatever else somebody keeps there.
+  Result<void> clean_tablespace(const TargetDirectory& directory, Oid oid) {
+    PGS_TRY(const auto owned, version_directories(directory, tree_, oid));
+    for (const auto& entry : owned) {
+      PGS_CHECK(clean_entry(directory, entry, entry.name, tablespace_path(oid, entry.name)));
+    }
+    return {};
+  }
+
   // `folder` in `directory` is `path` in the snapshot.
   Result<void> clean(const TargetDirectory& directory, const std::string& folder, const std::string& path) {
     PGS_TRY(const auto entries, directory.list(folder));
     for (const auto& entry : entries) {
-      PGS_CHECK(cancellation_.check());
       const auto here = joined(folder, entry.name);
-      const auto there = joined(path, entry.name);
-      if (here == unfinished_marker) continue;
-      PGS_TRY(const bool keep, is_kept(directory, here, there, entry.kind));
-      if (!keep) {
-        PGS_CHECK(directory.remove(here));
-      } else if (entry.kind == FileType::directory) {
-        PGS_CHECK(clean(directory, here, there));
-      }
+      if (here != unfinished_marker) PGS_CHECK(clean_entry(directory, entry, here, joined(path, entry.name)));
     }
     return {};
   }
 
  private:
+  Result<void> clean_entry(const TargetDirectory& directory, const DirectoryEntry& entry,
+                           const std::string& here, const std::string& there) {
+    PGS_CHECK(cancellation_.check());
+    PGS_TRY(const bool keep, is_kept(directory, here, there, entry.kind));
+    if (!keep) return directory.remove(here);
+    return entry.kind == FileType::directory ? clean(directory, here, there) : Result<void>();
+  }
+
   Result<bool> is_kept(const TargetDirectory& directory, const std::string& here, const std::string& there,
                        FileType kind) {
     if (kind == FileType::symbolic_link) return is_right_link(directory, here, there);
@@ -108,16 +134,22 @@ Result<Space> count_space(const RestoreLayout& layout, FileTreeReader& tree, std
                           bool exact) {
   Space space;
   space[layout.data().device()].needed_bytes = further_bytes;
-  const auto count_present = [&](const TargetDirectory& directory) -> Result<void> {
-    auto& device = space[directory.device()];
-    device.path = directory.path();
-    if (!layout.over_existing()) return {};
-    PGS_TRY(const auto present, allocated_bytes(directory, ""));
-    device.present_bytes += present;
+  const auto count_present = [&](const TargetDirectory& directory,
+                                 const std::string& folder) -> Result<void> {
+    PGS_TRY(const auto present, allocated_bytes(directory, folder));
+    space[directory.device()].present_bytes += present;
     return {};
   };
-  PGS_CHECK(count_present(layout.data()));
-  for (const auto& [oid, directory] : layout.tablespaces()) PGS_CHECK(count_present(directory));
+  space[layout.data().device()].path = layout.data().path();
+  if (layout.over_existing()) PGS_CHECK(count_present(layout.data(), ""));
+  for (const auto& [oid, directory] : layout.tablespaces()) {
+    space[directory.device()].path = directory.path();
+    if (!layout.over_existing()) continue;
+    PGS_TRY(const auto owned, version_directories(directory, tree, oid));
+    for (const auto& entry : owned) {
+      if (entry.kind == FileType::directory) PGS_CHECK(count_present(directory, entry.name));
+    }
+  }
   PGS_CHECK(tree.for_each([&](const FileEntry& entry) -> Result<void> {
     std::uint64_t bytes = entry.size_bytes;
     if (exact) {
@@ -150,7 +182,7 @@ Result<void> remove_what_the_snapshot_lacks(const RestoreLayout& layout, FileTre
   Cleaner cleaner(layout, tree, cancellation);
   PGS_CHECK(cleaner.clean(layout.data(), "", ""));
   for (const auto& [oid, directory] : layout.tablespaces()) {
-    PGS_CHECK(cleaner.clean(directory, "", fmt::format("{}/{}", links_folder, oid)));
+    PGS_CHECK(cleaner.clean_tablespace(directory, oid));
   }
   return {};
 }

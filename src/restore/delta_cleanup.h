@@ -9,8 +9,8 @@
 namespace pgstrata {
 
 // Removes files, links and folders that are not the snapshot's, or are something else there. Tablespace links
-// are removed too unless they lead where the layout says.
-// Error: cancelled.
+// are removed too unless they lead where the layout says. In a tablespace's folder only the snapshot's
+// version directory is looked into: what lies beside it is not the snapshot's cluster's. Error: cancelled.
 Result<void> remove_what_the_snapshot_lacks(const RestoreLayout& layout, FileTreeReader& tree,
                                             const Cancellation& cancellation);
 

@@ -8,12 +8,9 @@
 namespace pgstrata {
 namespace {
 
-// Shared catalogs, pg_tablespace among them, are in this tablespace (PostgreSQL: GLOBALTABLESPACE_OID).
-constexpr Oid global_tablespace{1664};
-
-bool changes_a_shared_catalog(const WalIndex& index) {
+bool makes_a_tablespace(const WalIndex& index) {
   return std::ranges::any_of(index.relations, [](const RelationChanges& changes) {
-    return changes.relation.tablespace == global_tablespace;
+    return is_tablespace_itself(changes.relation) && changes.count(ChangeKind::created) > 0;
   });
 }
 
@@ -36,14 +33,14 @@ Result<std::vector<NewTablespace>> find_new_tablespaces(const ClusterSpace& spac
   std::vector<NewTablespace> found;
   const SearchedWal where{plan.snapshot.start_lsn, plan.end_lsn,
                           static_cast<int>(plan.snapshot.server_version / 10000)};
-  PGS_TRY([[maybe_unused]] const auto none,
-          WalSearch(space, inventory, way)
-              .find_first(where, changes_a_shared_catalog, [&](const RecordFacts& facts) {
-                if (facts.tablespace) {
-                  found.push_back({facts.tablespace->oid, facts.tablespace->location, facts.start});
-                }
-                return false;
-              }));
+  PGS_TRY(
+      [[maybe_unused]] const auto none,
+      WalSearch(space, inventory, way).find_first(where, makes_a_tablespace, [&](const RecordFacts& facts) {
+        if (facts.tablespace) {
+          found.push_back({facts.tablespace->oid, facts.tablespace->location, facts.start});
+        }
+        return false;
+      }));
   return found;
 }
 

@@ -189,7 +189,12 @@ TEST_F(RestoreFilesTest, TablespacesGoWhereTheyAreMapped) {
 
   flip(mapped / "PG_15_202209061/5/16401", 40'000);
   ASSERT_TRUE(write_file(mapped / "PG_15_202209061/5/16999", as_byte_view("new")));
+  // Beside the snapshot's: another major's part of the same tablespace, as pg_upgrade leaves it.
+  const auto of_another = mapped / "PG_14_202107181/5/16401";
+  fs::create_directories(of_another.parent_path());
+  ASSERT_TRUE(write_file(of_another, as_byte_view("another cluster's")));
   must(restore(snapshot, true));
+  EXPECT_TRUE(fs::exists(of_another));
   EXPECT_TRUE(must(read_file(mapped / "PG_15_202209061/5/16401")) ==
               files["pg_tblspc/16400/PG_15_202209061/5/16401"]);
   EXPECT_FALSE(fs::exists(mapped / "PG_15_202209061/5/16999"));

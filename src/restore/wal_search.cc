@@ -83,12 +83,23 @@ Result<std::optional<WalIndex>> WalSearch::index_of(TimelineId timeline, Lsn seg
   return std::optional(std::move(summary.index));
 }
 
-// Records that end in this segment; the segment before is read too where one may begin in it.
+// The segment in which the record begins that reaches into the one at `segment_start`.
+Result<Lsn> WalSearch::begin_reading_at(Lsn from, Lsn segment_start) const {
+  Lsn at = segment_start;
+  while (at > inventory_.segment_start(from)) {
+    at = Lsn{at.value - inventory_.segment_bytes()};
+    const auto timeline = timeline_of(at);
+    if (!timeline) return fail(ErrorCode::not_found, "the repository holds no WAL at {}", at);
+    PGS_TRY(const auto index, index_of(*timeline, at));
+    if (!index || index->records > 0) break;
+  }
+  return at;
+}
+
+// Records that end in this segment; those before are read too where one may begin in them.
 Result<bool> WalSearch::read_segment(const SearchedWal& where, Lsn segment_start, const Visit& visit) {
   const std::uint32_t segment_bytes = inventory_.segment_bytes();
-  const Lsn first{
-      std::max(inventory_.segment_start(where.from).value,
-               segment_start.value - std::min<std::uint64_t>(segment_start.value, segment_bytes))};
+  PGS_TRY(const Lsn first, begin_reading_at(where.from, segment_start));
   PGS_TRY(auto reader, WalRecordReader::create({.start = first,
                                                 .segment_size_bytes = segment_bytes,
                                                 .major_version = where.server_major,

@@ -62,6 +62,7 @@ class WalSearch {
   using Visit = std::function<bool(const RecordFacts&)>;  // false ends the search
   Result<void> search(const SearchedWal& where, const Maybe& maybe, const Visit& visit);
   Result<std::optional<WalIndex>> index_of(TimelineId timeline, Lsn segment_start) const;
+  Result<Lsn> begin_reading_at(Lsn from, Lsn segment_start) const;
   Result<bool> read_segment(const SearchedWal& where, Lsn segment_start, const Visit& visit);
 
   const ClusterSpace& space_;

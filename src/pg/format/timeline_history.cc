@@ -1,5 +1,7 @@
 #include "pg/format/timeline_history.h"
 
+#include <algorithm>
+
 #include "pg/format/text_parsing.h"
 
 namespace pgstrata {
@@ -45,18 +47,20 @@ Result<TimelineHistory> parse_timeline_history(TimelineId timeline, std::string_
     const auto start = line.find_first_not_of(blanks);
     if (start == std::string_view::npos || line[start] == '#') continue;
     PGS_TRY(auto ancestor, parse_line(line));
-    if (!history.ancestors.empty()) {
-      const auto& before = history.ancestors.back();
-      if (ancestor.timeline <= before.timeline || ancestor.end < before.end) {
-        return fail(ErrorCode::damaged, "the timeline history does not rise at timeline {}",
-                    ancestor.timeline);
-      }
+    if (!history.ancestors.empty() && ancestor.timeline <= history.ancestors.back().timeline) {
+      return fail(ErrorCode::damaged, "the timeline history does not rise at timeline {}", ancestor.timeline);
     }
     history.ancestors.push_back(std::move(ancestor));
   }
   if (!history.ancestors.empty() && history.ancestors.back().timeline >= timeline) {
     return fail(ErrorCode::damaged, "the history of timeline {} names timeline {}", timeline,
                 history.ancestors.back().timeline);
+  }
+  // A recovery along the newest timeline to a moment before the last fork leaves its ancestors where none of
+  // them had been left before: as the server does, each counts up to where the way to its successor ends.
+  for (std::size_t i = history.ancestors.size(); i > 1; --i) {
+    auto& end = history.ancestors[i - 2].end;
+    end = std::min(end, history.ancestors[i - 1].end);
   }
   return history;
 }

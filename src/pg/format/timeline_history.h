@@ -14,7 +14,8 @@
 
 namespace pgstrata {
 
-// `timeline` was followed up to `end`, which the next one continues.
+// `timeline` was followed up to `end`, which the next one continues; not at all where the one before ends
+// there.
 struct TimelineAncestor {
   TimelineId timeline;
   Lsn end;
@@ -24,7 +25,7 @@ struct TimelineAncestor {
 
 struct TimelineHistory {
   TimelineId timeline;                      // whose history it is
-  std::vector<TimelineAncestor> ancestors;  // oldest first, timelines and ends rising
+  std::vector<TimelineAncestor> ancestors;  // oldest first, timelines rising, ends not falling
 
   // The timeline whose WAL holds the byte at `lsn` on the way to this one.
   [[nodiscard]] TimelineId timeline_at(Lsn lsn) const;
@@ -32,8 +33,8 @@ struct TimelineHistory {
 
 inline constexpr std::size_t timeline_history_limit_bytes = 16U << 20U;
 
-// `timeline` comes from the file's name. Error: damaged, when a line does not parse, timelines or switch
-// points do not rise or reach `timeline`, or the text is longer than the limit.
+// `timeline` comes from the file's name. Error: damaged, when a line does not parse, timelines do not rise or
+// reach `timeline`, or the text is longer than the limit.
 [[nodiscard]] Result<TimelineHistory> parse_timeline_history(TimelineId timeline, std::string_view text);
 
 }  // namespace pgstrata

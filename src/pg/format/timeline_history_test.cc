@@ -26,12 +26,20 @@ TEST(TimelineHistory, AcceptsEmptyAndUnfinishedLines) {
 
 TEST(TimelineHistory, RefusesWhatDoesNotRise) {
   EXPECT_FALSE(parse_timeline_history(TimelineId{4}, "2\t0/10\tx\n1\t0/20\ty\n"));
-  EXPECT_FALSE(parse_timeline_history(TimelineId{4}, "1\t0/20\tx\n2\t0/10\ty\n"));
   EXPECT_FALSE(parse_timeline_history(TimelineId{2}, "2\t0/10\tx\n"));
   EXPECT_FALSE(parse_timeline_history(TimelineId{2}, "1 x y\n"));
   EXPECT_FALSE(parse_timeline_history(TimelineId{2}, "one\t0/10\n"));
   EXPECT_FALSE(parse_timeline_history(TimelineId{2}, "0\t0/10\n"));
   EXPECT_FALSE(parse_timeline_history(TimelineId{2}, std::string(timeline_history_limit_bytes + 1, ' ')));
+}
+
+// PostgreSQL writes this after recovery along timeline 2 to a moment before timeline 2 began.
+TEST(TimelineHistory, AnAncestorThatWasNotReachedCountsForNothing) {
+  const auto history = parse_timeline_history(TimelineId{3}, "1\t0/500\tx\n2\t0/300\ty\n");
+  ASSERT_TRUE(history) << history.error().describe();
+  EXPECT_EQ(history->timeline_at(Lsn{0x2FF}), TimelineId{1});
+  EXPECT_EQ(history->timeline_at(Lsn{0x300}), TimelineId{3});
+  EXPECT_EQ(history->timeline_at(Lsn{0x400}), TimelineId{3});
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "codec/digest.h"
+#include "codec/endian.h"
 #include "pg/format/wal_samples_for_test.h"
 
 namespace pgstrata {
@@ -122,6 +123,25 @@ TEST(WalIndex, NotesWhatHappenedWhen) {
     EXPECT_EQ(databases[0].database, database);
     EXPECT_EQ(databases[1].database, database);
   }
+}
+
+// Its catalog rows may lie in the segment before.
+TEST(WalIndex, ATablespaceIsNotedWhereItIsMade) {
+  ByteWriter made;
+  made.u32(16400);
+  made.bytes(as_byte_view("/srv/space"));
+  WalRecord record;
+  record.rmgr = Rmgr::tablespace;
+  record.main_data = made.view();
+  WalIndexBuilder builder({0x1000000});
+  ASSERT_TRUE(builder.record(record));
+  const auto index = builder.seal_segment({0x2000000});
+  ASSERT_EQ(index.relations.size(), 1U);
+  EXPECT_TRUE(is_tablespace_itself(index.relations[0].relation));
+  EXPECT_EQ(index.relations[0].relation.tablespace, Oid{16400});
+  EXPECT_EQ(index.relations[0].count(ChangeKind::created), 1U);
+  record.main_data = record.main_data.first(3);
+  EXPECT_FALSE(builder.record(record));
 }
 
 TEST(WalIndex, AgreesWithPgWaldump) {

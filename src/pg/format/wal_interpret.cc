@@ -41,6 +41,10 @@ constexpr std::uint8_t multi_insert = 0x50;  // of heap2
 constexpr std::uint8_t remove_is_speculative = 1U << 3U;
 }  // namespace heap_op
 
+namespace tablespace_op {
+constexpr std::uint8_t create = 0x00;
+}  // namespace tablespace_op
+
 namespace storage_op {
 constexpr std::uint8_t create = 0x10;
 constexpr std::uint8_t truncate = 0x20;
@@ -182,6 +186,15 @@ Result<void> interpret_database(const WalRecord& record, WalEventHandler& handle
   return {};
 }
 
+Result<void> interpret_tablespace(const WalRecord& record, WalEventHandler& handler) {
+  ByteReader reader(record.main_data);
+  const Oid tablespace{reader.u32()};
+  if (reader.failed()) return too_short(record);
+  const bool created = record.operation() == tablespace_op::create;
+  handler.change({tablespace, Oid{0}, Oid{0}}, created ? ChangeKind::created : ChangeKind::dropped, 1);
+  return {};
+}
+
 // TRUNCATE at wal_level logical: OIDs of tables, not files.
 Result<void> interpret_heap_truncate(const WalRecord& record, WalEventHandler& handler) {
   ByteReader reader(record.main_data);
@@ -274,6 +287,8 @@ Result<void> interpret_wal_record(const WalRecord& record, WalEventHandler& hand
       return interpret_storage(record, handler);
     case Rmgr::database:
       return interpret_database(record, handler);
+    case Rmgr::tablespace:
+      return interpret_tablespace(record, handler);
     case Rmgr::xlog:
       interpret_other_blocks(record, handler);
       return interpret_xlog(record, handler);

@@ -2,9 +2,10 @@
 // points, checkpoints, timeline switches, and which relations changed and how.
 //
 // Sources: src/include/access/xact.h, heapam_xlog.h, catalog/pg_control.h, catalog/storage_xlog.h,
-// commands/dbcommands_xlog.h. Differences that matter: XLOG_DBASE_DROP is 0x10 up to 14 and 0x20 from 15 on
-// (15 added creation by WAL); dropped statistics (15+) stand between the dropped relations and the
-// invalidations of a commit. The heap operations counted here have the same numbers from 13 to 18.
+// commands/dbcommands_xlog.h, commands/tablespace.h. Differences that matter: XLOG_DBASE_DROP is 0x10 up to
+// 14 and 0x20 from 15 on (15 added creation by WAL); dropped statistics (15+) stand between the dropped
+// relations and the invalidations of a commit. The heap operations counted here have the same numbers from 13
+// to 18.
 //
 // WAL does not say all: rows of transactions that aborted are counted, for nothing takes them back; a
 // savepoint that is rolled back writes an abort record like that of a whole transaction. Pure, thread-safe.
@@ -79,6 +80,11 @@ enum class ChangeKind : std::uint8_t {
   other,      // records that changed it in another way: indexes, vacuum, visibility, locks
 };
 inline constexpr std::size_t change_kind_count = 7;
+
+// A tablespace that is made or goes is told as a change of a "file" without database and number.
+constexpr bool is_tablespace_itself(const RelationFile& relation) {
+  return !relation.database.valid() && !relation.number.valid();
+}
 
 class WalEventHandler {
  public:

@@ -63,7 +63,7 @@ Result<BaseBackupStart> BaseBackupReader::start(Connection& connection, const Ba
 
 Result<BaseBackupStart> BaseBackupReader::read_start() {
   const auto next_rows = [&]() -> Result<ResultHandle> {
-    PGS_TRY(auto result, connection_->next_result(backup_start_what));
+    PGS_TRY(auto result, connection_->next_result(backup_start_what, AnswerDue::some_time));
     if (PQresultStatus(result.get()) == PGRES_TUPLES_OK) return result;
     const auto error = server_error(result.get(), connection_->handle());
     static_cast<void>(connection_->skip_results(backup_start_what));
@@ -103,7 +103,7 @@ Result<BaseBackupEvent> BaseBackupReader::next() {
 }
 
 Result<BaseBackupEvent> BaseBackupReader::begin_next() {
-  PGS_TRY(const auto result, connection_->next_result(backup_read_what));
+  PGS_TRY(const auto result, connection_->next_result(backup_read_what, AnswerDue::some_time));
   const auto status = PQresultStatus(result.get());
   if (status == PGRES_TUPLES_OK) return finish(result.get());
   if (status != PGRES_COPY_OUT) {
@@ -160,7 +160,7 @@ Result<BaseBackupEvent> BaseBackupReader::finish(const PGresult* end) {
   PGS_TRY(ended.timeline, ResultRow(end, 0).timeline(1));
   // The command is complete only with its last word: an error may still come instead.
   for (;;) {
-    PGS_TRY(const auto result, connection_->next_result(backup_read_what));
+    PGS_TRY(const auto result, connection_->next_result(backup_read_what, AnswerDue::some_time));
     if (result == nullptr) break;
     if (PQresultStatus(result.get()) == PGRES_COMMAND_OK) continue;
     return std::unexpected(

@@ -1,6 +1,7 @@
 // How to make a connection, beside where to.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -18,6 +19,9 @@ struct ConnectOptions {
   std::string application_name = "pgstrata";
   // Default: warnings go to the log as warnings, the rest as debug messages.
   NoticeHandler on_notice;
+  // How long the server may be silent while it owes the answer to a command; then the command has failed with
+  // ErrorCode::unavailable. A base backup, which may have to wait for a checkpoint, is not held to it.
+  std::chrono::milliseconds answer_limit = std::chrono::seconds(30);
 };
 
 }  // namespace pgstrata

@@ -1,5 +1,6 @@
 // Connections that are refused, and what the user is told to do.
 #include <array>
+#include <csignal>
 #include <stdexcept>
 
 #include <arpa/inet.h>
@@ -100,6 +101,24 @@ TEST(Connect, NobodyThere) {
   EXPECT_EQ(error.code(), ErrorCode::unavailable) << error.describe();
   EXPECT_FALSE(error.hint().empty());
   EXPECT_EQ(refused("service=no_such_service_pgstrata").code(), ErrorCode::not_found);
+}
+
+// A server process that hangs: its kernel still answers, so no keepalive tells.
+TEST(Connect, AnAnswerThatDoesNotComeIsToldAfterTheLimit) {
+  auto& server = shared_server(15);
+  const Cancellation cancellation;
+  auto connection = must(ReplicationConnection::connect(
+      url_of(server.url()),
+      {.application_name = "to_be_frozen", .on_notice = {}, .answer_limit = std::chrono::milliseconds(300)},
+      cancellation));
+  must(connection.identify_system());
+  const auto pid = static_cast<pid_t>(std::stol(
+      server.query_value("select pid from pg_stat_activity where application_name = 'to_be_frozen'")));
+  ASSERT_EQ(::kill(pid, SIGSTOP), 0);
+  const auto error = must_fail(connection.identify_system());
+  EXPECT_EQ(::kill(pid, SIGCONT), 0);
+  EXPECT_EQ(error.code(), ErrorCode::unavailable);
+  EXPECT_NE(error.describe().find("silent"), std::string::npos) << error.describe();
 }
 
 // Accepts one connection and answers the first bytes with `answer`, or never when it is empty.

@@ -26,7 +26,9 @@ int poll_timeout(std::optional<SteadyTime> deadline) {
 }  // namespace
 
 Connection::Connection(const ConnectOptions& options, const Cancellation& cancellation)
-    : cancellation_(cancellation), on_notice_(options.on_notice ? options.on_notice : log_notice) {}
+    : cancellation_(cancellation),
+      on_notice_(options.on_notice ? options.on_notice : log_notice),
+      answer_limit_(options.answer_limit) {}
 
 Connection::~Connection() = default;
 
@@ -95,9 +97,15 @@ Result<void> Connection::send_query(const std::string& statement, const std::vec
   return pump(what);
 }
 
-Result<ResultHandle> Connection::next_result(std::string_view what) {
+Result<ResultHandle> Connection::next_result(std::string_view what, AnswerDue due) {
   while (PQisBusy(connection_.get()) != 0) {
-    PGS_CHECK(wait(wanted_events(), std::nullopt, what));
+    std::optional<SteadyTime> deadline;
+    if (due == AnswerDue::soon) deadline = std::chrono::steady_clock::now() + answer_limit_;
+    PGS_TRY(const bool ready, wait(wanted_events(), deadline, what));
+    if (!ready) {
+      return fail(ErrorCode::unavailable, "{}: the server has been silent for {} s", what,
+                  std::chrono::duration_cast<std::chrono::seconds>(answer_limit_).count());
+    }
     PGS_CHECK(pump(what));
   }
   return ResultHandle(PQgetResult(connection_.get()));

@@ -2,8 +2,9 @@
 // Private to this room.
 //
 // Used by one thread. Waits end with ErrorCode::cancelled once the cancellation is requested, with
-// ErrorCode::unavailable when the connection is lost. Memory is bounded: input is read only when libpq holds
-// no whole message, so at most one message and one read of a few tens of KiB are buffered.
+// ErrorCode::unavailable when the connection is lost or a command's answer is overdue. Memory is bounded:
+// input is read only when libpq holds no whole message, so at most one message and one read of a few tens of
+// KiB are buffered.
 #pragma once
 
 #include <memory>
@@ -43,6 +44,9 @@ enum class CopyStatus { message, nothing_yet, ended };
 
 enum class ConnectionKind { sql, replication };
 
+// When the answer to a command is overdue: after ConnectOptions::answer_limit of silence, or never.
+enum class AnswerDue { soon, some_time };
+
 class Connection {
  public:
   static Result<std::unique_ptr<Connection>> connect(const ConnectionUrl& url, const ConnectOptions& options,
@@ -60,7 +64,7 @@ class Connection {
   Result<void> send_query(const std::string& statement, const std::vector<const char*>& parameters,
                           std::string_view what);
   // The next result, null at the end.
-  Result<ResultHandle> next_result(std::string_view what);
+  Result<ResultHandle> next_result(std::string_view what, AnswerDue due = AnswerDue::soon);
   // Reads and drops results up to the end.
   Result<void> skip_results(std::string_view what);
   // One statement with one result, which must have `expected`; all else is an error_from_server.
@@ -97,6 +101,7 @@ class Connection {
 
   const Cancellation& cancellation_;
   const NoticeHandler on_notice_;
+  const std::chrono::milliseconds answer_limit_;
   std::unique_ptr<PGconn, Finish> connection_;
   std::optional<SteadyTime> wind_up_deadline_;
   bool output_pending_ = false;
