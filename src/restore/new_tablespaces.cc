@@ -8,10 +8,10 @@
 namespace pgstrata {
 namespace {
 
-bool makes_a_tablespace(const WalIndex& index) {
-  return std::ranges::any_of(index.relations, [](const RelationChanges& changes) {
-    return is_tablespace_itself(changes.relation) && changes.count(ChangeKind::created) > 0;
-  });
+bool may_make_a_tablespace(const WalIndex& index) {
+  return index.cut.relations || std::ranges::any_of(index.relations, [](const RelationChanges& changes) {
+           return is_tablespace_itself(changes.relation) && changes.count(ChangeKind::created) > 0;
+         });
 }
 
 Error unusable(ErrorCode code, const NewTablespace& tablespace, std::string_view why) {
@@ -35,7 +35,7 @@ Result<std::vector<NewTablespace>> find_new_tablespaces(const ClusterSpace& spac
                           static_cast<int>(plan.snapshot.server_version / 10000)};
   PGS_TRY(
       [[maybe_unused]] const auto none,
-      WalSearch(space, inventory, way).find_first(where, makes_a_tablespace, [&](const RecordFacts& facts) {
+      WalSearch(space, inventory, way).find_first(where, may_make_a_tablespace, [&](const RecordFacts& facts) {
         if (facts.tablespace) {
           found.push_back({facts.tablespace->oid, facts.tablespace->location, facts.start});
         }

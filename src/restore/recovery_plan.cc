@@ -187,8 +187,9 @@ class Planner {
 
   Result<std::optional<Stop>> find_restore_point(const RestorePointTarget& target, const SearchedWal& where) {
     const auto listed = [&](const WalIndex& index) {
-      return std::ranges::find(index.restore_points, target.name, &IndexedRestorePoint::name) !=
-             index.restore_points.end();
+      return index.cut.restore_points ||
+             std::ranges::find(index.restore_points, target.name, &IndexedRestorePoint::name) !=
+                 index.restore_points.end();
     };
     const auto named = [&](const RecordFacts& facts) { return facts.restore_point == target.name; };
     PGS_TRY(const auto first, search_.find_first(where, listed, named));

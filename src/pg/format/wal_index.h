@@ -50,6 +50,16 @@ struct IndexedDatabaseChange {
   bool operator==(const IndexedDatabaseChange&) const = default;
 };
 
+// Lists of an index that are cut off: more happened than they hold, and whoever looks for something that is
+// not in one of them has to read the WAL.
+struct WalIndexCut {
+  bool restore_points = false;
+  bool checkpoints = false;
+  bool database_changes = false;
+  bool relations = false;
+  bool operator==(const WalIndexCut&) const = default;
+};
+
 struct WalIndex {
   Lsn start;
   Lsn end;
@@ -70,6 +80,7 @@ struct WalIndex {
   Xid last_xid;
 
   std::uint64_t page_image_bytes = 0;
+  WalIndexCut cut;
   std::vector<IndexedRestorePoint> restore_points;      // in order of LSN
   std::vector<IndexedCheckpoint> checkpoints;           // in order of LSN
   std::vector<IndexedDatabaseChange> database_changes;  // in order of LSN
@@ -78,6 +89,11 @@ struct WalIndex {
   [[nodiscard]] std::uint64_t transactions() const { return commits + aborts; }
   bool operator==(const WalIndex&) const = default;
 };
+
+// How long the lists get: whatever a source does, an index stays below the 4 MiB of one chunk, and a builder
+// within some 10 MiB. The first ones of a segment are kept.
+inline constexpr std::size_t indexed_relations_limit = 32'768;
+inline constexpr std::size_t indexed_events_limit = 8'192;  // of each kind
 
 // Collects records, segment by segment: hand it to WalRecordReader::feed.
 class WalIndexBuilder final : public WalRecordHandler, private WalEventHandler {
@@ -99,10 +115,12 @@ class WalIndexBuilder final : public WalRecordHandler, private WalEventHandler {
   void timeline_switch(const TimelineChange&) override {}
   void database_created(Oid database) override;
   void database_dropped(Oid database) override;
+  void database_change(bool created, Oid database);
   void change(const RelationFile& relation, ChangeKind kind, std::uint32_t count) override;
   void page_image(const RelationFile& relation, std::size_t size_bytes) override;
 
-  RelationChanges& changes_of(const RelationFile& relation);
+  // Nothing when the list is full.
+  RelationChanges* changes_of(const RelationFile& relation);
 
   WalIndex index_;
   std::unordered_map<RelationFile, RelationChanges> relations_;

@@ -52,38 +52,53 @@ void WalIndexBuilder::transaction_end(const TransactionEnd& end) {
 }
 
 void WalIndexBuilder::restore_point(const RestorePoint& point) {
+  index_.cut.restore_points |= index_.restore_points.size() == indexed_events_limit;
+  if (index_.cut.restore_points) return;
   const auto name = point.name.substr(0, restore_point_name_limit_bytes);
   index_.restore_points.push_back({std::string(name), point.time, point.lsn});
 }
 
 void WalIndexBuilder::checkpoint(const Checkpoint& checkpoint) {
+  index_.cut.checkpoints |= index_.checkpoints.size() == indexed_events_limit;
+  if (index_.cut.checkpoints) return;
   index_.checkpoints.push_back({checkpoint.shutdown, checkpoint.redo, checkpoint.lsn});
 }
 
+void WalIndexBuilder::database_change(bool created, Oid database) {
+  index_.cut.database_changes |= index_.database_changes.size() == indexed_events_limit;
+  if (index_.cut.database_changes) return;
+  index_.database_changes.push_back({created, database, index_.last_record_start});
+}
+
 void WalIndexBuilder::database_created(Oid database) {
-  index_.database_changes.push_back({true, database, index_.last_record_start});
+  database_change(true, database);
 }
 
 void WalIndexBuilder::database_dropped(Oid database) {
-  index_.database_changes.push_back({false, database, index_.last_record_start});
+  database_change(false, database);
 }
 
-RelationChanges& WalIndexBuilder::changes_of(const RelationFile& relation) {
+RelationChanges* WalIndexBuilder::changes_of(const RelationFile& relation) {
   RelationChanges*& recent = recent_[std::hash<RelationFile>()(relation) % recent_.size()];
-  if (recent == nullptr || recent->relation != relation) {
-    recent = &relations_[relation];
-    recent->relation = relation;
+  if (recent != nullptr && recent->relation == relation) return recent;
+  const auto known = relations_.find(relation);
+  if (known != relations_.end()) return recent = &known->second;
+  if (relations_.size() == indexed_relations_limit) {
+    index_.cut.relations = true;
+    return nullptr;
   }
-  return *recent;
+  recent = &relations_[relation];
+  recent->relation = relation;
+  return recent;
 }
 
 void WalIndexBuilder::change(const RelationFile& relation, ChangeKind kind, std::uint32_t count) {
-  changes_of(relation).counts[static_cast<std::size_t>(kind)] += count;
+  if (auto* changes = changes_of(relation)) changes->counts[static_cast<std::size_t>(kind)] += count;
 }
 
 void WalIndexBuilder::page_image(const RelationFile& relation, std::size_t size_bytes) {
-  ++changes_of(relation).page_images;
   index_.page_image_bytes += size_bytes;
+  if (auto* changes = changes_of(relation)) ++changes->page_images;
 }
 
 }  // namespace pgstrata

@@ -12,6 +12,18 @@ constexpr std::uint8_t version = 1;
 
 constexpr std::uint8_t page_images_bit = 1U << change_kind_count;
 
+constexpr std::uint8_t restore_points_cut = 1U << 0;
+constexpr std::uint8_t checkpoints_cut = 1U << 1;
+constexpr std::uint8_t database_changes_cut = 1U << 2;
+constexpr std::uint8_t relations_cut = 1U << 3;
+constexpr std::uint8_t all_cut = restore_points_cut | checkpoints_cut | database_changes_cut | relations_cut;
+
+std::uint8_t encode_cut(const WalIndexCut& cut) {
+  return static_cast<std::uint8_t>(
+      (cut.restore_points ? restore_points_cut : 0) | (cut.checkpoints ? checkpoints_cut : 0) |
+      (cut.database_changes ? database_changes_cut : 0) | (cut.relations ? relations_cut : 0));
+}
+
 void write_time(ByteWriter& writer, Timestamp time) {
   writer.u64(static_cast<std::uint64_t>(time.micros));
 }
@@ -100,6 +112,12 @@ Result<void> Decoder::decode_head(WalIndex& index) {
   index.first_xid = xid();
   index.last_xid = xid();
   index.page_image_bytes = reader_.varint();
+  const auto cut = reader_.u8();
+  if ((cut & ~all_cut) != 0) return broken("a list of no known kind cut off");
+  index.cut = {.restore_points = (cut & restore_points_cut) != 0,
+               .checkpoints = (cut & checkpoints_cut) != 0,
+               .database_changes = (cut & database_changes_cut) != 0,
+               .relations = (cut & relations_cut) != 0};
   if (reader_.failed() || index.end < index.start) return broken("a broken head");
   return {};
 }
@@ -196,6 +214,7 @@ Bytes encode_wal_index(const WalIndex& index) {
   writer.u32(index.first_xid.value);
   writer.u32(index.last_xid.value);
   writer.varint(index.page_image_bytes);
+  writer.u8(encode_cut(index.cut));
 
   writer.varint(index.restore_points.size());
   for (const auto& point : index.restore_points) {

@@ -210,6 +210,7 @@ WalIndex golden_index() {
   index.first_xid = {4294967290};
   index.last_xid = {5};
   index.page_image_bytes = 70000;
+  index.cut = {.checkpoints = true, .relations = true};
   index.restore_points = {{"before", {1795257000000004}, {0x10000100}}};
   index.checkpoints = {{true, {0x10000028}, {0x10000060}}, {false, {0x10000200}, {0x10000300}}};
   index.database_changes = {{true, {16400}, {0x10000400}}};
@@ -224,9 +225,9 @@ WalIndex golden_index() {
 // Never change it: indexes written by every earlier version must stay readable.
 constexpr std::string_view golden_hex =
     "50475749011180808080018080808801ac0280feff8701f8ffff8701020101fac3d7c660060002fac3d7c660060003fa"
-    "c3d7c6600600faffffff05000000f0a20401066265666f726504fac3d7c660060080828080010201a880808001e08080"
-    "8001008084808001808680800101011040000080888080010500058080010801ff0c05808001f7f40314030101070900"
-    "000640ac0200016401010100ee098001";
+    "c3d7c6600600faffffff05000000f0a2040a01066265666f726504fac3d7c660060080828080010201a880808001e080"
+    "808001008084808001808680800101011040000080888080010500058080010801ff0c05808001f7f403140301010709"
+    "00000640ac0200016401010100ee098001";
 
 TEST(WalIndex, EncodingIsTheOneDocumented) {
   EXPECT_EQ(to_hex(encode_wal_index(golden_index())), golden_hex);
@@ -259,6 +260,77 @@ TEST(WalIndex, RefusesShortLongAndLaterEncodings) {
   Bytes later = good;
   later[4] = std::byte{2};
   EXPECT_EQ(decode_wal_index(later).error().code(), ErrorCode::newer_format);
+}
+
+// The widest of everything: what a source could do at worst.
+TEST(WalIndex, AtItsLimitsFitsIntoOneChunk) {
+  constexpr std::size_t chunk_bytes = 4U << 20;  // repo/pack.h
+  constexpr std::uint64_t widest = UINT64_MAX;
+  WalIndex index;
+  index.records = index.commits = index.aborts = index.page_image_bytes = widest;
+  index.start = index.end = index.last_record_start = index.last_record_end = {widest};
+  index.restore_points.assign(indexed_events_limit,
+                              {std::string(restore_point_name_limit_bytes, 'x'), {1}, {widest}});
+  index.checkpoints.assign(indexed_events_limit, {true, {widest}, {widest}});
+  index.database_changes.assign(indexed_events_limit, {true, {UINT32_MAX}, {widest}});
+  for (std::uint32_t i = 1; i <= indexed_relations_limit; ++i) {
+    RelationChanges changes{{Oid{i << 16}, Oid{UINT32_MAX}, Oid{UINT32_MAX}}, {}, widest};
+    changes.counts.fill(widest);
+    index.relations.push_back(changes);
+  }
+  EXPECT_LT(encode_wal_index(index).size(), chunk_bytes - 1024) << "beside the rest of a summary";
+}
+
+// One DROP OWNED, say, of a very large schema.
+TEST(WalIndex, KeepsTheFirstRelationsOfTooManyAndSaysSo) {
+  constexpr std::uint32_t dropped = 100'000;
+  WalIndexBuilder builder(Lsn{0x100000});
+  ByteWriter commit;
+  commit.u64(1);        // time
+  commit.u32(1U << 2);  // XACT_XINFO_HAS_RELFILENODES
+  commit.u32(dropped);
+  for (std::uint32_t i = 0; i < dropped; ++i) {
+    commit.u32(1663);
+    commit.u32(5);
+    commit.u32(16384 + i);
+  }
+  WalRecord record;
+  record.major_version = 15;
+  record.rmgr = Rmgr::transaction;
+  record.info = 0x80;  // XLOG_XACT_HAS_INFO
+  record.main_data = commit.view();
+  ASSERT_TRUE(builder.record(record));
+  const auto index = builder.seal_segment(Lsn{0x200000});
+  EXPECT_EQ(index.commits, 1U);
+  EXPECT_EQ(index.cut, (WalIndexCut{.relations = true}));
+  ASSERT_EQ(index.relations.size(), indexed_relations_limit);
+  EXPECT_EQ(index.relations.front().relation.number.value, 16384U);
+  EXPECT_EQ(index.relations.front().count(ChangeKind::dropped), 1U);
+  EXPECT_EQ(*decode_wal_index(encode_wal_index(index)), index);
+  EXPECT_EQ(builder.seal_segment(Lsn{0x300000}).cut, WalIndexCut()) << "the next segment begins anew";
+}
+
+TEST(WalIndex, KeepsTheFirstRestorePointsOfTooManyAndSaysSo) {
+  WalIndexBuilder builder(Lsn{0x100000});
+  WalRecord record;
+  record.major_version = 15;
+  record.rmgr = Rmgr::xlog;
+  record.info = 0x70;  // XLOG_RESTORE_POINT
+  Bytes point(8 + 64);
+  point[8] = std::byte{'a'};
+  record.main_data = point;
+  const auto note = [&](std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) ASSERT_TRUE(builder.record(record));
+  };
+  note(indexed_events_limit);
+  EXPECT_EQ(builder.seal_segment(Lsn{0x200000}).cut, WalIndexCut());
+  note(indexed_events_limit);
+  point[8] = std::byte{'b'};
+  note(1);
+  const auto index = builder.seal_segment(Lsn{0x300000});
+  EXPECT_EQ(index.cut, (WalIndexCut{.restore_points = true}));
+  ASSERT_EQ(index.restore_points.size(), indexed_events_limit);
+  EXPECT_EQ(index.restore_points.back().name, "a");
 }
 
 TEST(WalIndex, XidsGoInACircle) {
