@@ -11,6 +11,7 @@ namespace pgstrata {
 namespace {
 
 constexpr std::chrono::seconds rebase_retry{30};
+constexpr std::chrono::seconds damage_retry{5};
 constexpr std::chrono::milliseconds gap_poll{200};
 constexpr std::chrono::milliseconds lease_poll{500};
 
@@ -36,10 +37,16 @@ class StreamObserver final : public WalReceiverObserver {
   WalReceiverStatus last_;
 };
 
-// Snapshots there are, but none from which the newest WAL can be reached.
-Result<bool> newest_wal_has_no_snapshot(const RegisteredCluster& cluster) {
-  PGS_TRY(const auto coverage, compute_coverage(cluster.space, cluster.record.wal_segment_bytes));
-  return !coverage.ranges.empty() && std::ranges::none_of(coverage.ranges, &CoverageRange::open_ended);
+// Snapshots there are, but none from which the newest WAL can be reached. A damaged end is looked at again:
+// this stream receives it anew where the source still has it.
+Result<bool> newest_wal_has_no_snapshot(const RegisteredCluster& cluster, const Cancellation& stop) {
+  for (bool again = false;; again = true) {
+    PGS_TRY(const auto coverage, compute_coverage(cluster.space, cluster.record.wal_segment_bytes));
+    if (coverage.ranges.empty() || std::ranges::any_of(coverage.ranges, &CoverageRange::open_ended))
+      return false;
+    if (again || coverage.damaged_wal.empty()) return true;
+    if (stop.wait_for(damage_retry)) return false;
+  }
 }
 
 // Makes base backups where WAL was lost, in a thread of its own, until it is dropped.
@@ -69,7 +76,7 @@ class Rebaser {
 
   // The process that met the gap may have ended before its base backup did.
   void go_on_with_rebase() {
-    const auto interrupted = newest_wal_has_no_snapshot(work_.cluster);
+    const auto interrupted = newest_wal_has_no_snapshot(work_.cluster, stop_);
     if (!interrupted) {
       log_warning("whether a base backup is due cannot be told: {}", interrupted.error().describe());
     } else if (*interrupted) {

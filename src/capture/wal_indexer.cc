@@ -19,17 +19,19 @@ void WalIndexer::start_reader(Lsn at) {
   if (reader) {
     reader_.emplace(*std::move(reader));
   } else {
-    give_up(reader.error().describe());
+    give_up(reader.error().describe(), at);
   }
 }
 
-void WalIndexer::give_up(const std::string& why) {
+void WalIndexer::give_up(const std::string& why, Lsn valid_to) {
   reader_.reset();
+  // position_ is the end of what was fed, which is of one segment.
+  const Lsn segment{(position_.value - 1) - (position_.value - 1) % options_.segment_bytes};
+  options_.last_break = {valid_to, segment + options_.segment_bytes};
   log_error(
-      "the WAL of timeline {} near {} is damaged on the source: {}; it is kept as received, but recovery "
-      "will "
-      "stop there",
-      options_.timeline, position_, why);
+      "the WAL of timeline {} from {} on is damaged on the source: {}; it is kept as received, but recovery "
+      "stops there: `pgstrata backup --base` makes a new beginning",
+      options_.timeline, valid_to, why);
 }
 
 void WalIndexer::feed(ByteView bytes) {
@@ -38,9 +40,9 @@ void WalIndexer::feed(ByteView bytes) {
   position_ += bytes.size();
   if (!reader_) return;
   if (const auto fed = reader_->feed(bytes, builder_); !fed) {
-    give_up(fed.error().describe());
+    give_up(fed.error().describe(), reader_->valid_to());
   } else if (reader_->ended()) {
-    give_up("zeros where a record should be");
+    give_up("zeros where a record should be", reader_->valid_to());
   }
 }
 
@@ -53,6 +55,7 @@ WalSegmentSummary WalIndexer::seal(Lsn end) {
   summary.end_lsn = end;
   options_.latest_transaction_end = std::max(options_.latest_transaction_end, summary.index.last_end_time);
   summary.latest_transaction_end = options_.latest_transaction_end;
+  summary.last_break = options_.last_break;
   return summary;
 }
 

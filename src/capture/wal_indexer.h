@@ -1,7 +1,8 @@
 // Indexes WAL as it comes in, segment by segment: what changed, when transactions ended.
 //
 // WAL is kept whether or not it makes sense. Bytes that are no WAL records (a source whose own WAL is
-// damaged) are reported once, and indexing goes on with the next segment. Belongs to one thread.
+// damaged) are reported once and noted as a break, and indexing goes on with the next segment. Belongs to one
+// thread.
 #pragma once
 
 #include <optional>
@@ -20,6 +21,7 @@ struct WalIndexerOptions {
   TimelineId timeline;
   Lsn segment_start;                 // of the first segment to be indexed
   Timestamp latest_transaction_end;  // known from the WAL before it
+  WalBreak last_break;               // as well
 };
 
 class WalIndexer {
@@ -35,7 +37,7 @@ class WalIndexer {
 
  private:
   void start_reader(Lsn at);
-  void give_up(const std::string& why);
+  void give_up(const std::string& why, Lsn valid_to);
 
   WalIndexerOptions options_;
   Lsn position_;

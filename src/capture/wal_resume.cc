@@ -29,7 +29,12 @@ class RecordBeginning {
       const Lsn before{from.value - inventory_.segment_bytes()};
       PGS_TRY(const auto summary, summary_of(before));
       if (!summary) break;
-      if (from == resume_.segment_start) resume_.latest_transaction_end = summary->latest_transaction_end;
+      if (from == resume_.segment_start) {
+        resume_.latest_transaction_end = summary->latest_transaction_end;
+        resume_.last_break = summary->last_break;
+      }
+      // No record reaches across a break.
+      if (summary->last_break.to == from) break;
       const bool record_ends = summary->index.records > 0;
       from = record_ends ? summary->index.last_record_end : before;
       if (record_ends) break;

@@ -22,6 +22,7 @@ struct WalResume {
   // nothing is known of it.
   Bytes record_beginning;
   Timestamp latest_transaction_end;  // in the WAL before this segment
+  WalBreak last_break;               // as well
 
   // Everything before it is durable.
   [[nodiscard]] Lsn position() const { return segment_start + bytes.size(); }

@@ -20,7 +20,8 @@ WalIndexerOptions indexer_options(const WalSinkOptions& options, const WalResume
           .system_identifier = options.system_identifier,
           .timeline = resume.timeline,
           .segment_start = resume.segment_start,
-          .latest_transaction_end = resume.latest_transaction_end};
+          .latest_transaction_end = resume.latest_transaction_end,
+          .last_break = resume.last_break};
 }
 
 }  // namespace

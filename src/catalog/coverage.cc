@@ -23,17 +23,33 @@ std::optional<Lsn> end_on_path(const std::vector<TimelineStretch>& path, Timelin
 
 // The snapshots that this run of WAL makes consistent, oldest first.
 std::vector<const SnapshotRecord*> snapshots_within(const std::vector<SnapshotRecord>& snapshots,
-                                                    const std::vector<TimelineStretch>& path,
-                                                    const WalRun& run, const WalRunEnd& end) {
+                                                    const std::vector<TimelineStretch>& path, Lsn start,
+                                                    const WalRunEnd& end) {
   std::vector<const SnapshotRecord*> within;
   for (const auto& snapshot : snapshots) {
     const auto left_at = end_on_path(path, snapshot.timeline);
     if (!left_at || snapshot.consistent_lsn > *left_at) continue;
-    if (snapshot.start_lsn < run.start || snapshot.consistent_lsn > end.bytes_end) continue;
+    if (snapshot.start_lsn < start || snapshot.consistent_lsn > end.bytes_end) continue;
     within.push_back(&snapshot);
   }
   std::ranges::sort(within, {}, [](const auto* snapshot) { return snapshot->consistent_lsn; });
   return within;
+}
+
+CoverageRange range_of(const std::vector<const SnapshotRecord*>& within, const WalRunEnd& end, bool newest) {
+  CoverageRange range;
+  range.timeline = end.timeline;
+  range.from_lsn = within.front()->consistent_lsn;
+  range.from_time = within.front()->consistent_time;
+  for (const auto* snapshot : within) {
+    range.from_time = std::min(range.from_time, snapshot->consistent_time);
+    range.snapshots.push_back(snapshot->id);
+  }
+  range.to_lsn = std::max(end.records_end, range.from_lsn);
+  range.last_commit = std::max(end.latest_transaction_end, range.from_time);
+  range.to_time = std::max(end.complete_until, range.last_commit);
+  range.open_ended = newest;
+  return range;
 }
 
 // Ways share runs: each place once.
@@ -53,23 +69,14 @@ Result<std::vector<CoverageRange>> ranges_on_path(const ClusterSpace& space, con
   std::vector<CoverageRange> ranges;
   const auto runs = wal_runs(inventory, path);
   for (const auto& run : runs) {
-    PGS_TRY(auto end, examine_run_end(space, inventory, run));
-    note_damage(std::move(end.damaged), damaged);
-    const auto within = snapshots_within(snapshots, path, run, end);
-    if (within.empty()) continue;
-    CoverageRange range;
-    range.timeline = end.timeline;
-    range.from_lsn = within.front()->consistent_lsn;
-    range.from_time = within.front()->consistent_time;
-    for (const auto* snapshot : within) {
-      range.from_time = std::min(range.from_time, snapshot->consistent_time);
-      range.snapshots.push_back(snapshot->id);
+    PGS_TRY(auto parts, examine_run(space, inventory, run));
+    for (auto& part : parts) {
+      // What was left out at the end, or lies behind it, is newer than what the range reaches.
+      const bool newest = &run == &runs.back() && &part == &parts.back() && part.end.damaged.empty();
+      const auto within = snapshots_within(snapshots, path, part.start, part.end);
+      note_damage(std::move(part.end.damaged), damaged);
+      if (!within.empty()) ranges.push_back(range_of(within, part.end, newest));
     }
-    range.to_lsn = std::max(end.records_end, range.from_lsn);
-    range.last_commit = std::max(end.latest_transaction_end, range.from_time);
-    range.to_time = std::max(end.complete_until, range.last_commit);
-    range.open_ended = &run == &runs.back();
-    ranges.push_back(std::move(range));
   }
   return ranges;
 }

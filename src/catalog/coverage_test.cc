@@ -193,6 +193,7 @@ TEST_F(CoverageTest, ADamagedEndShortensTheRangeAndIsSaid) {
   ASSERT_TRUE(space_.store().remove(name));
   ASSERT_TRUE(space_.store().put(name, content));
   EXPECT_EQ(coverage().ranges.at(0).to_time, at(40));
+  EXPECT_FALSE(coverage().ranges.at(0).open_ended) << "more WAL is here, and follows no snapshot";
   const auto damaged = coverage().damaged_wal;
   ASSERT_EQ(damaged.size(), 1U);
   EXPECT_EQ(damaged[0].timeline, one);

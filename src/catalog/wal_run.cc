@@ -32,7 +32,8 @@ WalRunEnd end_of_sealed(const WalSegmentSummary& summary) {
           std::max(summary.index.last_record_end, summary.start_lsn),
           summary.latest_transaction_end,
           {},
-          {}};
+          {},
+          summary.last_break};
 }
 
 // The summary of a segment that is sealed, whole or up to the timeline's end; nothing when it is not.
@@ -53,14 +54,17 @@ Result<WalRunEnd> end_of_unsealed(const ClusterSpace& space, const WalInventory&
                                   const WalRun& run) {
   const auto& last = run.segments.back();
   PGS_TRY(const auto content, read_wal_segment(space, inventory, last.timeline, last.start));
-  WalRunEnd end{last.timeline, content.start + content.bytes.size(), last.start, {}, content.mark.time, {}};
+  WalRunEnd end{
+      last.timeline, content.start + content.bytes.size(), last.start, {}, content.mark.time, {}, {}};
 
   Lsn from = last.start;
   if (run.segments.size() > 1) {
     PGS_TRY(const auto before, sealed_summary(space, inventory, run.segments[run.segments.size() - 2]));
     if (before) {
       end.latest_transaction_end = before->latest_transaction_end;
-      end.records_end = before->index.last_record_end;
+      end.last_break = before->last_break;
+      const bool behind_break = before->last_break.to == last.start;
+      if (!behind_break) end.records_end = before->index.last_record_end;
       if (end.records_end.valid() && end.records_end < last.start) from = end.records_end;
     }
   }
@@ -83,6 +87,10 @@ Result<WalRunEnd> end_of_unsealed(const ClusterSpace& space, const WalInventory&
   if (const auto fed = reader.feed(content.bytes, index); !fed) {
     end.damaged.push_back({last.timeline, reader.valid_to(), fed.error()});
     end.complete_until = {};
+  } else if (reader.ended()) {
+    end.damaged.push_back(
+        {last.timeline, reader.valid_to(), make_error(ErrorCode::damaged, "zeros where a record should be")});
+    end.complete_until = {};
   }
   end.records_end = std::max(end.records_end, reader.valid_to());
   end.latest_transaction_end =
@@ -94,6 +102,32 @@ Result<WalRunEnd> end_of(const ClusterSpace& space, const WalInventory& inventor
   PGS_TRY(const auto sealed, sealed_summary(space, inventory, run.segments.back()));
   if (sealed) return end_of_sealed(*sealed);
   return end_of_unsealed(space, inventory, run);
+}
+
+// `run` ends with the segment in which that break was met.
+Result<WalRunEnd> end_before_break(const ClusterSpace& space, const WalInventory& inventory,
+                                   const WalRun& run, const WalBreak& at) {
+  WalRunEnd end{run.segments.back().timeline,
+                std::max(at.from, run.start),
+                std::max(at.from, run.start),
+                {},
+                {},
+                {},
+                {}};
+  end.damaged.push_back(
+      {end.timeline, end.bytes_end, make_error(ErrorCode::damaged, "the source's own WAL is damaged there")});
+  const auto take = [&](std::size_t from_back, const auto& use) -> Result<void> {
+    if (run.segments.size() < from_back) return {};
+    const auto summary = sealed_summary(space, inventory, run.segments[run.segments.size() - from_back]);
+    if (summary && *summary) use(**summary);
+    const bool passed_over = !summary && (summary.error().code() == ErrorCode::damaged ||
+                                          summary.error().code() == ErrorCode::not_found);
+    if (!summary && !passed_over) return std::unexpected(summary.error());
+    return {};
+  };
+  PGS_CHECK(take(1, [&](const auto& met) { end.latest_transaction_end = met.latest_transaction_end; }));
+  PGS_CHECK(take(2, [&](const auto& before) { end.last_break = before.last_break; }));
+  return end;
 }
 
 }  // namespace
@@ -133,7 +167,24 @@ Result<WalRunEnd> examine_run_end(const ClusterSpace& space, const WalInventory&
     damaged.push_back({rest.segments.back().timeline, rest.segments.back().start, std::move(end).error()});
     rest.segments.pop_back();
   }
-  return WalRunEnd{run.segments.front().timeline, run.start, run.start, {}, {}, std::move(damaged)};
+  return WalRunEnd{run.segments.front().timeline, run.start, run.start, {}, {}, std::move(damaged), {}};
+}
+
+Result<std::vector<WalRunPart>> examine_run(const ClusterSpace& space, const WalInventory& inventory,
+                                            const WalRun& run) {
+  std::vector<WalRunPart> parts;
+  PGS_TRY(auto end, examine_run_end(space, inventory, run));
+  WalRun rest = run;
+  // Breaks of a run that was continued after a gap lie before its start.
+  while (end.last_break.to > rest.start) {
+    const WalBreak at = end.last_break;
+    parts.push_back({at.to, std::move(end)});
+    std::erase_if(rest.segments, [&at](const WalRunSegment& segment) { return segment.start >= at.to; });
+    PGS_TRY(end, end_before_break(space, inventory, rest, at));
+  }
+  parts.push_back({rest.start, std::move(end)});
+  std::ranges::reverse(parts);
+  return parts;
 }
 
 }  // namespace pgstrata

@@ -33,9 +33,21 @@ struct WalRunEnd {
   Timestamp latest_transaction_end;  // of the run; invalid when it holds none
   Timestamp complete_until;          // the last mark; invalid when there is none
   std::vector<DamagedWal> damaged;   // what was left out at the end, newest first
+  WalBreak last_break;               // the part of the run that ends here begins behind it
 };
 
-// Opens the last segments of the run. One that is damaged is left out, and so is what follows it.
+// The parts of a run between which the source's own WAL is damaged, oldest first: at least one. The last may
+// be without segments, when nothing is here behind the last such place.
+struct WalRunPart {
+  Lsn start;
+  WalRunEnd end;
+};
+// Opens the last segments of each part. Errors: those of the store.
+Result<std::vector<WalRunPart>> examine_run(const ClusterSpace& space, const WalInventory& inventory,
+                                            const WalRun& run);
+
+// Of the last part. Opens the last segments of the run. One that is damaged is left out, and so is what
+// follows it.
 Result<WalRunEnd> examine_run_end(const ClusterSpace& space, const WalInventory& inventory,
                                   const WalRun& run);
 

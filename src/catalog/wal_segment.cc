@@ -21,6 +21,8 @@ Bytes encode_summary(const WalSegmentSummary& summary) {
   writer.u64(summary.start_lsn.value);
   writer.u64(summary.end_lsn.value);
   writer.u64(static_cast<std::uint64_t>(summary.latest_transaction_end.micros));
+  writer.u64(summary.last_break.from.value);
+  writer.u64(summary.last_break.to.value);
   writer.bytes(encode_wal_index(summary.index));
   return writer.take();
 }
@@ -37,6 +39,8 @@ Result<WalSegmentSummary> decode_summary(ByteView bytes) {
   summary.start_lsn = {reader.u64()};
   summary.end_lsn = {reader.u64()};
   summary.latest_transaction_end = {static_cast<std::int64_t>(reader.u64())};
+  summary.last_break.from = {reader.u64()};
+  summary.last_break.to = {reader.u64()};
   if (reader.failed() || summary.end_lsn < summary.start_lsn) {
     return fail(ErrorCode::damaged, "WAL segment summary does not parse");
   }

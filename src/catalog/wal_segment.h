@@ -13,6 +13,14 @@
 
 namespace pgstrata {
 
+// Where WAL stops making sense, as its source has it, and the segment's start from which on it does again.
+// Recovery does not get across.
+struct WalBreak {
+  Lsn from;  // the end of the last whole record
+  Lsn to;    // not valid: there is no break
+  auto operator<=>(const WalBreak&) const = default;
+};
+
 // What the last chunk of a sealed segment says.
 struct WalSegmentSummary {
   SystemIdentifier system_identifier;
@@ -23,6 +31,7 @@ struct WalSegmentSummary {
   // included: clocks step back, so the last commit is not always the latest.
   Timestamp latest_transaction_end;
   WalIndex index;
+  WalBreak last_break{};  // since then, too, this segment included
 };
 
 inline constexpr std::size_t wal_piece_bytes = 1U << 20;
