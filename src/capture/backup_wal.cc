@@ -72,7 +72,7 @@ Result<Timestamp> last_end_before(const ClusterSpace& space, const WalInventory&
   if (before == nullptr || before->sealed.empty()) return Timestamp{};
   PGS_TRY(auto reader, WalSegmentReader::open(space, before->sealed));
   PGS_TRY(const auto summary, reader.summary());
-  return summary.latest_transaction_end;
+  return summary.reaches_to.valid() ? summary.reaches_to : summary.latest_transaction_end;
 }
 
 }  // namespace

@@ -46,7 +46,7 @@ void WalIndexer::feed(ByteView bytes) {
   }
 }
 
-WalSegmentSummary WalIndexer::seal(Lsn end) {
+WalSegmentSummary WalIndexer::seal(Lsn end, Timestamp sent) {
   WalSegmentSummary summary;
   summary.system_identifier = options_.system_identifier;
   summary.timeline = options_.timeline;
@@ -56,6 +56,11 @@ WalSegmentSummary WalIndexer::seal(Lsn end) {
   options_.latest_transaction_end = std::max(options_.latest_transaction_end, summary.index.last_end_time);
   summary.latest_transaction_end = options_.latest_transaction_end;
   summary.last_break = options_.last_break;
+  summary.sent = sent;
+  if (sent.valid()) {
+    options_.reaches_to = std::max(options_.reaches_to, std::min(summary.index.last_end_time, sent));
+  }
+  summary.reaches_to = options_.reaches_to;
   return summary;
 }
 

@@ -22,6 +22,7 @@ struct WalIndexerOptions {
   Lsn segment_start;                 // of the first segment to be indexed
   Timestamp latest_transaction_end;  // known from the WAL before it
   WalBreak last_break;               // as well
+  Timestamp reaches_to;              // as well: see WalSegmentSummary
 };
 
 class WalIndexer {
@@ -32,8 +33,9 @@ class WalIndexer {
 
   // The next bytes; they stay within one segment.
   void feed(ByteView bytes);
-  // What the segment that has been fed up to `end` holds; what follows belongs to the next.
-  [[nodiscard]] WalSegmentSummary seal(Lsn end);
+  // What the segment that has been fed up to `end` holds, whose last byte the source sent at `sent` by its
+  // clock, if known; what follows belongs to the next.
+  [[nodiscard]] WalSegmentSummary seal(Lsn end, Timestamp sent);
 
  private:
   void start_reader(Lsn at);

@@ -32,6 +32,8 @@ class RecordBeginning {
       if (from == resume_.segment_start) {
         resume_.latest_transaction_end = summary->latest_transaction_end;
         resume_.last_break = summary->last_break;
+        resume_.sent = summary->sent;
+        resume_.reaches_to = summary->reaches_to;
       }
       // No record reaches across a break.
       if (summary->last_break.to == from) break;
@@ -132,6 +134,7 @@ Result<std::optional<WalResume>> find_wal_resume(const ClusterSpace& space, cons
   if (stored) {
     resume.bytes = std::move(stored->bytes);
     resume.mark = stored->mark;
+    if (resume.mark.time.valid()) resume.sent = resume.mark.time;
   } else if (stored.error().code() == ErrorCode::damaged) {
     log_error("{}; the source is asked for the WAL from {} again", stored.error().describe(), last.start);
   } else {

@@ -23,6 +23,8 @@ struct WalResume {
   Bytes record_beginning;
   Timestamp latest_transaction_end;  // in the WAL before this segment
   WalBreak last_break;               // as well
+  Timestamp sent;                    // when its last byte was, or the mark; see WalSegmentSummary
+  Timestamp reaches_to;
 
   // Everything before it is durable.
   [[nodiscard]] Lsn position() const { return segment_start + bytes.size(); }

@@ -21,7 +21,8 @@ WalIndexerOptions indexer_options(const WalSinkOptions& options, const WalResume
           .timeline = resume.timeline,
           .segment_start = resume.segment_start,
           .latest_transaction_end = resume.latest_transaction_end,
-          .last_break = resume.last_break};
+          .last_break = resume.last_break,
+          .reaches_to = resume.reaches_to};
 }
 
 }  // namespace
@@ -30,6 +31,7 @@ WalSink::WalSink(const WalSinkOptions& options, const WalResume& resume)
     : options_(options),
       timeline_(resume.timeline),
       received_(resume.segment_start),
+      sent_(resume.sent),
       indexer_(indexer_options(options, resume), resume.index_from()),
       pieces_(piece_limit),
       pipeline_({options.space, options.segment_bytes, options.clock, options.still_allowed,
@@ -68,10 +70,11 @@ Lsn WalSink::durable() const {
   return current_ ? std::min(current_->durable_end, received_) : received_;
 }
 
-Result<void> WalSink::accept(Lsn at, ByteView bytes) {
+Result<void> WalSink::accept(Lsn at, ByteView bytes, Timestamp sent) {
   if (at != received_) {
     return fail(ErrorCode::failed, "the server sent WAL from {} on where {} was due", at, received_);
   }
+  if (sent.valid()) sent_ = sent;
   while (!bytes.empty()) {
     if (!current_) begin_segment();
     const auto part = bytes.first(std::min<std::size_t>(bytes.size(), segment_end() - received_));
@@ -126,7 +129,7 @@ void WalSink::finish_segment() {
   if (current_->piece) push_piece();
   if (current_->tail) current_->obsolete.push_back(current_->tail->name());
   sealing_.push_back(current_->durable_end);
-  pipeline_.finish(indexer_.seal(received_), std::move(current_->obsolete));
+  pipeline_.finish(indexer_.seal(received_, sent_), std::move(current_->obsolete));
   current_.reset();
 }
 
@@ -217,7 +220,7 @@ Result<void> WalSink::end_timeline() {
   PGS_TRY(const Lsn end, read_wal(options_.space, inventory, timeline_, current_->start, received_, copy));
   if (end != received_)
     return fail(ErrorCode::damaged, "the WAL tails before {} cannot be read back", received_);
-  PGS_CHECK(writer.commit(indexer_.seal(received_)));
+  PGS_CHECK(writer.commit(indexer_.seal(received_, sent_)));
   for (const auto& name : current_->obsolete) {
     if (!name.ends_with(".partial"))
       PGS_CHECK(options_.space.store().remove(options_.space.object_name(name)));

@@ -40,9 +40,9 @@ class WalSink {
   // segments are being sealed: those of a process that was killed may not have been synced.
   static Result<std::unique_ptr<WalSink>> open(const WalSinkOptions& options, const WalResume& resume);
 
-  // The next bytes, from `at` on; waits while too much is not stored yet. Errors: failed, when `at` is not
-  // received(); those of the store.
-  Result<void> accept(Lsn at, ByteView bytes);
+  // The next bytes, from `at` on, sent at `sent` by the source's clock, if that is known; waits while too much
+  // is not stored yet. Errors: failed, when `at` is not received(); those of the store.
+  Result<void> accept(Lsn at, ByteView bytes, Timestamp sent = {});
 
   // Makes durable what has been received, and with it the mark, if there is one. Does nothing while segments
   // before are being sealed: they have to be first. Errors: those of the store.
@@ -98,6 +98,7 @@ class WalSink {
   const WalSinkOptions options_;
   const TimelineId timeline_;
   Lsn received_;
+  Timestamp sent_;  // the newest of it, by the source's clock
   WalIndexer indexer_;
   WalPieces pieces_;
   std::optional<Current> current_;  // nothing between segments

@@ -78,7 +78,7 @@ Result<void> WalStreamLoop::rest() {
 }
 
 Result<void> WalStreamLoop::take(const WalData& data) {
-  PGS_CHECK(reception_.repository(sink_.accept(data.start, data.bytes)));
+  PGS_CHECK(reception_.repository(sink_.accept(data.start, data.bytes, data.send_time)));
   data_at_ = now_;
   heard(data.server_end, data.send_time, true);
   flushing_.set_behind(behind() > reception_.options.cluster.wal_segment_bytes);

@@ -47,7 +47,8 @@ CoverageRange range_of(const std::vector<const SnapshotRecord*>& within, const W
   }
   range.to_lsn = std::max(end.records_end, range.from_lsn);
   range.last_commit = std::max(end.latest_transaction_end, range.from_time);
-  range.to_time = std::max(end.complete_until, range.last_commit);
+  range.to_time = std::max({end.complete_until, end.reaches_to, range.from_time});
+  range.source_time = end.sent;
   range.open_ended = newest;
   return range;
 }

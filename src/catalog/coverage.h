@@ -32,7 +32,8 @@ struct CoverageRange {
   Lsn to_lsn;  // end of the last whole record
   Timestamp from_time;
   Timestamp to_time;        // the last moment known to be complete
-  Timestamp last_commit;    // the latest commit or abort in the range; to_time when later was quiet
+  Timestamp source_time;    // by the source's clock, when the newest of it was sent; not valid when not known
+  Timestamp last_commit;    // the latest stamp of a commit or abort in the range, be it from the future
   bool open_ended = false;  // it reaches the end of the WAL that is there: more may come
   std::vector<std::string> snapshots;  // ids, oldest first
 };

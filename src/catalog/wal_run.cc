@@ -26,6 +26,9 @@ Way way_to(const WalInventory& inventory, const std::vector<TimelineStretch>& pa
   return way;
 }
 
+// Commits later than that after the last mark are not taken at their word.
+constexpr std::chrono::seconds longest_without_mark{60};
+
 WalRunEnd end_of_sealed(const WalSegmentSummary& summary) {
   return {summary.timeline,
           summary.end_lsn,
@@ -33,6 +36,8 @@ WalRunEnd end_of_sealed(const WalSegmentSummary& summary) {
           summary.latest_transaction_end,
           {},
           {},
+          summary.sent,
+          summary.reaches_to.valid() ? summary.reaches_to : summary.latest_transaction_end,
           summary.last_break};
 }
 
@@ -54,8 +59,15 @@ Result<WalRunEnd> end_of_unsealed(const ClusterSpace& space, const WalInventory&
                                   const WalRun& run) {
   const auto& last = run.segments.back();
   PGS_TRY(const auto content, read_wal_segment(space, inventory, last.timeline, last.start));
-  WalRunEnd end{
-      last.timeline, content.start + content.bytes.size(), last.start, {}, content.mark.time, {}, {}};
+  WalRunEnd end{last.timeline,
+                content.start + content.bytes.size(),
+                last.start,
+                {},
+                content.mark.time,
+                {},
+                content.mark.time,
+                {},
+                {}};
 
   Lsn from = last.start;
   if (run.segments.size() > 1) {
@@ -63,6 +75,8 @@ Result<WalRunEnd> end_of_unsealed(const ClusterSpace& space, const WalInventory&
     if (before) {
       end.latest_transaction_end = before->latest_transaction_end;
       end.last_break = before->last_break;
+      end.reaches_to = before->reaches_to.valid() ? before->reaches_to : before->latest_transaction_end;
+      if (!end.sent.valid()) end.sent = before->sent;
       const bool behind_break = before->last_break.to == last.start;
       if (!behind_break) end.records_end = before->index.last_record_end;
       if (end.records_end.valid() && end.records_end < last.start) from = end.records_end;
@@ -93,8 +107,10 @@ Result<WalRunEnd> end_of_unsealed(const ClusterSpace& space, const WalInventory&
     end.complete_until = {};
   }
   end.records_end = std::max(end.records_end, reader.valid_to());
-  end.latest_transaction_end =
-      std::max(end.latest_transaction_end, index.seal_segment(end.bytes_end).last_end_time);
+  const Timestamp last_end = index.seal_segment(end.bytes_end).last_end_time;
+  end.latest_transaction_end = std::max(end.latest_transaction_end, last_end);
+  const Timestamp bound = end.sent.valid() ? end.sent + longest_without_mark : last_end;
+  end.reaches_to = std::max({end.reaches_to, end.complete_until, std::min(last_end, bound)});
   return end;
 }
 
@@ -107,13 +123,8 @@ Result<WalRunEnd> end_of(const ClusterSpace& space, const WalInventory& inventor
 // `run` ends with the segment in which that break was met.
 Result<WalRunEnd> end_before_break(const ClusterSpace& space, const WalInventory& inventory,
                                    const WalRun& run, const WalBreak& at) {
-  WalRunEnd end{run.segments.back().timeline,
-                std::max(at.from, run.start),
-                std::max(at.from, run.start),
-                {},
-                {},
-                {},
-                {}};
+  const Lsn ends = std::max(at.from, run.start);
+  WalRunEnd end{run.segments.back().timeline, ends, ends, {}, {}, {}, {}, {}, {}};
   end.damaged.push_back(
       {end.timeline, end.bytes_end, make_error(ErrorCode::damaged, "the source's own WAL is damaged there")});
   const auto take = [&](std::size_t from_back, const auto& use) -> Result<void> {
@@ -125,7 +136,10 @@ Result<WalRunEnd> end_before_break(const ClusterSpace& space, const WalInventory
     if (!summary && !passed_over) return std::unexpected(summary.error());
     return {};
   };
-  PGS_CHECK(take(1, [&](const auto& met) { end.latest_transaction_end = met.latest_transaction_end; }));
+  PGS_CHECK(take(1, [&](const auto& met) {
+    end.latest_transaction_end = met.latest_transaction_end;
+    end.reaches_to = met.reaches_to.valid() ? met.reaches_to : met.latest_transaction_end;
+  }));
   PGS_CHECK(take(2, [&](const auto& before) { end.last_break = before.last_break; }));
   return end;
 }
@@ -167,7 +181,8 @@ Result<WalRunEnd> examine_run_end(const ClusterSpace& space, const WalInventory&
     damaged.push_back({rest.segments.back().timeline, rest.segments.back().start, std::move(end).error()});
     rest.segments.pop_back();
   }
-  return WalRunEnd{run.segments.front().timeline, run.start, run.start, {}, {}, std::move(damaged), {}};
+  return WalRunEnd{
+      run.segments.front().timeline, run.start, run.start, {}, {}, std::move(damaged), {}, {}, {}};
 }
 
 Result<std::vector<WalRunPart>> examine_run(const ClusterSpace& space, const WalInventory& inventory,

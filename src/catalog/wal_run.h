@@ -33,7 +33,13 @@ struct WalRunEnd {
   Timestamp latest_transaction_end;  // of the run; invalid when it holds none
   Timestamp complete_until;          // the last mark; invalid when there is none
   std::vector<DamagedWal> damaged;   // what was left out at the end, newest first
-  WalBreak last_break;               // the part of the run that ends here begins behind it
+  // By the source's clock, when the newest of it was sent, or up to when a mark says that it is complete; not
+  // valid when that is not known.
+  Timestamp sent;
+  // The last moment that it is said to reach to: by the last mark, else by the stamps of its transactions,
+  // where they are not from the future.
+  Timestamp reaches_to;
+  WalBreak last_break;  // the part of the run that ends here begins behind it
 };
 
 // The parts of a run between which the source's own WAL is damaged, oldest first: at least one. The last may

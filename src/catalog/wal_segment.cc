@@ -23,6 +23,8 @@ Bytes encode_summary(const WalSegmentSummary& summary) {
   writer.u64(static_cast<std::uint64_t>(summary.latest_transaction_end.micros));
   writer.u64(summary.last_break.from.value);
   writer.u64(summary.last_break.to.value);
+  writer.u64(static_cast<std::uint64_t>(summary.sent.micros));
+  writer.u64(static_cast<std::uint64_t>(summary.reaches_to.micros));
   writer.bytes(encode_wal_index(summary.index));
   return writer.take();
 }
@@ -41,6 +43,8 @@ Result<WalSegmentSummary> decode_summary(ByteView bytes) {
   summary.latest_transaction_end = {static_cast<std::int64_t>(reader.u64())};
   summary.last_break.from = {reader.u64()};
   summary.last_break.to = {reader.u64()};
+  summary.sent = {static_cast<std::int64_t>(reader.u64())};
+  summary.reaches_to = {static_cast<std::int64_t>(reader.u64())};
   if (reader.failed() || summary.end_lsn < summary.start_lsn) {
     return fail(ErrorCode::damaged, "WAL segment summary does not parse");
   }

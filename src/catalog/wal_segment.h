@@ -32,6 +32,12 @@ struct WalSegmentSummary {
   Timestamp latest_transaction_end;
   WalIndex index;
   WalBreak last_break{};  // since then, too, this segment included
+  // By the source's clock: when it sent the last byte; not valid when it did not say.
+  Timestamp sent{};
+  // The same as latest_transaction_end, but each commit counted as no later than the source's clock said when
+  // it sent the commit's segment: what the WAL may be said to reach to. Not valid as long as `sent` never
+  // was.
+  Timestamp reaches_to{};
 };
 
 inline constexpr std::size_t wal_piece_bytes = 1U << 20;
