@@ -78,6 +78,11 @@ Result<void> WalStreamLoop::rest() {
 }
 
 Result<void> WalStreamLoop::take(const WalData& data) {
+  // The sink refuses it as well, but this is no error of the repository.
+  if (data.start != sink_.received()) {
+    return fail(ErrorCode::failed, "the server sent WAL from {} on where {} was due", data.start,
+                sink_.received());
+  }
   PGS_CHECK(reception_.repository(sink_.accept(data.start, data.bytes, data.send_time)));
   data_at_ = now_;
   heard(data.server_end, data.send_time, true);
