@@ -176,11 +176,18 @@ Result<void> WalSink::flush(const std::optional<WalMark>& mark) {
 }
 
 Result<void> WalSink::write_tail(const std::optional<WalMark>& mark) {
+  std::string superseded;
+  if (current_->tail && !has_unflushed() && current_->tail->marks() >= marks_per_tail) {
+    const bool has_bytes = current_->tail->end() > current_->tail_start;
+    (has_bytes ? current_->obsolete.emplace_back() : superseded) = current_->tail->name();
+    current_->tail.reset();
+  }
   PGS_CHECK(append_to_tail());
   if (mark) PGS_CHECK(current_->tail->mark(*mark));
   PGS_CHECK(current_->tail->sync());
   current_->durable_end = received_;
-  return {};
+  return superseded.empty() ? Result<void>()
+                            : options_.space.store().remove(options_.space.object_name(superseded));
 }
 
 void WalSink::discard_tail() {

@@ -36,12 +36,15 @@ struct WalSinkOptions {
 
 class WalSink {
  public:
+  // While nothing but marks comes, a fresh tail takes the place of one that has so many.
+  static constexpr std::size_t marks_per_tail = 1000;
+
   // Goes on where `resume` says. Its bytes are durable in a tail of this sink when it returns, unless
   // segments are being sealed: those of a process that was killed may not have been synced.
   static Result<std::unique_ptr<WalSink>> open(const WalSinkOptions& options, const WalResume& resume);
 
-  // The next bytes, from `at` on, sent at `sent` by the source's clock, if that is known; waits while too much
-  // is not stored yet. Errors: failed, when `at` is not received(); those of the store.
+  // The next bytes, from `at` on, sent at `sent` by the source's clock, if that is known; waits while too
+  // much is not stored yet. Errors: failed, when `at` is not received(); those of the store.
   Result<void> accept(Lsn at, ByteView bytes, Timestamp sent = {});
 
   // Makes durable what has been received, and with it the mark, if there is one. Does nothing while segments

@@ -53,6 +53,35 @@ TEST_F(WalSinkTest, AMarkNeedsNoBytes) {
   EXPECT_EQ((*resumed)->received(), wal_sample().start);
 }
 
+TEST_F(WalSinkTest, AYearOfSilenceTakesNoMoreRoomThanAFewHours) {
+  const auto space = space_over(store_);
+  auto sink = *open(space);
+  const Lsn start = wal_sample().start;
+  Lsn received = start;
+  Timestamp time{1'795'255'200'000'000};
+  for (int round = 0; round < 2; ++round) {
+    ASSERT_TRUE(sink->accept(received, sample_bytes(received, received + 5000)));
+    received += 5000;
+    for (std::size_t i = 0; i < 3 * WalSink::marks_per_tail; ++i) {
+      time = time + std::chrono::seconds(10);
+      ASSERT_TRUE(sink->flush(WalMark{received, time}));
+    }
+  }
+  const auto inventory = *WalInventory::load(space, WalSample::segment_size_bytes);
+  const auto& tails = inventory.find(first_timeline, start)->tails;
+  EXPECT_EQ(tails.size(), 3U) << "one for each of the two that have bytes, and the newest";
+  for (const auto& tail : tails) EXPECT_LT(tail.size_bytes, 5000 + (WalSink::marks_per_tail + 10) * 64);
+  EXPECT_EQ(read_wal_tail(space, tails.back().name)->marks.size(), 1U);
+  const auto segment = read_wal_segment(space, inventory, first_timeline, start);
+  ASSERT_TRUE(segment) << segment.error().describe();
+  EXPECT_EQ(segment->mark.time, time);
+  expect_stored(space, received, "after the silence");
+  std::mt19937_64 random(7);
+  Lsn durable;
+  ASSERT_TRUE(feed(*sink, wal_sample().end(), random, durable));
+  expect_complete(space, "after the silence");
+}
+
 TEST_F(WalSinkTest, GoesOnAnywhereInASegmentAsIfNothingHadHappened) {
   for (const std::uint64_t seed : {1U, 2U, 3U, 4U, 5U, 6U}) {
     MemoryStore store;

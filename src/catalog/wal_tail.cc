@@ -43,6 +43,7 @@ Result<void> WalTailWriter::mark(const WalMark& mark) {
   frame.u8(static_cast<std::uint8_t>(FrameKind::mark));
   frame.u64(mark.lsn.value);
   frame.u64(static_cast<std::uint64_t>(mark.time.micros));
+  ++marks_;
   return journal_.append(frame.view());
 }
 
@@ -57,6 +58,7 @@ Result<void> take_frame(WalTailContent& tail, ByteView frame, std::string_view n
   const auto kind = reader.u8();
   const Lsn lsn{reader.u64()};
   if (kind == static_cast<std::uint8_t>(FrameKind::mark)) {
+    if (!tail.marks.empty() && tail.marks.back().lsn == lsn) tail.marks.pop_back();
     tail.marks.push_back({lsn, {static_cast<std::int64_t>(reader.u64())}});
     if (!reader.finished()) return fail(ErrorCode::damaged, "{}: a mark does not parse", name);
     return {};

@@ -33,6 +33,7 @@ class WalTailWriter {
   Result<void> sync();
 
   [[nodiscard]] Lsn end() const { return end_; }
+  [[nodiscard]] std::size_t marks() const { return marks_; }
   [[nodiscard]] const std::string& name() const { return name_; }
 
  private:
@@ -42,6 +43,7 @@ class WalTailWriter {
   JournalWriter journal_;
   std::string name_;
   Lsn end_;
+  std::size_t marks_ = 0;
   ByteWriter frame_;
 };
 
@@ -52,7 +54,7 @@ struct WalTailContent {
     [[nodiscard]] Lsn end() const { return start + bytes.size(); }
   };
   std::vector<Piece> pieces;    // by start, with holes between them; more than one only around damage
-  std::vector<WalMark> marks;   // in the order in which they were written
+  std::vector<WalMark> marks;   // in the order in which they were written; of each LSN the last one
   std::optional<Error> damage;  // what had been durable here is lost in part
 };
 
