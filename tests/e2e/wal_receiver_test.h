@@ -116,6 +116,11 @@ class Reception : private WalReceiverObserver {
     const std::lock_guard lock(mutex_);
     return std::ranges::find(states_, state) != states_.end();
   }
+  // Each that it has been in, in turn.
+  [[nodiscard]] std::vector<WalReceiverState> states() const {
+    const std::lock_guard lock(mutex_);
+    return states_;
+  }
   void wait_durable(Lsn lsn, std::chrono::milliseconds limit = std::chrono::seconds(60)) {
     wait_until_or_tell(
         fmt::format("{} to be durable", lsn), [&] { return status().durable >= lsn; }, limit);
