@@ -1,4 +1,8 @@
-// The WAL receiver's patience with a source that is idle.
+// The WAL receiver's patience: with a source that is idle, and with one that does not answer.
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "wal_receiver_test.h"
 
 namespace pgstrata::testing {
@@ -75,6 +79,78 @@ TEST_F(WalReceiverTimingTest, AnIdleDatabaseForLongRaisesNothing) {
   EXPECT_EQ(times_in_log(server, "command: START_REPLICATION SLOT \"unpausing\""), 1U) << "on one connection";
   EXPECT_EQ(times_in_log(server, "command: IDENTIFY_SYSTEM"), 2U + 2U)
       << "two registered, two connected once";
+}
+
+// Ends each connection as soon as it is made.
+class Doorman {
+ public:
+  Doorman() : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    auto* const generic = reinterpret_cast<sockaddr*>(&address);
+    if (::bind(listener_, generic, size) != 0 || ::listen(listener_, 64) != 0 ||
+        ::getsockname(listener_, generic, &size) != 0) {
+      throw TestFailure("could not listen on 127.0.0.1");
+    }
+    port_ = ntohs(address.sin_port);
+    thread_ = std::thread([this] { run(); });
+  }
+  ~Doorman() {
+    ::shutdown(listener_, SHUT_RDWR);
+    thread_.join();
+    ::close(listener_);
+  }
+  Doorman(const Doorman&) = delete;
+  Doorman& operator=(const Doorman&) = delete;
+  [[nodiscard]] std::string url() const {
+    return fmt::format("postgresql://postgres@127.0.0.1:{}/postgres?sslmode=disable&gssencmode=disable",
+                       port_);
+  }
+  [[nodiscard]] std::vector<SteadyTime> turned_away() const {
+    const std::lock_guard lock(mutex_);
+    return turned_away_;
+  }
+
+ private:
+  void run() {
+    for (;;) {
+      const int client = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
+      if (client < 0) return;
+      {
+        const std::lock_guard lock(mutex_);
+        turned_away_.push_back(std::chrono::steady_clock::now());
+      }
+      ::close(client);
+    }
+  }
+
+  int listener_;
+  int port_ = 0;
+  mutable std::mutex mutex_;
+  std::vector<SteadyTime> turned_away_;  // guarded by mutex_
+  std::thread thread_;
+};
+
+TEST_F(WalReceiverTimingTest, AttemptsToConnectComeEverMoreSeldom) {
+  const Doorman doorman;
+  ClusterRecord cluster;
+  cluster.wal_segment_bytes = 16U << 20;
+  cluster.slot = "pgstrata_app";
+  const auto begun = std::chrono::steady_clock::now();
+  Reception receiving({.store = store_, .url = doorman.url(), .cluster = cluster});
+  constexpr std::size_t attempts = 5;
+  wait_until("attempts to connect", [&] { return doorman.turned_away().size() >= attempts; });
+  const auto turned_away = doorman.turned_away();
+  WalBackoff expected([] { return 0.5; });  // as the receiver's
+  milliseconds waited{0};
+  for (std::size_t attempt = 0; attempt < attempts; ++attempt) {
+    EXPECT_GE(turned_away.at(attempt) - begun, waited) << "attempt " << attempt;
+    waited += expected.next();
+  }
+  EXPECT_GE(waited, seconds(5)) << "each wait is twice the last";
+  EXPECT_LT(receiving.stop(), seconds(2)) << "in the midst of the longest wait";
 }
 
 }  // namespace
