@@ -11,13 +11,17 @@ Result<SnapshotRecord> take_snapshot(const SourceWork& work, const Lease& lease,
   const auto enter = [&](BackupPhase phase) {
     if (observer.on_phase) observer.on_phase(phase);
   };
-  const BaseBackupRequest request{.space = work.cluster.space,
-                                  .cluster = work.cluster.record,
-                                  .clock = work.clock,
-                                  .cancellation = work.cancellation,
-                                  .on_progress = observer.on_progress};
+  const BaseBackupRequest request{
+      .space = work.cluster.space,
+      .cluster = work.cluster.record,
+      .clock = work.clock,
+      .cancellation = work.cancellation,
+      .on_phase =
+          [&](BaseBackupPhase phase) {
+            enter(phase == BaseBackupPhase::checkpoint ? BackupPhase::checkpoint : BackupPhase::receiving);
+          },
+      .on_progress = observer.on_progress};
   PGS_TRY(ReplicationConnection connection, ReplicationConnection::connect(work.url, {}, work.cancellation));
-  enter(BackupPhase::receiving);
   PGS_TRY(UnpublishedBackup backup, receive_base_backup(connection, request));
   enter(BackupPhase::completing);
   PGS_CHECK(wait_for_wal(backup.record.timeline, backup.record.consistent_lsn));

@@ -9,7 +9,8 @@
 namespace pgstrata {
 
 enum class BackupPhase {
-  starting,    // connecting, and the source's checkpoint
+  starting,    // connecting, reading what is stored already
+  checkpoint,  // waiting for the source's
   receiving,   // progress is reported
   completing,  // waiting for the WAL that makes it consistent, then publishing
 };

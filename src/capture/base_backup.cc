@@ -62,6 +62,7 @@ class Receiver {
       : connection_(connection), request_(request), store_(store), intake_(pipeline, previous, check_pages) {}
 
   Result<void> run(SnapshotRecord& record) {
+    enter(BaseBackupPhase::checkpoint);
     PGS_TRY(const auto start, connection_.start_base_backup({.label = "pgstrata " + record.id}));
     record.start_lsn = start.start_lsn;
     record.timeline = start.timeline;
@@ -69,6 +70,7 @@ class Receiver {
       progress_.estimated_bytes += tablespace.size_estimate_bytes;
       if (tablespace.oid.valid()) record.tablespaces.push_back({tablespace.oid, tablespace.location});
     }
+    enter(BaseBackupPhase::receiving);
     for (bool more = true; more;) {
       PGS_TRY(auto event, connection_.next_base_backup_event());
       PGS_TRY(more, handle(event, record));
@@ -79,6 +81,10 @@ class Receiver {
   }
 
  private:
+  void enter(BaseBackupPhase phase) const {
+    if (request_.on_phase) request_.on_phase(phase);
+  }
+
   // False after the last event.
   Result<bool> handle(const BaseBackupEvent& event, SnapshotRecord& record) {
     if (const auto* data = std::get_if<ArchiveData>(&event)) {

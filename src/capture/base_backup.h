@@ -28,14 +28,21 @@ struct BaseBackupProgress {
   std::uint64_t stored_bytes = 0;     // new in the repository
 };
 
+// What receive_base_backup waits for, once it has read what is stored already.
+enum class BaseBackupPhase {
+  checkpoint,  // the source answers BASE_BACKUP only after one
+  receiving,   // progress is reported
+};
+
 struct BaseBackupRequest {
   ClusterSpace space;
   ClusterRecord cluster;
   const Clock& clock;
   const Cancellation& cancellation;
   unsigned workers = 0;  // 0: one per core
-  // Called on the receiving thread at most every 100 ms.
-  std::function<void(const BaseBackupProgress&)> on_progress;
+  // Called on the receiving thread, on_progress at most every 100 ms.
+  std::function<void(BaseBackupPhase)> on_phase = {};
+  std::function<void(const BaseBackupProgress&)> on_progress = {};
 };
 
 // A page whose checksum is wrong as it was read: bad, or torn by a write at that moment, which WAL repairs.

@@ -31,6 +31,8 @@ struct BackupFlags {
 std::string_view phase_name(BackupPhase phase) {
   switch (phase) {
     case BackupPhase::starting:
+      return "connecting";
+    case BackupPhase::checkpoint:
       return "waiting for the source's checkpoint";
     case BackupPhase::receiving:
       return "receiving";

@@ -111,7 +111,7 @@ struct Prepared {
 }
 
 int open_or_fail(const std::filesystem::path& path, int flags) {
-  const int descriptor = open(path.c_str(), flags | O_CLOEXEC, 0600);
+  const int descriptor = open(path.c_str(), flags | O_CLOEXEC | O_NOCTTY, 0600);
   if (descriptor < 0) fail_with_errno(fmt::format("open {}", path.string()));
   return descriptor;
 }

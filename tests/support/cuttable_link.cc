@@ -1,6 +1,8 @@
 #include "support/cuttable_link.h"
 
+#include <algorithm>
 #include <array>
+#include <chrono>
 
 #include <arpa/inet.h>
 #include <poll.h>
@@ -22,17 +24,36 @@ sockaddr_in local_address(int port) {
   return address;
 }
 
-// False when `from` has ended.
-bool pass(int from, int to) {
+// How much may come from the server by now, when there is a limit.
+class Allowance {
+ public:
+  // The time since the last call is allowed for, though never more than a tenth of a second at once.
+  bool any(std::int64_t bytes_per_second) {
+    const auto now = std::chrono::steady_clock::now();
+    const std::chrono::duration<double> passed = now - asked_;
+    asked_ = now;
+    left_ += std::min(passed.count(), 0.1) * static_cast<double>(bytes_per_second);
+    left_ = std::min(left_, 0.1 * static_cast<double>(bytes_per_second));
+    return bytes_per_second == 0 || left_ > 0;
+  }
+  void spend(ssize_t bytes) { left_ -= static_cast<double>(bytes); }
+
+ private:
+  std::chrono::steady_clock::time_point asked_ = std::chrono::steady_clock::now();
+  double left_ = 0;
+};
+
+// How many bytes; none when `from` has ended.
+ssize_t pass(int from, int to) {
   std::array<char, 65536> buffer{};
   const ssize_t count = ::recv(from, buffer.data(), buffer.size(), 0);
   for (ssize_t sent = 0; sent < count;) {
     const ssize_t now =
         ::send(to, buffer.data() + sent, static_cast<std::size_t>(count - sent), MSG_NOSIGNAL);
-    if (now <= 0) return false;
+    if (now <= 0) return 0;
     sent += now;
   }
-  return count > 0;
+  return std::max<ssize_t>(count, 0);
 }
 
 int connect_to(int port) {
@@ -69,23 +90,29 @@ void CuttableLink::run(int server_port) {
     ::close(pair.client);
     ::close(pair.server);
   };
+  Allowance allowance;
   while (!ending_) {
     if (cut_.exchange(false)) {
       for (const Pair& pair : pairs) close_pair(pair);
       pairs.clear();
     }
     const short wanted = stalled_ ? 0 : POLLIN;
+    const short wanted_of_server = allowance.any(bytes_per_second_) ? wanted : short{0};
     std::vector<pollfd> waited{{listener_, POLLIN, 0}};
     for (const Pair& pair : pairs) {
       waited.push_back({pair.client, wanted, 0});
-      waited.push_back({pair.server, wanted, 0});
+      waited.push_back({pair.server, wanted_of_server, 0});
     }
     if (::poll(waited.data(), waited.size(), poll_ms) <= 0) continue;
     std::vector<Pair> kept;
     for (std::size_t i = 0; i < pairs.size(); ++i) {
       const Pair& pair = pairs[i];
-      const bool alive = (waited[1 + 2 * i].revents == 0 || pass(pair.client, pair.server)) &&
-                         (waited[2 + 2 * i].revents == 0 || pass(pair.server, pair.client));
+      bool alive = waited[1 + 2 * i].revents == 0 || pass(pair.client, pair.server) > 0;
+      if (alive && waited[2 + 2 * i].revents != 0) {
+        const ssize_t passed = pass(pair.server, pair.client);
+        allowance.spend(passed);
+        alive = passed > 0;
+      }
       if (alive) {
         kept.push_back(pair);
       } else {

@@ -1,7 +1,8 @@
-// A way to a server that can be cut or stalled.
+// A way to a server that can be cut, stalled or slowed down.
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -21,6 +22,8 @@ class CuttableLink {
   void cut() { cut_ = true; }
   // Passes nothing on any more, without a word.
   void stall() { stalled_ = true; }
+  // Passes on no more than this from the server, over all connections.
+  void slow_down(std::int64_t bytes_per_second) { bytes_per_second_ = bytes_per_second; }
 
  private:
   struct Pair {
@@ -33,6 +36,7 @@ class CuttableLink {
   int port_ = 0;
   std::atomic<bool> cut_{false};
   std::atomic<bool> stalled_{false};
+  std::atomic<std::int64_t> bytes_per_second_{0};  // 0: no limit
   std::atomic<bool> ending_{false};
   std::thread thread_;
 };
