@@ -90,6 +90,13 @@ void judge_settings(const SourceSettings& settings, SourceReport& report) {
          .fix = "keep `pgstrata stream` running, or ALTER SYSTEM SET max_slot_wal_keep_size = '...GB'; "
                 "SELECT pg_reload_conf();"});
   }
+  if (settings.in_recovery) {
+    report.warnings.push_back(
+        {.what =
+             "the source is a standby: it cannot tell a quiet primary from a lost one, so a moment counts "
+             "as covered only once a later commit has come",
+         .fix = "let the URL lead to the primary"});
+  }
   if (settings.data_checksums == "off") {
     report.warnings.push_back(
         {.what = "the source has no data checksums: pages damaged on its disk cannot be told",
@@ -113,7 +120,8 @@ Result<SourceReport> check_source(const ConnectionUrl& url, const Cancellation& 
   auto connection = ReplicationConnection::connect(url, {}, cancellation);
   if (!connection.has_value()) return check_over_sql(url, std::move(connection).error(), cancellation);
   const auto show = [&](const std::string& name) { return unless_missing(connection->show(name)); };
-  PGS_TRY(const SourceSettings settings, read_settings(show));
+  PGS_TRY(SourceSettings settings, read_settings(show));
+  PGS_TRY(settings.in_recovery, connection->in_recovery());
   SourceReport report;
   judge_settings(settings, report);
   PGS_TRY(report.facts, read_facts(*connection, settings));

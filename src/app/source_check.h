@@ -44,6 +44,7 @@ struct SourceSettings {
   std::optional<std::string> max_replication_slots = {};
   std::optional<std::string> max_slot_wal_keep_size = {};
   std::optional<std::string> data_checksums = {};
+  bool in_recovery = false;
 };
 void judge_settings(const SourceSettings& settings, SourceReport& report);
 

@@ -35,6 +35,12 @@ TEST(SourceCheck, WarnsOfWhatMayGoWrongLater) {
   EXPECT_THAT(report.warnings[1].what, HasSubstr("checksums"));
 }
 
+TEST(SourceCheck, SaysWhatAStandbyCannotTell) {
+  const SourceReport report = judged({.in_recovery = true});
+  ASSERT_EQ(report.warnings.size(), 1U);
+  EXPECT_THAT(report.warnings[0].what, HasSubstr("the source is a standby"));
+}
+
 TEST(SourceCheck, IsContentWithAUsualServer) {
   const SourceReport report = judged({.wal_level = "logical",
                                       .max_wal_senders = "2",

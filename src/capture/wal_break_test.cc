@@ -5,15 +5,13 @@
 namespace pgstrata {
 namespace {
 
-constexpr std::uint32_t segment_bytes = WalSample::segment_size_bytes;
-
 class WalBreakTest : public WalSinkTest {
  protected:
-  static Lsn segment(std::size_t index) { return wal_sample().start + index * segment_bytes; }
+  static Lsn segment(std::size_t index) { return wal_sample().start + index * WalSample::segment_size_bytes; }
 
   // A page header that is none, in the middle of the segment: recovery ends somewhere before it.
   void damage(std::size_t index) {
-    const auto at = index * segment_bytes + segment_bytes / 2;
+    const auto at = index * WalSample::segment_size_bytes + WalSample::segment_size_bytes / 2;
     for (std::size_t i = 0; i < 16; ++i) source_[at + i] ^= std::byte{0xFF};
   }
 
@@ -38,7 +36,7 @@ class WalBreakTest : public WalSinkTest {
     ASSERT_TRUE(put_snapshot(space_, record));
   }
 
-  Coverage coverage() { return compute_coverage(space_, segment_bytes).value(); }
+  Coverage coverage() { return compute_coverage(space_, WalSample::segment_size_bytes).value(); }
 
   ClusterSpace space_ = space_over(store_);
   Bytes source_ = wal_sample().bytes;
@@ -54,13 +52,13 @@ TEST_F(WalBreakTest, EndsARangeAndABaseBackupBehindItBeginsAnother) {
   auto found = coverage();
   ASSERT_EQ(found.ranges.size(), 1U);
   EXPECT_GT(found.ranges[0].to_lsn, segment(0)) << "what came before it is sound";
-  EXPECT_LE(found.ranges[0].to_lsn, segment(1) + segment_bytes / 2);
+  EXPECT_LE(found.ranges[0].to_lsn, segment(1) + WalSample::segment_size_bytes / 2);
   EXPECT_FALSE(found.ranges[0].open_ended);
   ASSERT_EQ(found.damaged_wal.size(), 1U);
   EXPECT_EQ(found.damaged_wal[0].from, found.ranges[0].to_lsn);
   EXPECT_EQ(found.damaged_wal[0].error.describe(), "the source's own WAL is damaged there");
 
-  snapshot("20261121-100002-0000", segment(1)) /* begins before the damage ends */;
+  snapshot("20261121-100002-0000", segment(1));  // begins before the damage ends
   EXPECT_EQ(coverage().ranges.size(), 1U);
   snapshot("20261121-100003-0000", segment(2));
   found = coverage();
@@ -81,8 +79,8 @@ TEST_F(WalBreakTest, EachOfSeveralEndsARangeAlsoAcrossARestart) {
   receive(segment(3) + 300'000);
   const auto found = coverage();
   ASSERT_EQ(found.ranges.size(), 3U);
-  EXPECT_LE(found.ranges[0].to_lsn, segment(0) + segment_bytes / 2);
-  EXPECT_LE(found.ranges[1].to_lsn, segment(2) + segment_bytes / 2);
+  EXPECT_LE(found.ranges[0].to_lsn, segment(0) + WalSample::segment_size_bytes / 2);
+  EXPECT_LE(found.ranges[1].to_lsn, segment(2) + WalSample::segment_size_bytes / 2);
   EXPECT_LE(found.ranges[2].to_lsn, segment(3) + 300'000);
   EXPECT_TRUE(found.ranges[2].open_ended);
   EXPECT_EQ(found.damaged_wal.size(), 2U);

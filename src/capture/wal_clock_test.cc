@@ -5,8 +5,6 @@
 namespace pgstrata {
 namespace {
 
-constexpr std::uint32_t segment_bytes = WalSample::segment_size_bytes;
-
 class WalClockTest : public WalSinkTest {
  protected:
   WalClockTest() {
@@ -28,7 +26,9 @@ class WalClockTest : public WalSinkTest {
     ASSERT_TRUE((*sink)->finish(std::nullopt));
   }
 
-  CoverageRange range() { return compute_coverage(space_, segment_bytes).value().ranges.at(0); }
+  CoverageRange range() {
+    return compute_coverage(space_, WalSample::segment_size_bytes).value().ranges.at(0);
+  }
 
   ClusterSpace space_ = space_over(store_);
   // All commits of the sample lie a year after it: they are from the future.
@@ -43,7 +43,7 @@ TEST_F(WalClockTest, AStampFromTheFutureIsFoundAndPromisesNothing) {
 }
 
 TEST_F(WalClockTest, NorDoesOneInATail) {
-  const Lsn end = wal_sample().start + 3 * segment_bytes + 900'000;
+  const Lsn end = wal_sample().start + 3 * WalSample::segment_size_bytes + 900'000;
   receive(end, sent_);
   EXPECT_EQ(range().source_time, sent_) << "of the segment before";
   EXPECT_LE(range().to_time, sent_ + std::chrono::minutes(1));
@@ -57,9 +57,9 @@ TEST_F(WalClockTest, NorDoesOneInATail) {
 // What was committed by the time before stays restorable by it; how old the newest is goes by the time now.
 TEST_F(WalClockTest, AClockThatStepsBackTakesNothingAway) {
   const auto before = sent_ + std::chrono::hours(2);
-  receive(wal_sample().start + segment_bytes, before);
+  receive(wal_sample().start + WalSample::segment_size_bytes, before);
   EXPECT_EQ(range().to_time, before);
-  receive(wal_sample().start + 2 * segment_bytes, sent_);
+  receive(wal_sample().start + 2 * WalSample::segment_size_bytes, sent_);
   EXPECT_EQ(range().to_time, before);
   EXPECT_EQ(range().source_time, sent_);
 }

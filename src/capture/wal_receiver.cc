@@ -129,6 +129,8 @@ Result<void> WalReceiver::Impl::stream(ReplicationConnection& connection) {
   WalPositioning positioning(reception_, connection);
   for (int refusals = 0; refusals < refusal_limit;) {
     const auto& sink = *reception_.sink;
+    // It ends when the timeline does, so it holds for as long as this timeline is streamed.
+    PGS_TRY(reception_.source_recovers, connection.in_recovery());
     PGS_TRY(const auto outcome,
             connection.start_replication(reception_.options.cluster.slot, sink.received(), sink.timeline()));
     slot_busy_since_.reset();

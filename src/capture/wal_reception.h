@@ -47,6 +47,7 @@ struct WalReception {
   WalReceiverStatus reported;
   bool repository_failed = false;
   bool ever_streamed = false;
+  bool source_recovers = false;  // a standby: it cannot tell what its primary has flushed
   // The loss that lasts, as far as the log tells.
   bool loss_told = false;
   std::string told_reason;  // the last one, and when

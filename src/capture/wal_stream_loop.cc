@@ -106,7 +106,7 @@ void WalStreamLoop::heard(Lsn server_end, Timestamp send_time, bool with_data) {
   auto& status = reception_.status;
   status.server_end = std::max({status.server_end, server_end, sink_.received()});
   status.server_time = send_time;
-  marks_.observe(status.server_end, send_time, with_data, now_);
+  if (!reception_.source_recovers) marks_.observe(status.server_end, send_time, with_data, now_);
 }
 
 Result<void> WalStreamLoop::flush_if_due() {

@@ -157,6 +157,14 @@ Result<WalEvent> ReplicationConnection::receive(SteadyTime deadline) {
 Result<bool> ReplicationConnection::drained() {
   return impl_->stream.drained();
 }
+Result<bool> ReplicationConnection::in_recovery() {
+  constexpr int first_with_in_hot_standby = 140000;
+  const auto* setting =
+      server_version() >= first_with_in_hot_standby ? "in_hot_standby" : "transaction_read_only";
+  PGS_TRY(const auto value, show(setting));
+  return value == "on";
+}
+
 Result<void> ReplicationConnection::send_status(const StandbyStatus& status) {
   return impl_->stream.send_status(status);
 }

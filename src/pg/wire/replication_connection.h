@@ -156,6 +156,9 @@ class ReplicationConnection {
 
   // A server setting as SHOW prints it ("16MB"). Error: not_found.
   Result<std::string> show(std::string_view parameter);
+  // Whether the server recovers: a standby, or one that is being restored. It may open at any moment. On 13 a
+  // server whose default_transaction_read_only is on counts as one: it tells no difference. Errors: as above.
+  Result<bool> in_recovery();
   Result<SystemIdentity> identify_system();
   // Error: not_found; timeline 1 never has one.
   Result<TimelineHistoryFile> timeline_history(TimelineId timeline);

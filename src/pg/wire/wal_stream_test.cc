@@ -125,6 +125,7 @@ TEST_P(WalStreaming, FollowsAStandbyThatIsPromoted) {
   must(connection.create_physical_slot("s"));
   const auto before = must(connection.identify_system());
   EXPECT_EQ(before.timeline, TimelineId{1});
+  EXPECT_TRUE(must(connection.in_recovery()));
   const Lsn begin = segment_start(before.flush_position);
   must(connection.start_replication("s", begin, TimelineId{1}));
   const Lsn position = receive_up_to(connection, begin, before.flush_position);
@@ -135,6 +136,7 @@ TEST_P(WalStreaming, FollowsAStandbyThatIsPromoted) {
   const auto change = std::get<TimelineSwitch>(ended);
   EXPECT_EQ(change.next, TimelineId{2});
   EXPECT_EQ(change.switch_point, position);
+  EXPECT_FALSE(must(connection.in_recovery()));
 
   const auto history = must(connection.timeline_history(TimelineId{2}));
   EXPECT_EQ(history.file_name, "00000002.history");
