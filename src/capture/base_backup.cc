@@ -41,8 +41,8 @@ void learn_nodes(FileTreeReader& tree, ChunkStore& store) {
   if (!learned) log_warning("the last snapshot's file tree cannot be read: {}", learned.error().describe());
 }
 
-Result<void> check_source(ReplicationConnection& connection, const ClusterRecord& cluster) {
-  PGS_TRY(const auto identity, connection.identify_system());
+Result<void> check_source(BaseBackupSource& source, const ClusterRecord& cluster) {
+  PGS_TRY(const auto identity, source.identify_system());
   if (identity.system == cluster.system_identifier) return {};
   return std::unexpected(
       make_error(ErrorCode::failed,
@@ -57,13 +57,13 @@ Result<void> check_source(ReplicationConnection& connection, const ClusterRecord
 // One run of the protocol, from the first event to the last.
 class Receiver {
  public:
-  Receiver(ReplicationConnection& connection, const BaseBackupRequest& request, ExtentPipeline& pipeline,
+  Receiver(BaseBackupSource& source, const BaseBackupRequest& request, ExtentPipeline& pipeline,
            FileTreeReader* previous, const ChunkStore& store, bool check_pages)
-      : connection_(connection), request_(request), store_(store), intake_(pipeline, previous, check_pages) {}
+      : source_(source), request_(request), store_(store), intake_(pipeline, previous, check_pages) {}
 
   Result<void> run(SnapshotRecord& record) {
     enter(BaseBackupPhase::checkpoint);
-    PGS_TRY(const auto start, connection_.start_base_backup({.label = "pgstrata " + record.id}));
+    PGS_TRY(const auto start, source_.start_base_backup({.label = "pgstrata " + record.id}));
     record.start_lsn = start.start_lsn;
     record.timeline = start.timeline;
     for (const auto& tablespace : start.tablespaces) {
@@ -72,7 +72,7 @@ class Receiver {
     }
     enter(BaseBackupPhase::receiving);
     for (bool more = true; more;) {
-      PGS_TRY(auto event, connection_.next_base_backup_event());
+      PGS_TRY(auto event, source_.next_base_backup_event());
       PGS_TRY(more, handle(event, record));
       PGS_CHECK(request_.cancellation.check());
       report();
@@ -123,7 +123,7 @@ class Receiver {
     request_.on_progress(progress_);
   }
 
-  ReplicationConnection& connection_;
+  BaseBackupSource& source_;
   const BaseBackupRequest& request_;
   const ChunkStore& store_;
   ArchiveIntake intake_;
@@ -135,14 +135,14 @@ class Receiver {
 
 // Version and checksums are the source's of today: it may have been updated, checksums been switched, since
 // it was added.
-Result<SnapshotRecord> begin_record(ReplicationConnection& connection, const BaseBackupRequest& request) {
-  PGS_TRY(const auto checksums, connection.show("data_checksums"));
+Result<SnapshotRecord> begin_record(BaseBackupSource& source, const BaseBackupRequest& request) {
+  PGS_TRY(const auto checksums, source.show("data_checksums"));
   SnapshotRecord record;
   record.kind = SnapshotKind::base;
   record.started = request.clock.now();
   record.id = new_snapshot_id(record.started);
   record.system_identifier = request.cluster.system_identifier;
-  record.server_version = static_cast<std::uint32_t>(connection.server_version());
+  record.server_version = static_cast<std::uint32_t>(source.server_version());
   record.wal_segment_bytes = request.cluster.wal_segment_bytes;
   record.data_checksums = checksums == "on";
   record.extent_bytes = extent_bytes;
@@ -151,9 +151,8 @@ Result<SnapshotRecord> begin_record(ReplicationConnection& connection, const Bas
 
 }  // namespace
 
-Result<UnpublishedBackup> receive_base_backup(ReplicationConnection& connection,
-                                              const BaseBackupRequest& request) {
-  PGS_CHECK(check_source(connection, request.cluster));
+Result<UnpublishedBackup> receive_base_backup(BaseBackupSource& source, const BaseBackupRequest& request) {
+  PGS_CHECK(check_source(source, request.cluster));
   PGS_TRY(auto known, load_known(request));
   PGS_TRY(const auto store, ChunkStore::open(request.space, request.clock));
   PGS_TRY(const auto adopted, store->adopt_unreferenced(known.packs));
@@ -164,10 +163,10 @@ Result<UnpublishedBackup> receive_base_backup(ReplicationConnection& connection,
 
   const unsigned workers =
       request.workers != 0 ? request.workers : std::max(1U, std::thread::hardware_concurrency());
-  PGS_TRY(auto record, begin_record(connection, request));
+  PGS_TRY(auto record, begin_record(source, request));
   UnpublishedBackup backup{std::move(record), {}, 0};
   ExtentPipeline pipeline(*store, workers);
-  Receiver receiver(connection, request, pipeline, previous, *store, backup.record.data_checksums);
+  Receiver receiver(source, request, pipeline, previous, *store, backup.record.data_checksums);
   if (auto received = receiver.run(backup.record); !received) {
     pipeline.keep_what_is_stored();
     return std::unexpected(std::move(received).error());

@@ -18,7 +18,7 @@
 #include "catalog/cluster_record.h"
 #include "catalog/snapshot_record.h"
 #include "pg/format/relation_path.h"
-#include "pg/wire/replication_connection.h"
+#include "pg/wire/base_backup_source.h"
 
 namespace pgstrata {
 
@@ -60,11 +60,10 @@ struct UnpublishedBackup {
   std::uint64_t suspects_not_listed = 0;
 };
 
-// `connection` must be idle; it is again afterwards. Errors: failed (system identifier is not the registered
-// one; the server broke off), check_failed (the manifest and what was received differ), cancelled, no_space,
-// those of the store.
-Result<UnpublishedBackup> receive_base_backup(ReplicationConnection& connection,
-                                              const BaseBackupRequest& request);
+// A connection as `source` must be idle; it is again afterwards. Errors: failed (system identifier is not the
+// registered one; the server broke off), check_failed (the manifest and what was received differ), cancelled,
+// no_space, those of the store.
+Result<UnpublishedBackup> receive_base_backup(BaseBackupSource& source, const BaseBackupRequest& request);
 
 // Reads the WAL from start to consistent LSN: sets aside the suspects it repairs, finds the earliest moment
 // that can be restored, publishes. Error: not_found, when that WAL is not all there. Returns the published

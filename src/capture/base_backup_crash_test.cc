@@ -1,14 +1,10 @@
 // Everything that a store may do to a base backup, at each of its steps: no snapshot is seen that is not
 // whole, an older one stays whole, and the next run succeeds.
-#include <map>
-
 #include <gtest/gtest.h>
 
 #include "base/log.h"
-#include "capture/archive_intake.h"
+#include "capture/replayed_backup_for_test.h"
 #include "check/verify.h"
-#include "codec/digest.h"
-#include "restore/restore_test_support.h"
 #include "storage/fault/fault_steps.h"
 #include "storage/fault/fault_store.h"
 
@@ -25,69 +21,11 @@ class SilentSink : public LogSink {
   void write(Severity, std::string_view) override {}
 };
 
-// What BASE_BACKUP sends of these files.
-Bytes tar_of(const SnapshotFiles& files) {
-  Bytes archive;
-  for (const auto& [path, content] : files) {
-    std::string header(TarParser::block_size_bytes, '\0');
-    const auto put = [&header](std::size_t at, const std::string& text) {
-      header.replace(at, text.size(), text);
-    };
-    put(0, path);
-    put(100, "0000600");
-    put(108, "0000000");
-    put(116, "0000000");
-    put(124, fmt::format("{:011o}", content.size()));
-    put(136, "00000000000");
-    put(148, std::string(8, ' '));
-    put(156, path.ends_with('/') ? "5" : "0");
-    put(257, std::string("ustar\0"
-                         "00",
-                         8));
-    unsigned sum = 0;
-    for (const char byte : header) sum += static_cast<unsigned char>(byte);
-    put(148, fmt::format("{:06o}", sum) + std::string("\0 ", 2));
-    append(archive, as_byte_view(header));
-    append(archive, content);
-    archive.resize((archive.size() + TarParser::block_size_bytes - 1) / TarParser::block_size_bytes *
-                   TarParser::block_size_bytes);
-  }
-  archive.resize(archive.size() + 2 * TarParser::block_size_bytes);
-  return archive;
-}
-
-Bytes manifest_of(const SnapshotFiles& files) {
-  std::string text = "{ \"PostgreSQL-Backup-Manifest-Version\": 1,\n\"Files\": [\n";
-  const char* separator = "";
-  for (const auto& [path, content] : files) {
-    if (path.ends_with('/')) continue;
-    const std::uint32_t value = crc32c_finish(crc32c_extend(crc32c_begin, content));
-    Bytes crc;
-    for (const int shift : {0, 8, 16, 24}) crc.push_back(static_cast<std::byte>(value >> shift));
-    text += fmt::format(
-        "{}{{ \"Path\": \"{}\", \"Size\": {}, \"Last-Modified\": \"2026-11-21 10:00:00 GMT\", "
-        "\"Checksum-Algorithm\": \"CRC32C\", \"Checksum\": \"{}\" }}",
-        separator, path, content.size(), to_hex(crc));
-    separator = ",\n";
-  }
-  text +=
-      "\n],\n\"WAL-Ranges\": [\n{ \"Timeline\": 1, \"Start-LSN\": \"0/900028\", \"End-LSN\": \"0/900100\" "
-      "}\n],\n";
-  text += fmt::format("\"Manifest-Checksum\": \"{}\"}}\n", to_hex(sha256(as_byte_view(text))));
-  return to_bytes(text);
-}
-
 class BaseBackupCrashTest : public ::testing::Test {
  protected:
   // A repository that holds WAL and an older snapshot.
   BaseBackupCrashTest() {
-    const auto space = space_over(template_);
-    const auto indexes = must(index_sample(wal_sample(), [] { return std::size_t{segment_bytes}; }));
-    const Lsn start = wal_sample().start;
-    auto writer = must(WalSegmentWriter::create(space, {1}, start, segment_bytes, clock_, 1));
-    EXPECT_TRUE(writer.append(SampleCluster::segment(0)));
-    EXPECT_TRUE(writer.commit(
-        {SampleCluster::system(), {1}, start, start + segment_bytes, indexes[0].last_end_time, indexes[0]}));
+    seal_wal_of_replayed_backup(space_over(template_), clock_);
     EXPECT_TRUE(back_up(template_, data_directory_files()));
     newer_["base/5/1259"] = noise(5 * extent_bytes, 11);
     newer_["base/5/16400"] = noise(12 * extent_bytes + 8192, 12);
@@ -95,56 +33,10 @@ class BaseBackupCrashTest : public ::testing::Test {
 
   static ClusterSpace space_over(ObjectStore& store) { return {store, "app", fixed_key(1)}; }
 
-  // As receive_base_backup and publish_base_backup do it, without a server.
   Result<SnapshotRecord> back_up(ObjectStore& store, const SnapshotFiles& files) {
-    const BaseBackupRequest request{.space = space_over(store),
-                                    .cluster = {},
-                                    .clock = clock_,
-                                    .cancellation = cancellation_,
-                                    .workers = 1,
-                                    .on_progress = {}};
-    PGS_TRY(const auto list, list_snapshots(request.space));
-    std::set<PackId> known;
-    for (const auto& snapshot : list.snapshots) known.insert(snapshot.packs.begin(), snapshot.packs.end());
-    PGS_TRY(const auto chunks, ChunkStore::open(request.space, clock_));
-    PGS_TRY([[maybe_unused]] const auto adopted, chunks->adopt_unreferenced(known));
-    ExtentPipeline pipeline(*chunks, 1);
-    ArchiveIntake intake(pipeline, nullptr, false);
-    if (auto taken = take_in(intake, files); !taken) {
-      pipeline.keep_what_is_stored();
-      return std::unexpected(std::move(taken).error());
-    }
-    PGS_TRY(auto outcome, pipeline.finish());
-    UnpublishedBackup backup{record_at(list.snapshots.size()), {}, 0};
-    backup.record.tree = outcome.tree;
-    backup.record.packs = std::move(outcome.packs);
-    backup.record.files = outcome.files;
-    backup.record.added_bytes = chunks->added_bytes();
-    return publish_base_backup(request, std::move(backup));
-  }
-
-  static Result<void> take_in(ArchiveIntake& intake, const SnapshotFiles& files) {
-    intake.begin_archive({});
-    TarParser parser(intake);
-    PGS_CHECK(parser.feed(tar_of(files)));
-    PGS_CHECK(parser.finish());
-    const Bytes manifest = manifest_of(files);
-    PGS_TRY([[maybe_unused]] const auto parsed, intake.verify_manifest(as_text(manifest)));
-    return intake.add_file("backup_manifest", 0600, manifest);
-  }
-
-  [[nodiscard]] SnapshotRecord record_at(std::size_t number) const {
-    SnapshotRecord record;
-    record.id = fmt::format("20261121-1000{:02}-0000", number);
-    record.started = clock_.now();
-    record.system_identifier = SampleCluster::system();
-    record.server_version = 150018;
-    record.wal_segment_bytes = segment_bytes;
-    record.timeline = {1};
-    record.extent_bytes = extent_bytes;
-    record.start_lsn = sample_records().all.front().start;
-    record.consistent_lsn = sample_records().all.at(20).end;
-    return record;
+    clock_.pass(std::chrono::seconds(1));  // snapshots sort by when they were begun
+    ReplayedBackup source(files);
+    return replay_backup(source, space_over(store), clock_);
   }
 
   void copy_template(ObjectStore& into) {

@@ -25,6 +25,7 @@
 #include "base/result.h"
 #include "base/timestamp.h"
 #include "base/types.h"
+#include "pg/wire/base_backup_source.h"
 #include "pg/wire/connect_options.h"
 #include "pg/wire/connection_url.h"
 
@@ -32,12 +33,6 @@ namespace pgstrata {
 
 inline constexpr int oldest_supported_major = 13;
 inline constexpr int newest_supported_major = 18;
-
-struct SystemIdentity {
-  SystemIdentifier system;
-  TimelineId timeline;
-  Lsn flush_position;  // on a standby: the end of what it has replayed or received
-};
 
 struct TimelineHistoryFile {
   std::string file_name;  // "00000002.history"
@@ -48,49 +43,6 @@ struct SlotState {
   Lsn restart_lsn;      // invalid when the slot reserves nothing, or has been invalidated
   TimelineId timeline;  // of restart_lsn
 };
-
-struct BaseBackupOptions {
-  std::string label = "pgstrata";
-  bool fast_checkpoint = true;  // else spread, which can take checkpoint_timeout
-};
-
-struct BackupTablespace {
-  Oid oid;               // zero for the data directory itself
-  std::string location;  // absolute path on the server; empty for the data directory
-  std::uint64_t size_estimate_bytes = 0;
-};
-
-struct BaseBackupStart {
-  Lsn start_lsn;
-  TimelineId timeline;
-  std::vector<BackupTablespace> tablespaces;  // the data directory included
-};
-
-// A tar archive begins: of a tablespace, or of the data directory. In 13 and 14 the data directory comes
-// last, and archives end without tar's two zero blocks; from 15 on they end with them. Readers take both.
-struct ArchiveStart {
-  Oid tablespace;        // zero for the data directory
-  std::string location;  // as in BackupTablespace
-};
-struct ArchiveData {
-  ByteView bytes;  // valid until the next call; cut anywhere
-};
-// The backup manifest begins; it comes after the archives.
-struct ManifestStart {};
-struct ManifestData {
-  ByteView bytes;  // valid until the next call; cut anywhere
-};
-// Bytes the server has read so far, over all archives. From 15 on only.
-struct BackupProgress {
-  std::uint64_t bytes = 0;
-};
-// The backup is whole; WAL up to `stop_lsn` makes it consistent. The connection takes commands again.
-struct BackupEnd {
-  Lsn stop_lsn;
-  TimelineId timeline;
-};
-using BaseBackupEvent =
-    std::variant<ArchiveStart, ArchiveData, ManifestStart, ManifestData, BackupProgress, BackupEnd>;
 
 struct WalData {
   Lsn start;
@@ -137,7 +89,7 @@ struct StandbyStatus {
   bool reply_requested = false;
 };
 
-class ReplicationConnection {
+class ReplicationConnection final : public BaseBackupSource {
  public:
   // Connects, authenticates and checks the version. The wait for each address is bounded by the URL's
   // connect_timeout (default 10 s); the next one is tried when there is nobody at it. A silent peer is
@@ -148,18 +100,16 @@ class ReplicationConnection {
                                                              const Cancellation& cancellation);
   ReplicationConnection(ReplicationConnection&&) noexcept;
   ReplicationConnection& operator=(ReplicationConnection&&) noexcept;
-  ~ReplicationConnection();
+  ~ReplicationConnection() override;
 
-  // 150018 for 15.18.
-  [[nodiscard]] int server_version() const;
+  [[nodiscard]] int server_version() const override;
   [[nodiscard]] int server_major() const { return server_version() / 10000; }
 
-  // A server setting as SHOW prints it ("16MB"). Error: not_found.
-  Result<std::string> show(std::string_view parameter);
+  Result<std::string> show(std::string_view parameter) override;
   // Whether the server recovers: a standby, or one that is being restored. It may open at any moment. On 13 a
   // server whose default_transaction_read_only is on counts as one: it tells no difference. Errors: as above.
   Result<bool> in_recovery();
-  Result<SystemIdentity> identify_system();
+  Result<SystemIdentity> identify_system() override;
   // Error: not_found; timeline 1 never has one.
   Result<TimelineHistoryFile> timeline_history(TimelineId timeline);
 
@@ -171,11 +121,8 @@ class ReplicationConnection {
   // Nothing when there is no such slot. Error: unsupported before PostgreSQL 15.
   Result<std::optional<SlotState>> read_slot(std::string_view name);
 
-  // Returns after the starting checkpoint. The manifest has CRC32C checksums; the server checks no page
-  // checksums; tablespaces come as archives of their own and as links in the main one.
-  Result<BaseBackupStart> start_base_backup(const BaseBackupOptions& options);
-  // Call until BackupEnd.
-  Result<BaseBackupEvent> next_base_backup_event();
+  Result<BaseBackupStart> start_base_backup(const BaseBackupOptions& options) override;
+  Result<BaseBackupEvent> next_base_backup_event() override;
 
   // `slot` empty: without a slot. What is wrong with the position may show only when receiving: WalLost, or
   // unavailable when the server's WAL does not reach it (yet). Error: busy when another connection uses the
