@@ -89,6 +89,79 @@ TEST_F(CliProtectTest, StatusIsTheSameWithoutTheSource) {
   EXPECT_TRUE(after.at("lag_bytes").is_null());
 }
 
+// In bytes: what the source has flushed beyond what is stored. In seconds: since the newest moment that is
+// known to be complete.
+TEST_F(CliProtectTest, LagIsWhatTheSourceIsAheadInBytesAndSeconds) {
+  const auto flushed = [&] { return server_.query_value("SELECT pg_current_wal_flush_lsn()"); };
+  struct Lag {
+    Json cluster;
+    std::int64_t bytes_at_least = 0;  // by the server, before and after it was asked
+    std::int64_t bytes_at_most = 0;
+    double seconds_at_least = 0;
+    double seconds_at_most = 0;
+    Timestamp complete_until;
+  };
+  const auto measure = [&] {
+    Lag lag;
+    const auto flushed_before = flushed();
+    const auto asked = system_clock().now();
+    lag.cluster = json_of({"status", "app"}).at("clusters").at(0);
+    const auto answered = system_clock().now();
+    const auto flushed_after = flushed();
+    const Json range = lag.cluster.at("coverage").at(0);
+    const auto beyond = [&](const std::string& lsn) {
+      return std::stoll(server_.query_value(fmt::format("SELECT pg_wal_lsn_diff('{}', '{}')::bigint", lsn,
+                                                        range.at("to_lsn").get<std::string>())));
+    };
+    const auto seconds_since = [&](Timestamp moment) {
+      return std::chrono::duration<double>(moment - lag.complete_until).count();
+    };
+    lag.complete_until = parse_rfc3339(range.at("to_time").get<std::string>()).value();
+    lag.bytes_at_least = beyond(flushed_before);
+    lag.bytes_at_most = beyond(flushed_after);
+    lag.seconds_at_least = seconds_since(asked);
+    lag.seconds_at_most = seconds_since(answered);
+    return lag;
+  };
+  const auto expect_right = [](const Lag& lag) {
+    EXPECT_GE(lag.cluster.at("lag_bytes"), std::max<std::int64_t>(lag.bytes_at_least, 0)) << lag.cluster;
+    EXPECT_LE(lag.cluster.at("lag_bytes"), std::max<std::int64_t>(lag.bytes_at_most, 0)) << lag.cluster;
+    EXPECT_GE(lag.cluster.at("lag_seconds"), lag.seconds_at_least) << lag.cluster;
+    EXPECT_LE(lag.cluster.at("lag_seconds"), lag.seconds_at_most) << lag.cluster;
+  };
+  const auto last_commit = [&] {
+    return Timestamp{std::stoll(server_.query_value(
+        "SELECT (extract(epoch FROM (pg_last_committed_xact()).timestamp) * 1000000)::bigint"))};
+  };
+
+  json_of({"backup", "app"});
+  server_.query("INSERT INTO t VALUES (1001)");
+  const auto stored = last_commit();
+  ASSERT_EQ(pgstrata({"stream", "app", "--until-lsn", flushed()}).exit_code, 0);
+  const Lag none = measure();
+  expect_right(none);
+  EXPECT_LT(none.cluster.at("lag_bytes"), 100'000) << "all but what the server does by itself";
+  EXPECT_GE(none.complete_until, stored);
+
+  server_.query("INSERT INTO t SELECT generate_series(1, 100000)");
+  const auto missing = last_commit();
+  const Lag some = measure();
+  expect_right(some);
+  EXPECT_GT(some.cluster.at("lag_bytes"), 5'000'000);
+  EXPECT_EQ(some.cluster.at("coverage"), none.cluster.at("coverage")) << "nothing has come since";
+  EXPECT_LT(some.complete_until, missing);
+  wait_until("a second to pass", [&] { return system_clock().now() - missing > std::chrono::seconds(1); });
+  const Lag later = measure();
+  expect_right(later);
+  EXPECT_GT(later.cluster.at("lag_seconds"), 1.0);
+
+  ASSERT_EQ(pgstrata({"stream", "app", "--until-lsn", flushed()}).exit_code, 0);
+  const Lag caught_up = measure();
+  expect_right(caught_up);
+  EXPECT_LT(caught_up.cluster.at("lag_bytes"), 100'000);
+  EXPECT_GE(caught_up.complete_until, missing);
+}
+
 TEST_F(CliProtectTest, AMomentComesBack) {
   const auto stream = start_pgstrata({"stream", "app"});
   wait_until_streaming();
