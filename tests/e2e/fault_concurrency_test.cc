@@ -72,6 +72,79 @@ TEST_F(FaultConcurrencyTest, WhatADeadHolderHeldIsTakenOverAtOnce) {
   EXPECT_EQ(stream->terminate().exit_code, 0);
 }
 
+// Base backups wait for a checkpoint, and while this lives there is none.
+class NoCheckpoint {
+ public:
+  explicit NoCheckpoint(const PostgresServer& server)
+      : checkpointer_(std::stoi(
+            server.query_value("SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'"))) {
+    if (::kill(checkpointer_, SIGSTOP) != 0) throw TestFailure("could not stop the checkpointer");
+  }
+  ~NoCheckpoint() { ::kill(checkpointer_, SIGCONT); }
+  NoCheckpoint(const NoCheckpoint&) = delete;
+  NoCheckpoint& operator=(const NoCheckpoint&) = delete;
+
+ private:
+  pid_t checkpointer_;
+};
+
+void wait_for_backup_to_wait(const PostgresServer& server) {
+  wait_until("a backup to wait for the checkpoint", [&] {
+    return server.query_value(
+               "SELECT count(*) FROM pg_stat_progress_basebackup WHERE phase LIKE 'waiting for "
+               "checkpoint%'") == "1";
+  });
+}
+
+TEST_F(FaultConcurrencyTest, AStreamBegunWhileALoneBackupRunsWaitsForItsEnd) {
+  PostgresServer server;
+  protect(server);
+  server.query("CREATE TABLE t AS SELECT generate_series(1, 1000) AS n");
+  auto held = std::make_unique<NoCheckpoint>(server);
+  const auto backup = start_pgstrata({"backup", "app", "--output", "json"});
+  wait_for_backup_to_wait(server);
+  const auto stream = start_pgstrata({"stream", "app"});
+  stream->wait_for_output(
+      fmt::format("the backup of process {} receives the WAL it needs itself", backup->pid()));
+  EXPECT_EQ(status().at("stream").at("process_id"), backup->pid());
+  held.reset();
+  const ProgramRun done = backup->wait();
+  ASSERT_EQ(done.exit_code, 0) << done.describe();
+  EXPECT_EQ(Json::parse(done.out).at("beside_stream"), false);
+  wait_until("the stream to begin", [&] {
+    const Json holder = status().at("stream");
+    return holder.is_object() && holder.at("process_id") == stream->pid();
+  });
+  server.query("UPDATE t SET n = -1 WHERE n = 1");
+  wait_flushed(server);
+  EXPECT_EQ(stream->terminate().exit_code, 0);
+  EXPECT_EQ(status().at("coverage").size(), 1U);
+  server.kill9();
+  EXPECT_EQ(restored()->query_value("SELECT min(n) || ' ' || count(*) FROM t"), "-1 1000");
+}
+
+TEST_F(FaultConcurrencyTest, ABackupWhoseStreamIsKilledBringsItsOwnWal) {
+  PostgresServer server;
+  protect(server);
+  server.query("CREATE TABLE t AS SELECT generate_series(1, 1000) AS n");
+  const auto stream = start_pgstrata({"stream", "app"});
+  wait_for_lease("stream");
+  auto held = std::make_unique<NoCheckpoint>(server);
+  const auto backup = start_pgstrata({"backup", "app", "--output", "json"});
+  wait_for_backup_to_wait(server);
+  EXPECT_EQ(status().at("stream").at("process_id"), stream->pid()) << "the backup relies on it";
+  stream->kill9();
+  server.query("UPDATE t SET n = -n");
+  held.reset();
+  const ProgramRun done = backup->wait();
+  ASSERT_EQ(done.exit_code, 0) << done.describe();
+  EXPECT_EQ(Json::parse(done.out).at("beside_stream"), false);
+  EXPECT_EQ(status().at("coverage").size(), 1U);
+  ok({"verify"});
+  server.kill9();
+  EXPECT_EQ(restored()->query_value("SELECT max(n) || ' ' || count(*) FROM t"), "-1 1000");
+}
+
 TEST_F(FaultConcurrencyTest, TheSlotInUseBySomebodyElse) {
   PostgresServer server;
   protect(server);
