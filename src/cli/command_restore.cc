@@ -32,10 +32,11 @@ damaged and left out, 7 another restore or a server uses the directory.)";
 
 // What `--start` does itself.
 constexpr const char* after_recovery =
-    "once it is open, remove what only recovery needed: restore_command, recovery_target_... and "
-    "hot_standby\n"
-    "in postgresql.auto.conf (ALTER SYSTEM RESET), and the folder pg_wal/pgstrata, which holds keys to its "
-    "WAL\n";
+    "once it is open, remove what only recovery needed: restore_command, recovery_..., "
+    "archive_cleanup_command\n"
+    "and hot_standby in postgresql.auto.conf (ALTER SYSTEM RESET), and the folder pg_wal/pgstrata, which "
+    "holds\n"
+    "keys to its WAL\n";
 constexpr const char* standbys_note =
     "synchronous_standby_names is empty and archive_mode off in postgresql.auto.conf, whatever "
     "postgresql.conf says,\n"

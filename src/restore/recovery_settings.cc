@@ -14,13 +14,16 @@ constexpr std::string_view block_end = "# --- pgstrata restore: end ---";
 constexpr std::size_t configuration_limit_bytes = 16U << 20;
 constexpr std::string_view synchronous_standbys = "synchronous_standby_names";
 constexpr std::string_view archive_mode = "archive_mode";
-// Of no use once recovery has ended.
-constexpr std::array<std::string_view, 8> recovery_names{
-    "restore_command",     "recovery_target_timeline", "recovery_target_time",      "recovery_target_lsn",
-    "recovery_target_xid", "recovery_target_name",     "recovery_target_inclusive", "recovery_target_action"};
-constexpr std::array<std::string_view, 6> other_names{"recovery_target",         "recovery_end_command",
-                                                      "archive_cleanup_command", "recovery_min_apply_delay",
-                                                      synchronous_standbys,      archive_mode};
+// The kinds of target, of which a server takes one at most.
+constexpr std::array<std::string_view, 5> target_names{"recovery_target", "recovery_target_time",
+                                                       "recovery_target_lsn", "recovery_target_xid",
+                                                       "recovery_target_name"};
+// What else postgresql.conf may still say of another recovery, and the values that undo it.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 3> neutral_values{
+    {{"archive_cleanup_command", ""}, {"recovery_end_command", ""}, {"recovery_min_apply_delay", "0"}}};
+// Of no use once recovery has ended, as are those above.
+constexpr std::array<std::string_view, 4> recovery_names{
+    "restore_command", "recovery_target_timeline", "recovery_target_inclusive", "recovery_target_action"};
 // With its comment it is told from one of the operator's.
 constexpr std::string_view hot_standby_line = "hot_standby = 'off'  # while it recovers";
 constexpr std::string_view synchronous_standbys_comment =
@@ -56,18 +59,34 @@ std::string shell_word(const std::string& path) {
   return text + "\"";
 }
 
-std::string stop_setting(const TargetPoint& stop) {
+std::pair<std::string_view, std::string> stop_setting(const TargetPoint& stop) {
   if (const auto* time = std::get_if<TimeTarget>(&stop)) {
     auto text = to_display(time->time);  // "2026-11-21 10:00:00.25 UTC"
     text.replace(text.rfind(" UTC"), 4, "+00");
-    return setting("recovery_target_time", text);
+    return {"recovery_target_time", text};
   }
-  if (const auto* lsn = std::get_if<LsnTarget>(&stop))
-    return setting("recovery_target_lsn", to_string(lsn->lsn));
+  if (const auto* lsn = std::get_if<LsnTarget>(&stop)) return {"recovery_target_lsn", to_string(lsn->lsn)};
   if (const auto* xid = std::get_if<XidTarget>(&stop)) {
-    return setting("recovery_target_xid", fmt::format("{}", xid->xid));
+    return {"recovery_target_xid", fmt::format("{}", xid->xid)};
   }
-  return setting("recovery_target_name", std::get<RestorePointTarget>(stop).name);
+  return {"recovery_target_name", std::get<RestorePointTarget>(stop).name};
+}
+
+// Nothing for the kinds of target that this is none of, and before it: the server refuses to take note of a
+// second kind once it has one, even to hear that there is none.
+std::string target_settings(const RecoveryPlan& plan) {
+  std::pair<std::string_view, std::string> stop;
+  if (plan.stop) stop = stop_setting(*plan.stop);
+  std::string text;
+  for (const auto name : target_names) {
+    if (name != stop.first) text += setting(name, "");
+  }
+  if (!plan.stop) return text;
+  text += setting(stop.first, stop.second);
+  if (!std::holds_alternative<RestorePointTarget>(*plan.stop)) {
+    text += setting("recovery_target_inclusive", plan.target.inclusive ? "on" : "off");
+  }
+  return text + setting("recovery_target_action", "promote");
 }
 
 std::string lower_case(std::string_view text) {
@@ -110,7 +129,10 @@ std::string filter_lines(std::string_view text, const Drop& drop) {
 }
 
 bool is_recovery_name(std::string_view name) {
-  return std::ranges::find(recovery_names, name) != recovery_names.end();
+  return std::ranges::find(recovery_names, name) != recovery_names.end() ||
+         std::ranges::find(target_names, name) != target_names.end() ||
+         std::ranges::find(neutral_values, name, [](const auto& value) { return value.first; }) !=
+             neutral_values.end();
 }
 
 Result<std::string> read_if_there(const TargetDirectory& data, std::string_view name) {
@@ -133,13 +155,8 @@ Result<std::string> recovery_settings_block(const RecoveryPlan& plan, const Reco
   text += setting("restore_command", fmt::format("{} wal-fetch --kit {} %f \"%p\"",
                                                  shell_word(settings.program.native()), kit_file));
   text += setting("recovery_target_timeline", fmt::format("{}", plan.timeline));
-  if (plan.stop) {
-    text += stop_setting(*plan.stop);
-    if (!std::holds_alternative<RestorePointTarget>(*plan.stop)) {
-      text += setting("recovery_target_inclusive", plan.target.inclusive ? "on" : "off");
-    }
-    text += setting("recovery_target_action", "promote");
-  }
+  text += target_settings(plan);
+  for (const auto& [name, value] : neutral_values) text += setting(name, value);
   if (std::ranges::none_of(settings.operator_settings, decides_hot_standby))
     text += fmt::format("{}\n", hot_standby_line);
   if (is_left_to_us(settings, synchronous_standbys)) {
@@ -169,7 +186,7 @@ std::string without_recovery_settings(std::string_view old) {
       return true;
     }
     const auto name = name_set_by(line);
-    return is_recovery_name(name) || std::ranges::find(other_names, name) != other_names.end();
+    return is_recovery_name(name) || name == synchronous_standbys || name == archive_mode;
   });
 }
 

@@ -4,6 +4,11 @@
 // The block sets restore_command, recovery_target_timeline (a number: 'latest' would follow timelines that
 // appear later), the one recovery_target_… of the plan, and recovery_target_action = 'promote'.
 //
+// Whatever else postgresql.conf may still say of an earlier recovery is set to nothing: the other kinds of
+// recovery_target, with which it would stop elsewhere or refuse to start; recovery_min_apply_delay, with
+// which it would wait; recovery_end_command and archive_cleanup_command, which would work on the source's
+// archive.
+//
 // It sets hot_standby = off: where the source's max_connections or the like was raised after the backup,
 // recovery with hot_standby stops for ever at the record that says so (13: ends there). The server takes no
 // connections before recovery has ended, then. Not so when the operator's settings have hot_standby, or
@@ -44,7 +49,7 @@ struct RecoverySettings {
 Result<void> write_recovery_settings(const TargetDirectory& data, const RecoveryPlan& plan,
                                      const RecoverySettings& settings);
 
-// Once recovery has ended: takes restore_command, the target and our hot_standby out of the block again and
+// Once recovery has ended: takes what only recovery needs and our hot_standby out of the block again and
 // leaves the rest, so that nothing refers to the kit.
 Result<void> end_recovery_settings(const TargetDirectory& data);
 

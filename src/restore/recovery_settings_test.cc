@@ -42,6 +42,18 @@ TEST(RecoverySettings, SayTheTargetInPostgresWords) {
   EXPECT_THAT(all, Not(HasSubstr("recovery_target_action")));
 }
 
+// The server raises an error on a second kind of target, were it only to say that there is none.
+TEST(RecoverySettings, OtherKindsOfTargetAreUnsetBeforeTheOneThatHolds) {
+  const auto block = block_for(XidTarget{Xid{733}});
+  const auto target = block.find("recovery_target_xid = '733'\n");
+  for (const auto* name : {"", "_time", "_lsn", "_name"})
+    EXPECT_LT(block.find(fmt::format("\nrecovery_target{} = ''\n", name)), target) << name;
+  EXPECT_THAT(block, Not(HasSubstr("recovery_target_xid = ''")));
+  EXPECT_THAT(block_for({}), HasSubstr("\nrecovery_target_xid = ''\n"));
+  EXPECT_THAT(block, HasSubstr("\narchive_cleanup_command = ''\nrecovery_end_command = ''\n"
+                               "recovery_min_apply_delay = '0'\n"));
+}
+
 TEST(RecoverySettings, AnOddProgramPathIsQuotedForShellAndServer) {
   const auto block = must(recovery_settings_block(
       plan_for({}), {.program = "/opt/it's 100% $HOME/pgstrata", .operator_settings = {}}));
@@ -106,7 +118,8 @@ TEST_F(SettingsFiles, AreWrittenAndTheirRecoveryPartEndsWithRecovery) {
             "work_mem = '8MB'\n" + must(recovery_settings_block(plan_for(XidTarget{Xid{5}}), settings)));
   ASSERT_TRUE(end_recovery_settings(open()));
   EXPECT_THAT(text("postgresql.auto.conf"), Not(HasSubstr("restore_command")));
-  EXPECT_THAT(text("postgresql.auto.conf"), Not(HasSubstr("recovery_target")));
+  EXPECT_THAT(text("postgresql.auto.conf"), Not(HasSubstr("recovery_")));
+  EXPECT_THAT(text("postgresql.auto.conf"), Not(HasSubstr("archive_cleanup_command")));
   EXPECT_THAT(text("postgresql.auto.conf"), Not(HasSubstr("hot_standby")));
   EXPECT_THAT(text("postgresql.auto.conf"), HasSubstr("synchronous_standby_names = ''"));
   EXPECT_THAT(text("postgresql.auto.conf"), HasSubstr("shared_buffers = '1GB'"));

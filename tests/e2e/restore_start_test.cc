@@ -191,8 +191,9 @@ TEST_F(RestoreStartTest, WhatARestoreLeavesIsSaidAndCanBeRemovedAsItSays) {
   EXPECT_EQ(copy.query_value("SHOW archive_mode"), "off") << "it is the source's archive";
   const auto left = copy.query(
       "SELECT name FROM pg_file_settings WHERE sourcefile LIKE '%auto.conf' AND (name LIKE 'recovery%' OR "
-      "name IN ('restore_command', 'hot_standby', 'synchronous_standby_names', 'archive_mode'))");
-  EXPECT_EQ(left.size(), 5U);  // and recovery_target_timeline
+      "name IN ('restore_command', 'archive_cleanup_command', 'hot_standby', 'synchronous_standby_names', "
+      "'archive_mode'))");
+  EXPECT_EQ(left.size(), 13U);
   for (const auto& row : left) copy.query("ALTER SYSTEM RESET " + *row[0]);
   std::filesystem::remove_all(path("copy") / "pg_wal/pgstrata");
   copy.restart();
