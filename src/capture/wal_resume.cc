@@ -45,8 +45,10 @@ class RecordBeginning {
   }
 
  private:
+  // Of an ancestor only one that is ours to its end: beyond where it was left it went another way.
   [[nodiscard]] const WalSegmentObjects* find_sealed(Lsn segment) const {
-    for (const auto timeline : {resume_.timeline, history_.timeline_at(segment)}) {
+    const Lsn last_byte{segment.value + inventory_.segment_bytes() - 1};
+    for (const auto timeline : {resume_.timeline, history_.timeline_at(last_byte)}) {
       const auto* objects = inventory_.find(timeline, segment);
       if (objects != nullptr && !objects->sealed.empty()) return objects;
     }

@@ -9,7 +9,7 @@ namespace pgstrata {
 
 namespace {
 
-using Way = std::map<Lsn, TimelineId>;  // by segment start
+using Way = std::map<Lsn, TimelineStretch>;  // by segment start: the stretch to take it from
 
 Way way_to(const WalInventory& inventory, const std::vector<TimelineStretch>& path) {
   Way way;
@@ -20,7 +20,7 @@ Way way_to(const WalInventory& inventory, const std::vector<TimelineStretch>& pa
     const Lsn first = inventory.segment_start(stretch.from);
     for (auto at = segments->second.lower_bound(first);
          at != segments->second.end() && at->first < stretch.to; ++at) {
-      way[at->first] = stretch.timeline;
+      way.insert_or_assign(at->first, stretch);
     }
   }
   return way;
@@ -54,11 +54,22 @@ Result<std::optional<WalSegmentSummary>> sealed_summary(const ClusterSpace& spac
   return summary;
 }
 
-// Reads the records of an unsealed segment, from where the last whole record before it ended.
-Result<WalRunEnd> end_of_unsealed(const ClusterSpace& space, const WalInventory& inventory,
-                                  const WalRun& run) {
+// What of the run's last segment is on the way.
+Result<WalSegmentBytes> read_last_segment(const ClusterSpace& space, const WalInventory& inventory,
+                                          const WalRun& run) {
   const auto& last = run.segments.back();
-  PGS_TRY(const auto content, read_wal_segment(space, inventory, last.timeline, last.start));
+  PGS_TRY(auto content, read_wal_segment(space, inventory, last.timeline, last.start));
+  if (run.left_at - content.start < content.bytes.size()) content.bytes.resize(run.left_at - content.start);
+  if (content.mark.lsn > run.left_at) content.mark = {};
+  return content;
+}
+
+// Reads the records of a segment that is not sealed or that the way leaves, from where the last whole record
+// before it ended.
+Result<WalRunEnd> end_by_records(const ClusterSpace& space, const WalInventory& inventory,
+                                 const WalRun& run) {
+  const auto& last = run.segments.back();
+  PGS_TRY(const auto content, read_last_segment(space, inventory, run));
   WalRunEnd end{last.timeline,
                 content.start + content.bytes.size(),
                 last.start,
@@ -116,8 +127,8 @@ Result<WalRunEnd> end_of_unsealed(const ClusterSpace& space, const WalInventory&
 
 Result<WalRunEnd> end_of(const ClusterSpace& space, const WalInventory& inventory, const WalRun& run) {
   PGS_TRY(const auto sealed, sealed_summary(space, inventory, run.segments.back()));
-  if (sealed) return end_of_sealed(*sealed);
-  return end_of_unsealed(space, inventory, run);
+  if (sealed && sealed->end_lsn <= run.left_at) return end_of_sealed(*sealed);
+  return end_by_records(space, inventory, run);
 }
 
 // `run` ends with the segment in which that break was met.
@@ -156,11 +167,13 @@ std::vector<WalRun> wal_runs(const WalInventory& inventory, const std::vector<Ti
   std::vector<WalRun> runs;
   bool continues = false;
   Lsn expected;
-  for (const auto& [start, timeline] : way_to(inventory, path)) {
-    if (!continues || start != expected) runs.push_back({start, {}});
-    runs.back().segments.push_back({timeline, start});
-    continues = !inventory.find(timeline, start)->sealed.empty();
+  for (const auto& [start, stretch] : way_to(inventory, path)) {
+    if (!continues || start != expected) runs.push_back({start, {}, {}});
+    runs.back().segments.push_back({stretch.timeline, start});
+    runs.back().left_at = stretch.to;
     expected = start + inventory.segment_bytes();
+    // The rest of a segment in which the way leaves its timeline is in the next one's, and only there.
+    continues = !inventory.find(stretch.timeline, start)->sealed.empty() && expected <= stretch.to;
   }
   return runs;
 }
@@ -180,6 +193,7 @@ Result<WalRunEnd> examine_run_end(const ClusterSpace& space, const WalInventory&
     if (code != ErrorCode::damaged && code != ErrorCode::not_found) return end;
     damaged.push_back({rest.segments.back().timeline, rest.segments.back().start, std::move(end).error()});
     rest.segments.pop_back();
+    rest.left_at = damaged.back().from;
   }
   return WalRunEnd{
       run.segments.front().timeline, run.start, run.start, {}, {}, std::move(damaged), {}, {}, {}};

@@ -18,6 +18,7 @@ struct WalRunSegment {
 struct WalRun {
   Lsn start;                            // a segment's start
   std::vector<WalRunSegment> segments;  // at least one; all but the last are sealed
+  Lsn left_at;  // where the way leaves the last one's timeline: what it holds from there on is not on the way
 
   // For read_wal: the timeline to take that segment from.
   [[nodiscard]] std::optional<TimelineId> timeline_of(Lsn segment_start) const;
@@ -52,8 +53,8 @@ struct WalRunPart {
 Result<std::vector<WalRunPart>> examine_run(const ClusterSpace& space, const WalInventory& inventory,
                                             const WalRun& run);
 
-// Of the last part. Opens the last segments of the run. One that is damaged is left out, and so is what
-// follows it.
+// Of the last part. Opens the last segments of the run; nothing counts that lies beyond where the way leaves
+// them. One that is damaged is left out, and so is what follows it.
 Result<WalRunEnd> examine_run_end(const ClusterSpace& space, const WalInventory& inventory,
                                   const WalRun& run);
 

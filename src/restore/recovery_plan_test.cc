@@ -286,5 +286,39 @@ TEST_F(RecoveryPlanTest, ATimelineWithoutItsHistoryIsRefused) {
   EXPECT_EQ(code_of(cluster.plan(LatestTarget{})), "not_found");
 }
 
+// The new primary has only the WAL after the fork's segment; the old one went on to the end of that segment.
+TEST_F(RecoveryPlanTest, WhatTheOldTimelineWroteBehindTheForkIsNotOnTheNewOnesWay) {
+  SampleCluster cluster;
+  const auto fork = records()[records().size() / 2];
+  const auto fork_segment = (fork.start - testing::wal_sample().start) / testing::segment_bytes;
+  const Lsn next_segment = testing::wal_sample().start + (fork_segment + 1) * testing::segment_bytes;
+  cluster.seal(0, fork_segment + 1);
+  ASSERT_TRUE(
+      put_timeline_history(*cluster.space, TimelineId{2},
+                           as_byte_view(fmt::format("1\t{}\tno recovery target specified\n", fork.start))));
+  cluster.seal(fork_segment + 1, SampleCluster::segment_count(), TimelineId{2});
+  cluster.snapshot(records()[0], records()[0]);
+  const auto later =
+      std::ranges::find_if(records(), [&](const auto& record) { return record.start > next_segment; });
+  cluster.snapshot(*later, *(later + 3), {}, {}, TimelineId{2});
+
+  const auto behind = records()[records().size() / 2 + 1];
+  ASSERT_LT(behind.end, next_segment);
+  EXPECT_EQ(code_of(cluster.plan(LsnTarget{behind.start})), "outside_coverage");
+  EXPECT_EQ(must(cluster.plan(LsnTarget{behind.start}, true, TimelineId{1})).expected_end_lsn, behind.end);
+  const auto covered = must(compute_coverage(*cluster.space, testing::segment_bytes));
+  ASSERT_EQ(covered.ranges.size(), 3U);
+  EXPECT_EQ(covered.ranges[0].timeline, TimelineId{1});
+  EXPECT_EQ(covered.ranges[0].to_lsn, fork.start);
+  EXPECT_FALSE(covered.ranges[0].open_ended);
+  Timestamp last_before;
+  for (const auto& end : transactions()) {
+    if (end.end <= fork.start) last_before = std::max(last_before, end.transaction->time);
+  }
+  EXPECT_EQ(covered.ranges[0].to_time, last_before);
+  EXPECT_EQ(covered.ranges[1].timeline, TimelineId{2});
+  EXPECT_EQ(covered.ranges[2].timeline, TimelineId{1}) << "what it wrote behind the fork can still be had";
+}
+
 }  // namespace
 }  // namespace pgstrata
