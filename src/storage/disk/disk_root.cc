@@ -193,6 +193,14 @@ Result<void> DiskRoot::rename_into_place(Temporary& temporary, std::string_view 
   };
   Result<void> renamed = rename();
   if (!renamed && renamed.error().code() == ErrorCode::not_found) {
+    // Of the two names the error does not say which one is missing.
+    PGS_TRY(const bool temporary_there, file_exists(temporary.path_));
+    if (!temporary_there) {
+      return std::unexpected(make_error(ErrorCode::unavailable,
+                                        "somebody removed \"{}\" before it became object \"{}\"",
+                                        temporary.path_.native(), name)
+                                 .with_hint("Let nothing clean up in the repository: pgstrata does it."));
+    }
     forget_folders();  // somebody removed it by hand
     renamed = rename();
   }

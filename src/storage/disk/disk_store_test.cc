@@ -186,6 +186,18 @@ TEST_F(DiskStoreTest, AFolderRemovedByHandIsMadeAgain) {
   EXPECT_EQ(as_text(store_->get("a/b/c").value()), "y");
 }
 
+TEST_F(DiskStoreTest, ATemporaryThatSomebodyRemovedIsNoMissingObject) {
+  auto writer = store_->create("a/b").value();
+  ASSERT_TRUE(writer->write(as_byte_view("x")));
+  for (const auto& entry : std::filesystem::directory_iterator(path_ / ".tmp")) {
+    ASSERT_TRUE(std::filesystem::remove(entry.path()));
+  }
+  const auto committed = writer->commit();
+  ASSERT_FALSE(committed);
+  EXPECT_EQ(committed.error().code(), ErrorCode::unavailable) << committed.error().describe();
+  EXPECT_NE(committed.error().describe().find(".tmp"), std::string::npos);
+}
+
 TEST_F(DiskStoreTest, ClearsAwayTemporariesOfTheDeadAndTheLongSilent) {
   auto child = ChildProcess::spawn({.arguments = {"true"}}).value();
   const auto dead = ProcessIdentity::of(child.pid());
