@@ -269,5 +269,89 @@ TEST_F(WalSinkTest, OfSeveralStretchesTheOneThatTheSourceStillKeepsIsContinued) 
   EXPECT_EQ(position(wal_sample().end() + 1), third + WalSample::segment_size_bytes);
 }
 
+// Beyond the fork the old timeline's segment holds what the new one never had.
+TEST_F(WalSinkTest, ASegmentInWhichTheWayTurnsOffIsNoBeginning) {
+  const auto space = space_over(store_);
+  Lsn durable;
+  std::mt19937_64 random(5);
+  const Lsn second = wal_sample().start + WalSample::segment_size_bytes;
+  ASSERT_TRUE(feed(**open(space), second, random, durable));
+  const auto begin_after_fork_at = [&](TimelineId timeline, Lsn fork) {
+    EXPECT_TRUE(put_timeline_history(space, timeline, as_byte_view(fmt::format("1\t{}\tx\n", fork))));
+    return *begin_wal_at(space, *WalInventory::load(space, WalSample::segment_size_bytes), timeline, second);
+  };
+  EXPECT_TRUE(begin_after_fork_at(TimelineId{2}, second).latest_transaction_end.valid());
+  const auto begun = begin_after_fork_at(TimelineId{3}, {second.value - 1000});
+  EXPECT_FALSE(begun.latest_transaction_end.valid());
+  EXPECT_TRUE(begun.record_beginning.empty());
+}
+
+// Its summary says that it reaches as far, but what it says it holds cannot be read.
+TEST_F(WalSinkTest, APartialSegmentThatRottedMakesRoomForTheSameWal) {
+  const auto space = space_over(store_);
+  const Lsn end = wal_sample().start + 500'000;
+  std::string partial;
+  for (int round = 0; round < 2; ++round) {
+    std::mt19937_64 random(1);
+    auto sink = *open(space);
+    EXPECT_EQ(sink->received(), wal_sample().start);
+    Lsn durable;
+    ASSERT_TRUE(feed(*sink, end, random, durable));
+    ASSERT_EQ(message_of(sink->end_timeline()), "ok");
+    expect_stored(space, end, "after the timeline's end");
+    if (round == 1) continue;
+    const auto inventory = *WalInventory::load(space, WalSample::segment_size_bytes);
+    const auto name = space.object_name(inventory.find(first_timeline, wal_sample().start)->partial);
+    auto content = *store_.get(name);
+    content[content.size() / 3] ^= std::byte{1};
+    overwrite(store_, name, content);
+  }
+}
+
+// A store whose disk fails to read one object, as long as it is told to.
+class StoreThatFailsToRead : public MemoryStore {
+ public:
+  std::string unreadable;
+
+  Result<Bytes> get(std::string_view name, std::uint64_t limit_bytes) override {
+    if (name == unreadable) return std::unexpected(failure());
+    return MemoryStore::get(name, limit_bytes);
+  }
+  Result<void> read(std::string_view name, std::uint64_t offset, MutableByteView into) override {
+    if (name == unreadable) return std::unexpected(failure());
+    return MemoryStore::read(name, offset, into);
+  }
+
+ private:
+  static Error failure() { return Error(ErrorCode::damaged, "cannot be read").with_error_number(EIO); }
+};
+
+TEST_F(WalSinkTest, ASegmentThatTheDiskFailsToReadIsNotRemoved) {
+  StoreThatFailsToRead store;
+  const auto space = space_over(store);
+  const auto segment_bytes = WalSample::segment_size_bytes;
+  const auto store_segment = [&](bool partial) {
+    auto writer = partial ? *WalSegmentWriter::create_partial(space, first_timeline, wal_sample().start,
+                                                              segment_bytes, clock_, 1)
+                          : *WalSegmentWriter::create(space, first_timeline, wal_sample().start,
+                                                      segment_bytes, clock_, 1);
+    EXPECT_TRUE(writer.append(Bytes(segment_bytes, std::byte{1})));
+    WalSegmentSummary summary;
+    summary.timeline = first_timeline;
+    summary.start_lsn = wal_sample().start;
+    summary.end_lsn = wal_sample().start + segment_bytes;
+    return writer.commit(summary);
+  };
+  for (const bool partial : {false, true}) {
+    ASSERT_TRUE(store_segment(partial));
+    store.unreadable = space.object_name(wal_object_name(first_timeline, wal_sample().start, segment_bytes)) +
+                       (partial ? std::string(partial_wal_suffix) : "");
+    EXPECT_EQ(code_of(store_segment(partial)), "damaged");
+    EXPECT_TRUE(store.stat(store.unreadable)) << "it is still there";
+    store.unreadable.clear();
+    EXPECT_TRUE(store_segment(partial));
+  }
+}
+
 }  // namespace
 }  // namespace pgstrata

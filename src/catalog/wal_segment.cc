@@ -113,33 +113,38 @@ Result<void> WalSegmentWriter::commit(const WalSegmentSummary& summary) {
   return place_.partial ? commit_partial() : commit_whole(summary);
 }
 
-Result<bool> WalSegmentWriter::same_segment_is_there(const WalSegmentSummary& summary) {
-  std::uint32_t stored_crc = crc32c_begin;
-  const auto read = [&]() -> Result<WalSegmentSummary> {
+Result<std::optional<WalSegmentWriter::Stored>> WalSegmentWriter::take_stored() {
+  const auto read = [&]() -> Result<Stored> {
+    std::uint32_t crc = crc32c_begin;
     PGS_TRY(auto reader, WalSegmentReader::open(space_, place_.name));
     PGS_CHECK(reader.read([&](ByteView piece) -> Result<void> {
-      stored_crc = crc32c_extend(stored_crc, piece);
+      crc = crc32c_extend(crc, piece);
       return {};
     }));
-    return reader.summary();
+    PGS_TRY(auto summary, reader.summary());
+    return Stored{std::move(summary), crc};
   };
-  const auto stored = read();
-  if (stored) {
-    if (stored->timeline == summary.timeline && stored->start_lsn == summary.start_lsn &&
-        stored->end_lsn == summary.end_lsn && stored_crc == crc_) {
-      return true;
-    }
-    return std::unexpected(
-        make_error(ErrorCode::already_exists, "{} holds other WAL than was received",
-                   space_.object_name(place_.name))
-            .with_hint("Two servers may both go on with this timeline. Find out which of them is "
-                       "to be kept; the other one's WAL has to be moved out of the repository."));
-  }
-  if (stored.error().code() == ErrorCode::not_found) return false;
-  if (stored.error().code() != ErrorCode::damaged) return std::unexpected(stored.error());
+  auto stored = read();
+  if (stored) return std::optional(*std::move(stored));
+  if (stored.error().code() == ErrorCode::not_found) return std::nullopt;
+  if (!is_lasting_damage(stored.error())) return std::unexpected(std::move(stored).error());
   log_error("{}; it makes room for the WAL that was received", stored.error().describe());
   PGS_CHECK(space_.store().remove(space_.object_name(place_.name)));
-  return false;
+  return std::nullopt;
+}
+
+Result<bool> WalSegmentWriter::same_segment_is_there(const WalSegmentSummary& summary) {
+  PGS_TRY(const auto stored, take_stored());
+  if (!stored) return false;
+  if (stored->summary.timeline == summary.timeline && stored->summary.start_lsn == summary.start_lsn &&
+      stored->summary.end_lsn == summary.end_lsn && stored->crc == crc_) {
+    return true;
+  }
+  return std::unexpected(
+      make_error(ErrorCode::already_exists, "{} holds other WAL than was received",
+                 space_.object_name(place_.name))
+          .with_hint("Two servers may both go on with this timeline. Find out which of them is "
+                     "to be kept; the other one's WAL has to be moved out of the repository."));
 }
 
 Result<void> WalSegmentWriter::commit_whole(const WalSegmentSummary& summary) {
@@ -152,16 +157,10 @@ Result<void> WalSegmentWriter::commit_whole(const WalSegmentSummary& summary) {
   return fail(ErrorCode::busy, "another receiver has stored {} meanwhile", place_.name);
 }
 
-Result<bool> WalSegmentWriter::longer_partial_is_there() const {
-  auto reader = WalSegmentReader::open(space_, place_.name);
-  if (!reader) {
-    const auto code = reader.error().code();
-    if (code == ErrorCode::not_found || code == ErrorCode::damaged) return false;
-    return std::unexpected(std::move(reader).error());
-  }
-  const auto summary = reader->summary();
-  if (!summary && summary.error().code() != ErrorCode::damaged) return std::unexpected(summary.error());
-  return summary && summary->end_lsn >= end_;
+// To its end: tails that can be read are removed for its sake.
+Result<bool> WalSegmentWriter::longer_partial_is_there() {
+  PGS_TRY(const auto stored, take_stored());
+  return stored && stored->summary.end_lsn >= end_;
 }
 
 // Objects are never written over. What a shorter one holds is in the tails, too, so it can go first.

@@ -58,9 +58,10 @@ class WalSegmentWriter {
   void set_compression_level(int level) { pack_.set_compression_level(level); }
   // Durable and visible when it returns. A segment that is already there with the same WAL stays and is no
   // error: two receivers of one timeline write the same bytes. Of two partial ones the longer stays. Whatever
-  // else bears the name and does not authenticate goes, with a word in the log. Errors: busy, when another
-  // receiver stores something else meanwhile: try again; already_exists, when other WAL of ours bears the
-  // name: it was received from another history.
+  // else bears the name and does not authenticate goes, with a word in the log; what the disk only fails to
+  // read stays. Errors: busy, when another receiver stores something else meanwhile: try again;
+  // already_exists, when other WAL of ours bears the name: it was received from another history; damaged,
+  // when the disk does not give back what bears the name; those of the store.
   Result<void> commit(const WalSegmentSummary& summary);
 
   [[nodiscard]] Lsn end() const { return end_; }
@@ -76,11 +77,17 @@ class WalSegmentWriter {
                                             int compression_level);
   WalSegmentWriter(const ClusterSpace& space, Place place, PackWriter pack);
   Result<void> write_piece(ByteView piece);
-  // Whether a partial segment is there that reaches as far as this one.
-  Result<bool> longer_partial_is_there() const;
+  struct Stored {
+    WalSegmentSummary summary;
+    std::uint32_t crc;  // of all bytes
+  };
+  // What bears the name already, read to its end; nothing when it does not authenticate: it is then removed.
+  Result<std::optional<Stored>> take_stored();
+  // Whether a partial segment is there that reaches as far as this one, and can be read.
+  Result<bool> longer_partial_is_there();
   Result<void> commit_partial();
   Result<void> commit_whole(const WalSegmentSummary& summary);
-  // Whether it is there already; what does not authenticate in its place is removed. Error: already_exists.
+  // Whether it is there already. Error: already_exists.
   Result<bool> same_segment_is_there(const WalSegmentSummary& summary);
 
   ClusterSpace space_;
