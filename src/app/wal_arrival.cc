@@ -9,16 +9,18 @@ namespace {
 constexpr std::chrono::milliseconds poll_interval{500};
 constexpr std::chrono::seconds silence_limit{60};
 
-// Where the WAL of the segment that holds the byte before `lsn` ends in the repository; its start when
-// nothing of it is there.
-Result<Lsn> stored_end(const RegisteredCluster& cluster, TimelineId timeline, Lsn lsn) {
-  PGS_TRY(const WalInventory inventory, WalInventory::load(cluster.space, cluster.record.wal_segment_bytes));
+// Up to where the WAL of the segment that holds the byte before `lsn` is known to be durable in the
+// repository; its start when nothing of it is. What another stream has appended may not be synced yet: that
+// shows when it appends the next, about a second later at most.
+Result<Lsn> durable_end(const RegisteredCluster& cluster, TimelineId timeline, Lsn lsn) {
+  PGS_TRY(const WalInventory inventory,
+          WalInventory::load_durable(cluster.space, cluster.record.wal_segment_bytes));
   const Lsn start = inventory.segment_start({lsn.value - 1});
   const WalSegmentObjects* objects = inventory.find(timeline, start);
   if (objects == nullptr) return start;
   if (!objects->sealed.empty()) return start + inventory.segment_bytes();
   auto segment = read_wal_segment(cluster.space, inventory, timeline, start);
-  if (segment.has_value()) return start + segment->bytes.size();
+  if (segment.has_value()) return segment->durable_to;
   // It was sealed, and its tails removed, since the listing.
   if (segment.error().code() == ErrorCode::not_found) return start;
   return std::unexpected(std::move(segment).error());
@@ -78,7 +80,7 @@ Result<void> WalArrival::wait_until_durable(TimelineId timeline, Lsn lsn) {
   Lsn seen{};
   SteadyTime seen_at = work_.clock.steady();
   while (own_ == nullptr) {
-    PGS_TRY(const Lsn end, stored_end(work_.cluster, timeline, lsn));
+    PGS_TRY(const Lsn end, durable_end(work_.cluster, timeline, lsn));
     if (end >= lsn) return {};
     PGS_TRY(const auto holder, lease_holder(work_.cluster.space, stream_lease_name));
     if (end > seen) {

@@ -46,9 +46,9 @@ class WalArrival {
   // Returns when WAL comes in. Errors: cancelled; those of WalReceiver::run.
   static Result<WalArrival> start(const SourceWork& work);
 
-  // Returns when everything of the timeline before `lsn` from its segment's start on is in the repository. A
-  // stream elsewhere that ends meanwhile is replaced by one of its own. Errors: cancelled; unavailable (the
-  // stream elsewhere brings nothing for a minute); those of WalReceiver::run.
+  // Returns when everything of the timeline before `lsn` from its segment's start on is durable in the
+  // repository. A stream elsewhere that ends meanwhile is replaced by one of its own. Errors: cancelled;
+  // unavailable (the stream elsewhere brings nothing for a minute); those of WalReceiver::run.
   Result<void> wait_until_durable(TimelineId timeline, Lsn lsn);
 
   [[nodiscard]] bool own_stream() const { return own_ != nullptr; }

@@ -22,6 +22,7 @@ Result<WalSegmentBytes> read_sealed(const ClusterSpace& space, const std::string
   if (start + segment.bytes.size() != summary.end_lsn) {
     return fail(ErrorCode::damaged, "{} is shorter than it says", name);
   }
+  segment.durable_to = summary.end_lsn;
   return segment;
 }
 
@@ -65,12 +66,14 @@ bool made_good(const WalTailContent& tail, Lsn segment_start, Lsn end) {
 Result<WalSegmentBytes> read_tails(const ClusterSpace& space, const WalSegmentObjects& objects,
                                    Bytes partial) {
   Pieces pieces;
+  std::vector<std::pair<Lsn, Lsn>> durable{{objects.start, objects.start + partial.size()}};
   if (!partial.empty()) pieces.push_back({objects.start, std::move(partial)});
   std::vector<WalMark> marks;
   std::vector<WalTailContent> damaged;
   for (const auto& object : objects.tails) {
     PGS_TRY(auto tail, read_wal_tail(space, object.name));
     marks.insert(marks.end(), tail.marks.begin(), tail.marks.end());
+    if (!tail.pieces.empty()) durable.emplace_back(tail.pieces.front().start, tail.durable_to);
     if (tail.damage) {
       pieces.insert(pieces.end(), tail.pieces.begin(), tail.pieces.end());
       damaged.push_back(std::move(tail));
@@ -82,6 +85,11 @@ Result<WalSegmentBytes> read_tails(const ClusterSpace& space, const WalSegmentOb
   const Lsn end = segment.start + segment.bytes.size();
   for (const auto& tail : damaged) {
     if (!made_good(tail, segment.start, end)) return std::unexpected(*tail.damage);
+  }
+  segment.durable_to = segment.start;
+  std::ranges::sort(durable);
+  for (const auto& [from, to] : durable) {
+    if (from <= segment.durable_to) segment.durable_to = std::max(segment.durable_to, to);
   }
   for (const auto& mark : marks) {
     // One beyond a hole speaks of bytes that are not here.

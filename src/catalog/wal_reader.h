@@ -12,7 +12,8 @@ namespace pgstrata {
 struct WalSegmentBytes {
   Lsn start;
   Bytes bytes;
-  WalMark mark;  // the latest within the bytes; invalid when sealed
+  WalMark mark;         // the latest within the bytes; invalid when sealed
+  Lsn durable_to = {};  // up to here a crash takes nothing away; the rest may not have been synced yet
 };
 Result<WalSegmentBytes> read_wal_segment(const ClusterSpace& space, const WalInventory& inventory,
                                          TimelineId timeline, Lsn segment_start);

@@ -120,6 +120,23 @@ TEST_F(WalTailsTest, APartialMakesUpForADamagedTail) {
   expect_up_to(1000);
 }
 
+// A sync shows in the frame after it.
+TEST_F(WalTailsTest, OnlyWhatALaterFrameVouchesForIsKnownToBeDurable) {
+  auto writer = WalTailWriter::create(space_, first_timeline, start, segment_size_bytes).value();
+  const auto durable = [&] { return read()->durable_to; };
+  ASSERT_TRUE(writer.append(Bytes(500, std::byte{1})));
+  ASSERT_TRUE(writer.sync());
+  EXPECT_EQ(durable(), start);
+  ASSERT_TRUE(writer.append(Bytes(400, std::byte{1})));
+  EXPECT_EQ(read()->bytes.size(), 900U);
+  EXPECT_EQ(durable(), start + 500);
+  ASSERT_TRUE(writer.sync());
+  ASSERT_TRUE(writer.mark({start + 900, {1}}));
+  EXPECT_EQ(durable(), start + 900);
+  seal_partial(950);
+  EXPECT_EQ(durable(), start + 950);
+}
+
 TEST_F(WalTailsTest, TailsMakeUpForADamagedPartial) {
   seal_partial(1000);
   const auto name =

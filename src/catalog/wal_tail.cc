@@ -81,10 +81,12 @@ Result<void> take_frame(WalTailContent& tail, ByteView frame, std::string_view n
 Result<WalTailContent> read_wal_tail(const ClusterSpace& space, std::string_view name) {
   WalTailContent tail;
   bool understood = true;
+  std::vector<Lsn> ends;  // of the bytes, after each frame
   const auto use = [&](bool beyond_damage) {
     return [&, beyond_damage](ByteView frame) -> Result<void> {
       auto taken = take_frame(tail, frame, name, beyond_damage);
       understood = taken.has_value();
+      if (!beyond_damage) ends.push_back(tail.pieces.empty() ? Lsn() : tail.pieces.back().end());
       return taken;
     };
   };
@@ -93,6 +95,7 @@ Result<WalTailContent> read_wal_tail(const ClusterSpace& space, std::string_view
     return std::unexpected(std::move(read).error());
   }
   if (!read) tail.damage = std::move(read).error();
+  if (read && *read > 0 && *read <= ends.size()) tail.durable_to = ends[*read - 1];
   return tail;
 }
 

@@ -55,6 +55,7 @@ struct WalTailContent {
   };
   std::vector<Piece> pieces;    // by start, with holes between them; more than one only around damage
   std::vector<WalMark> marks;   // in the order in which they were written; of each LSN the last one
+  Lsn durable_to;               // what is before it is known to be durable; invalid when nothing is
   std::optional<Error> damage;  // what had been durable here is lost in part
 };
 

@@ -60,15 +60,16 @@ class JournalReader {
                 std::string_view name)
       : window_(std::move(window)), full_name_(std::move(full_name)), aead_(key), binding_(header, name) {}
 
-  Result<void> read(const UseFrame& use, const UseFrame& use_beyond) {
+  Result<std::uint32_t> read(const UseFrame& use, const UseFrame& use_beyond) {
     std::optional<std::uint32_t> suspected;
     while (true) {
       PGS_CHECK(read_frames(use));
       Result<void> end = check_end();
-      if (end || end.error().code() != ErrorCode::damaged) return end;
+      if (end) return durable_;
+      if (end.error().code() != ErrorCode::damaged) return std::unexpected(std::move(end).error());
       if (suspected == number_) {
         if (use_beyond) PGS_CHECK(read_beyond(use_beyond));
-        return end;
+        return std::unexpected(std::move(end).error());
       }
       // The place of the frame was read before, what came after it later: a writer at work may have filled
       // both in between. Nobody takes back what was durable, so a second look tells.
@@ -84,6 +85,7 @@ class JournalReader {
       PGS_TRY(const auto frame, open_frame(offset_));
       if (!frame.has_value() || frame->header.number != number_) return {};
       PGS_CHECK(use(ByteView(content_).first(frame->header.length)));
+      durable_ = frame->header.durable;
       offset_ += frame->stored_size;
       ++number_;
     }
@@ -193,6 +195,7 @@ class JournalReader {
   Bytes content_;
   std::uint64_t offset_ = object_header_size_bytes;  // of the next frame
   std::uint32_t number_ = 0;                         // of the next frame
+  std::uint32_t durable_ = 0;                        // frames that were, as the last one says
   std::uint64_t wasted_bytes_ = 0;                   // on frames that did not open, since one that did
 };
 
@@ -227,15 +230,15 @@ Result<std::optional<JournalHeader>> read_header(ObjectWindow& window, const std
 
 }  // namespace
 
-Result<void> read_journal(const ClusterSpace& space, std::string_view name, const UseFrame& use,
-                          const UseFrame& use_beyond) {
+Result<std::uint32_t> read_journal(const ClusterSpace& space, std::string_view name, const UseFrame& use,
+                                   const UseFrame& use_beyond) {
   const std::string full_name = space.object_name(name);
   ObjectWindow window(space.store(), full_name);
   auto header = read_header(window, full_name);
   // As for a frame: it may have been written between two looks.
   if (!header && header.error().code() == ErrorCode::damaged) header = read_header(window, full_name);
   if (!header) return std::unexpected(std::move(header).error());
-  if (!header->has_value()) return {};
+  if (!header->has_value()) return 0U;
   const SecretKey key = space.object_key((*header)->id, journal_key_purpose);
   return JournalReader(std::move(window), full_name, (*header)->bytes, key, name).read(use, use_beyond);
 }

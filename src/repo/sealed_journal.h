@@ -44,11 +44,13 @@ class JournalWriter {
 // tells that the missing one had been durable: then the middle is damaged. Damage to the last frames that
 // were ever durable cannot be told from a crash: whoever needs to know compares with what should be there.
 // May be called while the journal is being written; it then sees at least what a finished sync covered.
+// Returns how many frames are known to be durable, by what later ones say: the last sync shows only in the
+// frame after it.
 // Errors: damaged (after `use` saw every frame before the damage, and `use_beyond`, where given, each that
 // authenticates behind it; also when far more follows the last frame than any journal has); not_found;
 // newer_format; those of `use` and `use_beyond`.
 using UseFrame = std::function<Result<void>(ByteView frame)>;
-Result<void> read_journal(const ClusterSpace& space, std::string_view name, const UseFrame& use,
-                          const UseFrame& use_beyond = {});
+Result<std::uint32_t> read_journal(const ClusterSpace& space, std::string_view name, const UseFrame& use,
+                                   const UseFrame& use_beyond = {});
 
 }  // namespace pgstrata
