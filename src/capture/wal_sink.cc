@@ -135,6 +135,7 @@ void WalSink::finish_segment() {
 
 Result<void> WalSink::append_to_tail() {
   if (!current_->tail) {
+    PGS_CHECK(check_allowed());
     PGS_TRY(auto tail,
             WalTailWriter::create(options_.space, timeline_, current_->tailed_end, options_.segment_bytes));
     current_->tail.emplace(std::move(tail));
@@ -185,6 +186,9 @@ Result<void> WalSink::write_tail(const std::optional<WalMark>& mark) {
   PGS_CHECK(append_to_tail());
   if (mark) PGS_CHECK(current_->tail->mark(*mark));
   PGS_CHECK(current_->tail->sync());
+  // While the store kept us waiting, another receiver may have taken over, read the tail as it was before and
+  // be about to remove it.
+  PGS_CHECK(check_allowed());
   current_->durable_end = received_;
   return superseded.empty() ? Result<void>()
                             : options_.space.store().remove(options_.space.object_name(superseded));

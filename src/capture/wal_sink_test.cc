@@ -205,6 +205,62 @@ TEST_F(WalSinkTest, NothingIsPublishedOnceTheLeaseIsLost) {
   EXPECT_EQ(stored_wal(space)->size(), 1000U);
 }
 
+// A store whose journals take their time to become durable.
+class SlowToSync : public BorrowedStore {
+ public:
+  SlowToSync(ObjectStore& store, std::function<void()> meanwhile)
+      : BorrowedStore(store), meanwhile_(std::move(meanwhile)) {}
+  Result<std::unique_ptr<ObjectJournal>> create_journal(std::string_view name) override {
+    PGS_TRY(auto journal, BorrowedStore::create_journal(name));
+    return std::make_unique<Journal>(std::move(journal), meanwhile_);
+  }
+
+ private:
+  class Journal : public ObjectJournal {
+   public:
+    Journal(std::unique_ptr<ObjectJournal> beneath, const std::function<void()>& meanwhile)
+        : beneath_(std::move(beneath)), meanwhile_(meanwhile) {}
+    Result<void> append(ByteView bytes) override { return beneath_->append(bytes); }
+    Result<void> sync() override {
+      meanwhile_();
+      return beneath_->sync();
+    }
+
+   private:
+    std::unique_ptr<ObjectJournal> beneath_;
+    const std::function<void()>& meanwhile_;
+  };
+  const std::function<void()> meanwhile_;
+};
+
+// Who has it now may have read the tail before those bytes were in it, and removes it.
+TEST_F(WalSinkTest, NothingIsConfirmedThatBecameDurableAfterTheLeaseWasLost) {
+  bool allowed = true;
+  bool stalls = false;
+  SlowToSync slow(store_, [&] {
+    if (!stalls) return;
+    clock_.pass(std::chrono::seconds(60));
+    allowed = false;
+  });
+  const auto space = space_over(slow);
+  const auto resume = *begin_wal_at(space, *WalInventory::load(space, WalSample::segment_size_bytes),
+                                    first_timeline, wal_sample().start);
+  auto with_lease = options(space, 0);
+  with_lease.still_allowed = [&]() -> Result<void> {
+    if (allowed) return {};
+    return fail(ErrorCode::busy, "taken over");
+  };
+  auto sink = *WalSink::open(with_lease, resume);
+  const Lsn first = wal_sample().start + 1000;
+  ASSERT_TRUE(sink->accept(wal_sample().start, sample_bytes(wal_sample().start, first)));
+  ASSERT_TRUE(sink->flush(std::nullopt));
+  EXPECT_EQ(sink->durable(), first);
+  stalls = true;
+  ASSERT_TRUE(sink->accept(first, sample_bytes(first, first + 1000)));
+  EXPECT_EQ(code_of(sink->flush(std::nullopt)), "busy");
+  EXPECT_EQ(sink->durable(), first);
+}
+
 TEST_F(WalSinkTest, ADamagedTailIsAskedForAgain) {
   const auto space = space_over(store_);
   Lsn durable;
