@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 
+#include <signal.h>
 #include <unistd.h>
 
 #include "sys/files.h"
@@ -76,7 +77,12 @@ Result<ProcStat> read_proc_stat(pid_t pid) {
   if (!content) {
     // The process may end between open and read; that is ESRCH.
     const Result<bool> exists = file_exists(path);
-    if (exists && !*exists) return fail(ErrorCode::not_found, "there is no process {}", pid);
+    if (exists && !*exists) {
+      // Where /proc hides the processes of others (hidepid), one that lives is missing there, too.
+      const bool hidden = ::kill(pid, 0) == 0 || errno == EPERM;
+      if (hidden) return fail(ErrorCode::permission, "process {} is hidden from us", pid);
+      return fail(ErrorCode::not_found, "there is no process {}", pid);
+    }
     return std::unexpected(std::move(content).error());
   }
   std::string_view text = as_text(*content);

@@ -17,7 +17,7 @@ namespace pgstrata {
 enum class Liveness {
   alive,
   dead,
-  unknown,  // on another machine, or in another container
+  unknown,  // on another machine, in another container, or hidden from us
 };
 
 struct ProcessIdentity {
@@ -31,7 +31,8 @@ struct ProcessIdentity {
 
   // Error: failed or permission, when /proc cannot be read.
   static Result<ProcessIdentity> self();
-  // Of a process of this machine and container. Error: not_found, when there is none.
+  // Of a process of this machine and container. Errors: not_found, when there is none; permission, when it
+  // is hidden from us.
   static Result<ProcessIdentity> of(pid_t pid);
 
   [[nodiscard]] Liveness liveness() const;

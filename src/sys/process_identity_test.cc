@@ -1,11 +1,15 @@
 #include "sys/process_identity.h"
 
 #include <csignal>
+#include <filesystem>
 
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "sys/files.h"
 #include "sys/process.h"
 
 namespace pgstrata {
@@ -48,6 +52,40 @@ TEST(ProcessIdentity, AReusedProcessIdIsDeadAndAnotherMachineUnknown) {
   auto container = self;
   ++container.pid_namespace;
   EXPECT_EQ(container.liveness(), Liveness::unknown);
+}
+
+// Stands in for a /proc that hides the processes of others (hidepid): what tells who we are is there, and no
+// process.
+bool hide_all_processes(const ProcessIdentity& self) {
+  if (::unshare(CLONE_NEWNS) != 0 || ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+      ::mount("none", "/proc", "tmpfs", 0, nullptr) != 0) {
+    return false;
+  }
+  std::error_code error;
+  std::filesystem::create_directories("/proc/sys/kernel/random", error);
+  std::filesystem::create_directories("/proc/self/ns", error);
+  std::filesystem::create_symlink(fmt::format("pid:[{}]", self.pid_namespace), "/proc/self/ns/pid", error);
+  return !error && write_file("/proc/sys/kernel/random/boot_id", as_byte_view(self.boot_id));
+}
+
+TEST(ProcessIdentity, AProcessThatProcHidesIsUnknownNotDead) {
+  auto ended = ProcessIdentity::self().value();
+  const auto self = ended;
+  const pid_t short_lived = ::fork();
+  if (short_lived == 0) ::_exit(0);
+  ASSERT_EQ(::waitpid(short_lived, nullptr, 0), short_lived);
+  ended.pid = short_lived;
+  constexpr int no_mounts = 77;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (!hide_all_processes(self)) ::_exit(no_mounts);
+    if (self.liveness() != Liveness::unknown) ::_exit(1);
+    ::_exit(ended.liveness() == Liveness::dead ? 0 : 2);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == no_mounts) GTEST_SKIP() << "mounting is not allowed";
+  EXPECT_EQ(status, 0) << "exit code " << WEXITSTATUS(status);
 }
 
 TEST(ProcessIdentity, RoundTripsAsText) {
