@@ -47,6 +47,9 @@ class Verification {
     PGS_CHECK(check_histories(list, inventory));
     PGS_CHECK(check_leases());
     if (!report_.sound()) {
+      if (wal_moved_) {
+        PGS_TRY(inventory, WalInventory::load(space_, wal_segment_bytes));
+      }
       PGS_TRY(report_.lost, find_lost_coverage(space_, std::move(list), std::move(inventory), broken_));
     }
     report_.bytes_read = progress_.bytes_read;
@@ -180,11 +183,25 @@ class Verification {
     broken_.snapshots.insert(snapshot.id);
   }
 
+  // A stream that begins anew replaces the tails that were listed, and may do so again.
+  Result<WalSegmentBytes> read_what_moved(std::uint32_t segment_bytes, TimelineId timeline, Lsn start) {
+    constexpr int attempts = 5;
+    for (int attempt = 1;; ++attempt) {
+      PGS_TRY(const auto inventory, WalInventory::load(space_, segment_bytes));
+      auto bytes = read_wal_segment(space_, inventory, timeline, start);
+      if (bytes) wal_moved_ = true;
+      if (bytes || bytes.error().code() != ErrorCode::not_found || attempt == attempts) return bytes;
+    }
+  }
+
   Result<void> check_wal(const SnapshotList& list, const WalInventory& inventory) {
     for (const auto& [timeline, segments] : inventory.timelines()) {
       for (const auto& [start, objects] : segments) {
         PGS_CHECK(cancellation_.check());
-        const auto bytes = read_wal_segment(space_, inventory, timeline, start);
+        auto bytes = read_wal_segment(space_, inventory, timeline, start);
+        if (!bytes && bytes.error().code() == ErrorCode::not_found && objects.sealed.empty()) {
+          bytes = read_what_moved(inventory.segment_bytes(), timeline, start);
+        }
         if (bytes) {
           wal_ends_[{timeline, start}] = start + bytes->bytes.size();
         } else if (is_damage(bytes.error())) {
@@ -283,6 +300,7 @@ class Verification {
   VerifyProgress progress_;
   PackCheck packs_;
   Breakage broken_;
+  bool wal_moved_ = false;                              // since the inventory was loaded
   std::map<std::pair<TimelineId, Lsn>, Lsn> wal_ends_;  // of the segments that can be read
 };
 

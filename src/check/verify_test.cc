@@ -345,6 +345,37 @@ TEST_F(VerifyTest, ADamagedLeaseIsNamed) {
   EXPECT_THAT(report.lost, IsEmpty());
 }
 
+// A store in which something happens between the listing of a tail and its reading.
+class StoreWhereTailsMove : public BorrowedStore {
+ public:
+  using BorrowedStore::BorrowedStore;
+  std::function<void()> before_a_tail_is_read;
+
+  Result<ObjectInfo> stat(std::string_view name) override {
+    if (name.ends_with(".tail") && before_a_tail_is_read) std::exchange(before_a_tail_is_read, {})();
+    return BorrowedStore::stat(name);
+  }
+};
+
+// As a stream does that begins in the middle of a segment.
+TEST_F(VerifyTest, ATailThatAStreamHasReplacedMeanwhileIsNoDamage) {
+  remove(wal_name(3));
+  constexpr std::size_t tail_bytes = 900'000;
+  cluster_.tail(3, tail_bytes);
+  const auto old = tail_name();
+  StoreWhereTailsMove moving(cluster_.store);
+  moving.before_a_tail_is_read = [&] {
+    cluster_.tail(3, tail_bytes + 1000);
+    remove(old);
+  };
+  const auto repository = must(Repository::open(borrow(moving), NoEncryption{}));
+  const auto report =
+      must(verify_cluster(must(repository.open_cluster("app")), segment_bytes, {}, Cancellation()));
+  EXPECT_FALSE(moving.before_a_tail_is_read) << "it happened";
+  EXPECT_TRUE(report.sound());
+  EXPECT_THAT(report.damaged, IsEmpty());
+}
+
 TEST_F(VerifyTest, ItStopsWhenAsked) {
   Cancellation cancellation;
   cancellation.request();
