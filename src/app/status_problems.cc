@@ -24,9 +24,9 @@ void find_snapshot_problems(const ClusterStatus& status, std::vector<StatusProbl
     problems.push_back({.code = "history_damaged",
                         .what = fmt::format("the history of timeline {} cannot be read: {}", damaged.timeline,
                                             damaged.error.describe()),
-                        .hint = fmt::format("What lies before it can be restored with --timeline; a running "
-                                            "`pgstrata stream` fetches a missing one from the source; "
-                                            "`pgstrata backup {} --base` makes a new beginning.",
+                        .hint = fmt::format("Restart `pgstrata stream {}`: it fetches the history from the "
+                                            "source again when it begins. What lies before that timeline "
+                                            "can be restored with --timeline.",
                                             status.name)});
   }
   for (const Error& lease : status.damaged_leases) {

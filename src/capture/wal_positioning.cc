@@ -100,8 +100,12 @@ Result<void> WalPositioning::store_history(TimelineId timeline) {
 // Recovery asks for the history of the timeline it ends on, also of the one that the cluster was on when it
 // was added.
 Result<void> WalPositioning::ensure_history(TimelineId timeline) {
-  PGS_TRY(const auto stored, reception_.repository(list_timeline_histories(reception_.options.space)));
-  return std::ranges::find(stored, timeline) != stored.end() ? Result<void>() : store_history(timeline);
+  const auto stored = get_timeline_history(reception_.options.space, timeline);
+  if (stored && *stored) return {};
+  if (!stored && stored.error().code() != ErrorCode::damaged) {
+    return reception_.repository(Result<void>(std::unexpected(stored.error())));
+  }
+  return store_history(timeline);
 }
 
 // What follows may fail, and the next attempt may meet another server: it has to find the way anew.
@@ -145,9 +149,13 @@ Result<void> WalPositioning::recover(const WalLost& lost) {
 
 Result<TimelineHistory> WalPositioning::our_history() {
   const auto timeline = reception_.sink->timeline();
-  PGS_TRY(const auto stored, reception_.repository(get_timeline_history(reception_.options.space, timeline)));
-  if (!stored) return TimelineHistory{timeline, {}};
-  return reception_.repository(parse_timeline_history(timeline, as_text(*stored)));
+  auto history = stored_history(reception_.options.space, timeline);
+  if (history || history.error().code() != ErrorCode::damaged) {
+    return reception_.repository(std::move(history));
+  }
+  // What the source says of its own way is enough, unless it left ours before this timeline began.
+  log_error("{}; the timelines before {} are not known", history.error().describe(), timeline);
+  return TimelineHistory{timeline, {}};
 }
 
 Result<void> WalPositioning::follow_fork() {

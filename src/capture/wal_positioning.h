@@ -32,7 +32,7 @@ class WalPositioning {
   Result<void> go_on_behind_gap(const WalLost& lost);
   // As the source has it now. Error: already_exists, when another history of it is stored.
   Result<void> store_history(TimelineId timeline);
-  // Only when none is stored.
+  // Only when none is stored that can be read.
   Result<void> ensure_history(TimelineId timeline);
   Result<TimelineHistory> our_history();
   // A sink on `timeline` for what comes from `lsn` on.

@@ -18,12 +18,7 @@ class RecordBeginning {
 
   // Errors: damaged and those of the store.
   Result<void> find() {
-    PGS_TRY(const auto stored, get_timeline_history(space_, resume_.timeline));
-    if (stored) {
-      PGS_TRY(history_, parse_timeline_history(resume_.timeline, as_text(*stored)));
-    } else {
-      history_.timeline = resume_.timeline;
-    }
+    PGS_TRY(history_, stored_history(space_, resume_.timeline));
     Lsn from = resume_.segment_start;
     while (from.value >= inventory_.segment_bytes()) {
       const Lsn before{from.value - inventory_.segment_bytes()};

@@ -143,15 +143,12 @@ Result<std::set<TimelineId>> known_timelines(const ClusterSpace& space, const Wa
 }  // namespace
 
 Result<std::vector<TimelineStretch>> timeline_ancestry(const ClusterSpace& space, TimelineId timeline) {
-  PGS_TRY(const auto content, get_timeline_history(space, timeline));
+  PGS_TRY(const auto history, stored_history(space, timeline));
   std::vector<TimelineStretch> path;
   Lsn from;
-  if (content) {
-    PGS_TRY(const auto history, parse_timeline_history(timeline, as_text(*content)));
-    for (const auto& ancestor : history.ancestors) {
-      path.push_back({ancestor.timeline, from, ancestor.end});
-      from = ancestor.end;
-    }
+  for (const auto& ancestor : history.ancestors) {
+    path.push_back({ancestor.timeline, from, ancestor.end});
+    from = ancestor.end;
   }
   path.push_back({timeline, from, no_end});
   return path;

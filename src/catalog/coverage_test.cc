@@ -375,5 +375,19 @@ TEST_F(CoverageTest, TwoHistoriesOfOneTimelineAreRefused) {
             ErrorCode::already_exists);
 }
 
+// The source has it: a stream that begins stores it again.
+TEST_F(CoverageTest, ADamagedHistoryMakesRoomForTheSources) {
+  const auto history = as_byte_view("1\t0/480000\tno recovery target specified\n");
+  ASSERT_TRUE(put_timeline_history(space_, two, history));
+  const auto name = space_.object_name("timelines/00000002");
+  auto content = space_.store().get(name).value();
+  content.back() ^= std::byte{1};
+  ASSERT_TRUE(space_.store().remove(name));
+  ASSERT_TRUE(space_.store().put(name, content));
+  ASSERT_EQ(get_timeline_history(space_, two).error().code(), ErrorCode::damaged);
+  ASSERT_TRUE(put_timeline_history(space_, two, history));
+  EXPECT_EQ(stored_history(space_, two).value().ancestors.size(), 1U);
+}
+
 }  // namespace
 }  // namespace pgstrata

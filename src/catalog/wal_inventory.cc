@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/log.h"
 #include "pg/format/wal_name.h"
 #include "repo/record.h"
 
@@ -102,11 +103,15 @@ void WalInventory::forget(TimelineId timeline, Lsn segment_start) {
 }
 
 Result<void> put_timeline_history(const ClusterSpace& space, TimelineId timeline, ByteView content) {
-  PGS_TRY(const auto stored, get_timeline_history(space, timeline));
-  if (stored && std::ranges::equal(*stored, content)) {
-    return space.store().make_names_durable(space.object_name(history_name(timeline)));
-  }
-  if (stored) {
+  const auto object = space.object_name(history_name(timeline));
+  const auto stored = get_timeline_history(space, timeline);
+  if (!stored) {
+    if (!is_lasting_damage(stored.error())) return std::unexpected(stored.error());
+    log_error("{}; it makes room for what the source has", stored.error().describe());
+    PGS_CHECK(space.store().remove(object));
+  } else if (*stored && std::ranges::equal(**stored, content)) {
+    return space.store().make_names_durable(object);
+  } else if (*stored) {
     return std::unexpected(
         make_error(ErrorCode::already_exists, "timeline {} already has another history here", timeline)
             .with_hint("Two servers were promoted from this cluster on their own. Add the second as a "
@@ -121,6 +126,12 @@ Result<std::optional<Bytes>> get_timeline_history(const ClusterSpace& space, Tim
   if (content) return std::optional(std::move(*content));
   if (content.error().code() == ErrorCode::not_found) return std::nullopt;
   return std::unexpected(std::move(content).error());
+}
+
+Result<TimelineHistory> stored_history(const ClusterSpace& space, TimelineId timeline) {
+  PGS_TRY(const auto content, get_timeline_history(space, timeline));
+  if (!content) return TimelineHistory{timeline, {}};
+  return parse_timeline_history(timeline, as_text(*content));
 }
 
 Result<std::vector<TimelineId>> list_timeline_histories(const ClusterSpace& space) {

@@ -62,10 +62,14 @@ class WalInventory {
 inline constexpr std::string_view partial_wal_suffix = ".partial";
 
 // Timeline histories: the record `timelines/00000002`, the file as the server sent it.
-// Durable when it returns; storing the same one again is no error.
+// Durable when it returns; storing the same one again is no error. One that is damaged makes room, with a
+// word in the log. Errors: already_exists, when another history of that timeline is stored; those of the
+// store.
 Result<void> put_timeline_history(const ClusterSpace& space, TimelineId timeline, ByteView content);
 // Nothing for timeline 1 and for those not stored. Errors: damaged.
 Result<std::optional<Bytes>> get_timeline_history(const ClusterSpace& space, TimelineId timeline);
+// Parsed; without ancestors where none is stored. Errors: damaged.
+Result<TimelineHistory> stored_history(const ClusterSpace& space, TimelineId timeline);
 Result<std::vector<TimelineId>> list_timeline_histories(const ClusterSpace& space);
 
 }  // namespace pgstrata

@@ -228,8 +228,8 @@ class Planner {
   [[nodiscard]] Error no_history(const Error& why) const {
     return make_error(why.code(), "the history of timeline {} cannot be used: {}", timeline_, why.describe())
         .with_hint(
-            "`pgstrata stream` and `pgstrata backup` fetch one that is missing from the source; what lies "
-            "before it can be restored with --timeline.");
+            "`pgstrata stream` fetches one that is missing or damaged from the source when it begins; what "
+            "lies before it can be restored with --timeline.");
   }
 
   // Damage of one snapshot's root: another may do. Anything else (no answer, no permission) is an error.

@@ -61,4 +61,8 @@ Result<std::vector<ObjectInfo>> ObjectStore::list_all(std::string_view prefix) {
   }
 }
 
+bool is_lasting_damage(const Error& error) {
+  return error.code() == ErrorCode::damaged && error.error_number() == 0;
+}
+
 }  // namespace pgstrata

@@ -136,4 +136,8 @@ Result<void> check_object_size(std::string_view name, std::uint64_t size_bytes, 
 // For stores. Error: usage.
 Result<void> check_replaceable(std::string_view name, ByteView content);
 
+// Damage for which an object may be removed: it was read, and is wrong. What a disk fails to read (an error
+// with its errno) may be whole the next time.
+[[nodiscard]] bool is_lasting_damage(const Error& error);
+
 }  // namespace pgstrata

@@ -168,6 +168,7 @@ TEST_F(DiskHostileTest, AnObjectThatTheDiskCannotReadIsDamaged) {
     if (done || done.error().code() != ErrorCode::damaged) ::_exit(1);
     if (!done.error().message().starts_with("object \"a\" cannot be read: ")) ::_exit(2);
     if (!done.error().message().ends_with("Input/output error")) ::_exit(3);
+    if (is_lasting_damage(done.error())) ::_exit(4);
     ::_exit(0);
   }
   int status = 0;

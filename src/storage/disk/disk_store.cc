@@ -96,7 +96,9 @@ Error DiskStore::unreadable_or(Error error, std::string_view name) const {
   // Of a disk that went away no object is to blame.
   Result<void> present = root_.check_present();
   if (!present) return std::move(present).error();
-  return make_error(ErrorCode::damaged, "object \"{}\" cannot be read: {}", name, error.message());
+  return make_error(ErrorCode::damaged, "object \"{}\" cannot be read: {}", name, error.message())
+      .with_hint("The disk may give it back later; if it never does, move the object out of the repository.")
+      .with_error_number(error.error_number());
 }
 
 std::unexpected<Error> DiskStore::no_regular_file(std::string_view name) const {
