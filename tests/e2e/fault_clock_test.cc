@@ -2,6 +2,7 @@
 #include "e2e/fault_test.h"
 #include "support/commit_ledger.h"
 #include "support/false_clock.h"
+#include "support/test_seed.h"
 
 namespace pgstrata::testing {
 namespace {
@@ -21,7 +22,7 @@ TEST_F(FaultClockTest, TheSourcesStepsBackWhileItStreamsAndNothingIsLost) {
   FalseClock clock;
   PostgresServer server({.environment = clock.environment()});
   protect(server);
-  CommitLedger ledger({.conninfo = server.conninfo(), .seed = 7});
+  CommitLedger ledger({.conninfo = server.conninfo(), .seed = test_seed(7)});
   const auto stream = start_pgstrata({"stream", "app"});
   wait_for_lease("stream");
   ok({"backup", "app"});

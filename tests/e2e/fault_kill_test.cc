@@ -14,8 +14,6 @@ using std::chrono::seconds;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-constexpr std::uint64_t seed = 20261121;
-
 class FaultKillTest : public FaultTest {
  protected:
   // About 120 MB that hardly compress: several packs.
@@ -45,19 +43,21 @@ class FaultKillTest : public FaultTest {
     const ProgramRun run = pgstrata({"verify"});
     EXPECT_EQ(run.exit_code, 0) << run.describe();
   }
+
+  const std::uint64_t seed_ = test_seed(20261121);
 };
 
 TEST_F(FaultKillTest, OfABackupAtManyMoments) {
   PostgresServer server;
   protect(server);
   fill(server);
-  std::mt19937_64 random(seed);
+  std::mt19937_64 random(seed_);
   const auto empty = bytes_in(repository());
   int killed = 0;
   for (int round = 0; round < 10; ++round) {
     // Packs of killed runs stay, so the mark moves on with each round.
     const auto mark = round == 0 ? empty + 1 : bytes_in(repository()) + 1 + random() % 9'000'000;
-    SCOPED_TRACE(fmt::format("seed {}, round {}, mark {}", seed, round, mark));
+    SCOPED_TRACE(fmt::format("seed {}, round {}, mark {}", seed_, round, mark));
     const auto backup = start_pgstrata({"backup", "app"});
     if (reaches(*backup, repository(), mark)) ++killed;
     backup->kill9();
@@ -76,8 +76,8 @@ TEST_F(FaultKillTest, OfABackupAtManyMoments) {
 TEST_F(FaultKillTest, OfAStreamAtManyMomentsLosesNoWal) {
   PostgresServer server({.wal_segment_mib = 1});
   protect(server);
-  CommitLedger ledger({.conninfo = server.conninfo(), .seed = seed});
-  std::mt19937_64 random(seed);
+  CommitLedger ledger({.conninfo = server.conninfo(), .seed = seed_});
+  std::mt19937_64 random(seed_);
   {
     const auto stream = start_pgstrata({"stream", "app"});
     wait_for_lease("stream");
@@ -87,7 +87,7 @@ TEST_F(FaultKillTest, OfAStreamAtManyMomentsLosesNoWal) {
     stream->kill9();
   }
   for (int round = 0; round < 8; ++round) {
-    SCOPED_TRACE(fmt::format("seed {}, round {}", seed, round));
+    SCOPED_TRACE(fmt::format("seed {}, round {}", seed_, round));
     const auto stream = start_pgstrata({"stream", "app"});
     const auto wanted = bytes_in(repository()) + 1 + random() % 400'000;
     ASSERT_TRUE(reaches(*stream, repository(), wanted)) << stream->wait().describe();
@@ -114,12 +114,12 @@ TEST_F(FaultKillTest, OfARestoreAtManyMomentsAndTheSameCommandGoesOn) {
   fill(server);
   ok({"backup", "app"});
   server.kill9();
-  std::mt19937_64 random(seed);
+  std::mt19937_64 random(seed_);
   const auto target = path("restored");
   int killed = 0;
   for (int round = 0; round < 8; ++round) {
     const std::uintmax_t mark = random() % 120'000'000;
-    SCOPED_TRACE(fmt::format("seed {}, round {}, mark {}", seed, round, mark));
+    SCOPED_TRACE(fmt::format("seed {}, round {}, mark {}", seed_, round, mark));
     std::filesystem::remove_all(target);
     const auto restore = start_pgstrata({"restore", "app", "--to", target.string()});
     wait_until("files to appear", [&] {
@@ -154,7 +154,7 @@ TEST_F(FaultKillTest, OfEverythingLosesNoAcknowledgedCommitWithASynchronousStrea
   wait_until("commits to wait for the stream", [&] {
     return server.query_value("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") == "1";
   });
-  CommitLedger ledger({.conninfo = server.conninfo(), .seed = seed});
+  CommitLedger ledger({.conninfo = server.conninfo(), .seed = seed_});
   ledger.start();
   std::size_t commits = 0;
   for (int round = 0; round < 3; ++round) {
@@ -176,7 +176,7 @@ TEST_F(FaultKillTest, OfTheSourceWhileItStreamsAndIsBackedUp) {
   PostgresServer server;
   protect(server);
   fill(server);
-  CommitLedger ledger({.conninfo = server.conninfo(), .seed = seed});
+  CommitLedger ledger({.conninfo = server.conninfo(), .seed = seed_});
   const auto stream = start_pgstrata({"stream", "app"});
   wait_for_lease("stream");
   ledger.start();
@@ -206,7 +206,7 @@ TEST_F(FaultKillTest, OfTheConnectionMidStreamAndMidBackup) {
   fill(server);
   CuttableLink link(server.port());
   const std::string url = fmt::format("postgresql://postgres@127.0.0.1:{}/postgres", link.port());
-  CommitLedger ledger({.conninfo = server.conninfo(), .seed = seed});
+  CommitLedger ledger({.conninfo = server.conninfo(), .seed = seed_});
   const auto stream = start_pgstrata({"stream", "app", "--url", url});
   wait_for_lease("stream");
   ledger.start();

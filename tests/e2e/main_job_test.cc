@@ -7,6 +7,7 @@
 #include "e2e/main_job_fixture.h"
 #include "support/commit_ledger.h"
 #include "support/random_workload.h"
+#include "support/test_seed.h"
 
 namespace pgstrata::testing {
 namespace {
@@ -38,7 +39,7 @@ void expect_client_tools_pass(const LeftRunningServer& server) {
 }
 
 TEST_P(EveryMajor, TheMomentBeforeTheDamageComesBack) {
-  const std::uint64_t seed = std::random_device{}();
+  const std::uint64_t seed = test_seed();
   SCOPED_TRACE(fmt::format("seed {}", seed));
   PostgresServer source({.major = GetParam()});
   source.start();

@@ -11,6 +11,7 @@
 #include "e2e/main_job_page_compare.h"
 #include "support/random_workload.h"
 #include "support/sql.h"
+#include "support/test_seed.h"
 #include "support/wait_until.h"
 
 namespace pgstrata::testing {
@@ -142,9 +143,8 @@ class OracleTest : public MainJobTest, public ::testing::WithParamInterface<int>
 };
 
 TEST_P(OracleTest, ARestoreIsWhatStockPostgresRecovers) {
-  const std::uint64_t seed = std::random_device{}();
+  const std::uint64_t seed = test_seed();
   SCOPED_TRACE(fmt::format("seed {}", seed));
-  fmt::print("seed {}\n", seed);
   std::mt19937_64 random(seed);
   source_.start();
   protect(source_);

@@ -89,7 +89,7 @@ TEST_F(WalReceiverFaultsTest, ALossThatLastsIsToldAgainAndSoIsItsEnd) {
 TEST_F(WalReceiverFaultsTest, ConnectionsThatAreCutUnderLoadLoseNothing) {
   PostgresServer server(keeping_wal());
   server.start();
-  CommitLedger ledger({.conninfo = server.conninfo(), .seed = 3});
+  CommitLedger ledger({.conninfo = server.conninfo(), .seed = test_seed(3)});
   ledger.start();
   Reception receiving(reception(server, register_cluster(server)));
   for (int round = 1; round <= 5; ++round) {
@@ -396,7 +396,7 @@ TEST_F(WalReceiverFaultsTest, AsSynchronousStandbyNoAcknowledgedCommitIsLostWhat
   const TemporaryDirectory home;
   const auto repository = home.path() / "repository";
   ReceiverProcess first(repository, server, cluster);
-  CommitLedger ledger({.conninfo = server.conninfo(), .seed = 5});
+  CommitLedger ledger({.conninfo = server.conninfo(), .seed = test_seed(5)});
   server.configure({"synchronous_standby_names = 'pgstrata'"});
   server.reload();
   wait_until("commits to wait for the receiver", [&] {

@@ -78,7 +78,7 @@ TEST_F(WalReceiverTest, StopsWithinTwoSecondsUnderLoadAndGoesOnInTheMiddleOfASeg
   PostgresServer server(options());
   server.start();
   const auto cluster = register_cluster(server);
-  CommitLedger ledger({.conninfo = server.conninfo(), .seed = 2});
+  CommitLedger ledger({.conninfo = server.conninfo(), .seed = test_seed(2)});
   ledger.start();
   for (int round = 1; round <= 6; ++round) {
     Reception receiving(reception(server, cluster));

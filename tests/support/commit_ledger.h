@@ -16,13 +16,14 @@
 
 #include "base/timestamp.h"
 #include "base/types.h"
+#include "support/test_seed.h"
 
 namespace pgstrata::testing {
 
 struct LedgerOptions {
   std::string conninfo{};  // of the source; clients connect again by themselves when it went away
   int clients = 4;
-  std::uint64_t seed = 1;  // of the rows' payloads and of which transactions are rolled back
+  std::uint64_t seed = test_seed(1);  // of the rows' payloads and of which transactions are rolled back
   std::size_t payload_bytes = 200;
 };
 

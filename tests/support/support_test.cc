@@ -1,6 +1,7 @@
 // The tools of the end-to-end tests, tried on every major.
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
 #include <optional>
 
 #include <gmock/gmock.h>
@@ -9,6 +10,7 @@
 #include "support/commit_ledger.h"
 #include "support/postgres_server.h"
 #include "support/random_workload.h"
+#include "support/test_seed.h"
 #include "support/wait_until.h"
 
 namespace pgstrata::testing {
@@ -53,7 +55,7 @@ TEST_P(EachMajor, RunsCommitsCrashesAndComesBack) {
   ledger.stop();
   EXPECT_THAT(ledger.check_all(server.conninfo()), IsEmpty());
 
-  RandomWorkload workload(server.conninfo(), 20261121);
+  RandomWorkload workload(server.conninfo(), test_seed(20261121));
   workload.run(60);
   SqlConnection connection(server.conninfo());
   const auto before = content_digest(connection);
@@ -189,6 +191,41 @@ TEST(CommitLedger, CutsOffAClientThatHangs) {
   ledger.stop(std::chrono::milliseconds(10));
   EXPECT_EQ(ledger.acknowledged_count(), 0U);
   EXPECT_THAT(ledger.check_all(server.conninfo()), IsEmpty());
+}
+
+class TestSeed : public ::testing::Test {
+ protected:
+  ~TestSeed() override {
+    if (before_) ::setenv("PGSTRATA_TEST_SEED", before_->c_str(), 1);
+    if (!before_) ::unsetenv("PGSTRATA_TEST_SEED");
+  }
+  // What it prints.
+  static std::string printed(std::optional<std::uint64_t> usual, std::uint64_t& seed) {
+    ::testing::internal::CaptureStdout();
+    seed = test_seed(usual);
+    return ::testing::internal::GetCapturedStdout();
+  }
+
+ private:
+  std::optional<std::string> before_ = [] {
+    const char* const value = std::getenv("PGSTRATA_TEST_SEED");
+    return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+  }();
+};
+
+TEST_F(TestSeed, IsPrintedAndGivenBack) {
+  ::unsetenv("PGSTRATA_TEST_SEED");
+  std::uint64_t seed = 0;
+  EXPECT_THAT(printed(7, seed), HasSubstr("PGSTRATA_TEST_SEED=7 "));
+  EXPECT_EQ(seed, 7U);
+  const std::string unknown = printed(std::nullopt, seed);
+  EXPECT_THAT(unknown, HasSubstr(fmt::format("PGSTRATA_TEST_SEED={} ", seed)));
+  ::setenv("PGSTRATA_TEST_SEED", "18446744073709551615", 1);
+  EXPECT_THAT(printed(7, seed), HasSubstr("PGSTRATA_TEST_SEED=18446744073709551615 "));
+  EXPECT_EQ(seed, UINT64_MAX);
+  EXPECT_EQ(LedgerOptions{}.seed, UINT64_MAX);
+  ::setenv("PGSTRATA_TEST_SEED", "7 or so", 1);
+  EXPECT_THROW(static_cast<void>(test_seed()), TestFailure);
 }
 
 TEST(RunProgram, ReportsExitCodeOutputAndDeathBySignal) {
