@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "pg/format/wal_name.h"
 #include "restore/restore_test_support.h"
@@ -109,6 +110,18 @@ TEST_F(WalFetchTest, WhatTheKitDoesNotListIsNotThere) {
   EXPECT_FALSE(must(fetch("../../../etc/passwd")));
   EXPECT_EQ(wal_fetch(kit_path_, "00000003.history", destination_, opener()), wal_fetch_not_there);
   EXPECT_FALSE(fs::exists(destination_));
+}
+
+// Process ids come again, in a container soon.
+TEST_F(WalFetchTest, WhatAKilledProcessOfTheSameIdLeftIsNoHindrance) {
+  make_kit();
+  const auto left = destination_.native() + fmt::format(".{}.tmp", ::getpid());
+  for (const auto& name : {std::string("00000002.history"), name_of(0), name_of(plan_.segments.size() - 1)}) {
+    ASSERT_TRUE(write_file(left, as_byte_view("half")));
+    EXPECT_TRUE(must(fetch(name))) << name;
+    EXPECT_FALSE(fs::exists(left)) << name;
+  }
+  EXPECT_TRUE(must(read_file(destination_)) == expected(plan_.segments.size() - 1));
 }
 
 TEST_F(WalFetchTest, HandsOutTimelineHistories) {

@@ -57,8 +57,14 @@ Result<bool> WalSpool::take(std::string_view name, const std::filesystem::path& 
   PGS_TRY(const bool ready, file_exists(from));
   if (!ready) return false;
   const auto temporary = temporary_beside(destination);
-  PGS_CHECK(duplicate_file(from, temporary));
-  PGS_CHECK(rename_file(temporary, destination));
+  // A process that was killed may have had this one's id: in a container they soon come again.
+  ::unlink(temporary.c_str());
+  auto copied = duplicate_file(from, temporary);
+  if (copied) copied = rename_file(temporary, destination);
+  if (!copied) {
+    ::unlink(temporary.c_str());
+    return std::unexpected(std::move(copied).error());
+  }
   return true;
 }
 
