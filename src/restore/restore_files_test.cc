@@ -208,6 +208,40 @@ TEST_F(RestoreFilesTest, TablespacesGoWhereTheyAreMapped) {
   EXPECT_THAT(taken.error().hint(), HasSubstr("--tablespace " + source + "="));
 }
 
+TEST_F(RestoreFilesTest, ALinkLeadsNowhereThatItsTargetMayNot) {
+  const auto cluster = folder_.path() / "cluster";
+  const auto repository = folder_.path() / "kept";
+  fs::create_directories(cluster / "base");
+  ASSERT_TRUE(write_file(cluster / "PG_VERSION", as_byte_view("15\n")));
+  fs::create_directories(repository / "repository");
+  fs::create_directories(repository / "clusters");
+  const auto link = folder_.path() / "link";
+  const auto refused = [&](const fs::path& to, const std::string& why) {
+    fs::remove(link);
+    fs::create_directory_symlink(to, link);
+    target_ = link / "data";
+    const auto restored = restore();
+    EXPECT_EQ(code_of(restored), "usage");
+    EXPECT_THAT(message_of(restored), HasSubstr(why));
+    EXPECT_FALSE(fs::exists(target_));
+  };
+  refused(cluster / "base", "lies within the data directory");
+  refused(repository / "clusters", "lies within the repository");
+
+  target_ = folder_.path() / "data";
+  const std::string source = "/srv/source space";
+  snapshot_.tablespaces = {{Oid{16400}, source}};
+  fs::remove(link);
+  fs::create_directory_symlink(cluster / "base", link);
+  mappings_ = {{source, (link / "space").native()}};
+  EXPECT_THAT(message_of(restore()), HasSubstr("lies within the data directory"));
+  fs::create_directories(target_);
+  fs::remove(link);
+  fs::create_directory_symlink(target_, link);
+  EXPECT_THAT(message_of(restore()), HasSubstr("lies within"));
+  EXPECT_TRUE(fs::is_empty(target_));
+}
+
 TEST_F(RestoreFilesTest, ADamagedPackLeavesNothingStartableAndARepeatGoesOn) {
   const auto packs = must(cluster_.space->list("packs/"));
   const auto largest = std::ranges::max_element(packs, {}, &ObjectInfo::size_bytes);

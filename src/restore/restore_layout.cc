@@ -22,11 +22,6 @@ std::string normal(const std::string& path) {
   return text;
 }
 
-bool lies_within(const fs::path& path, const fs::path& folder) {
-  const auto relative = path.lexically_relative(folder);
-  return !relative.empty() && *relative.begin() != "..";
-}
-
 Error unknown_mapping(const std::string& from, const std::vector<TablespaceEntry>& tablespaces) {
   std::string hint = tablespaces.empty() ? "It has none." : "Its tablespaces are at:";
   for (const auto& tablespace : tablespaces) hint += " " + tablespace.location + ",";
@@ -111,22 +106,29 @@ Result<void> check_tablespace(const TargetDirectory& directory, const Tablespace
   return taken("is not empty");
 }
 
-// A server would find what is written there among its own files, a repository among its objects.
-Result<void> check_no_intrusion(const fs::path& target) {
-  const auto path = fs::absolute(target).lexically_normal();
+Result<void> check_no_intrusion(const fs::path& target, const fs::path& path) {
   for (auto folder = path; folder.has_relative_path(); folder = folder.parent_path()) {
     std::error_code ignored;
     const bool within = folder != path;
     if (within && fs::exists(folder / "PG_VERSION", ignored)) {
-      return fail(ErrorCode::usage, "\"{}\" lies within the data directory \"{}\"", path.native(),
+      return fail(ErrorCode::usage, "\"{}\" lies within the data directory \"{}\"", target.native(),
                   folder.native());
     }
     if (fs::exists(folder / "repository", ignored) && fs::exists(folder / "clusters", ignored)) {
-      return fail(ErrorCode::usage, "\"{}\" lies within the repository \"{}\"", path.native(),
+      return fail(ErrorCode::usage, "\"{}\" lies within the repository \"{}\"", target.native(),
                   folder.native());
     }
   }
   return {};
+}
+
+// A server would find what is written there among its own files, a repository among its objects: by the name
+// that is given, as through pg_tblspc, and where its links lead.
+Result<void> check_no_intrusion(const fs::path& target) {
+  const auto named = fs::absolute(target).lexically_normal();
+  PGS_CHECK(check_no_intrusion(named, named));
+  PGS_TRY(const auto found, resolved(target));
+  return check_no_intrusion(named, found);
 }
 
 Result<bool> holds_anything(const TargetDirectory& directory) {
@@ -135,6 +137,20 @@ Result<bool> holds_anything(const TargetDirectory& directory) {
 }
 
 }  // namespace
+
+Result<fs::path> resolved(const fs::path& path) {
+  std::error_code error;
+  const auto full = fs::weakly_canonical(fs::absolute(path), error);
+  if (error)
+    return std::unexpected(error_from_errno(error.value(), fmt::format("find \"{}\"", path.native())));
+  return fs::path(normal(full.native()));
+}
+
+bool leads_into(const fs::path& path, const fs::path& folder) {
+  const auto found = resolved(path);
+  const auto place = resolved(folder);
+  return found && place && std::ranges::mismatch(*place, *found).in1 == place->end();
+}
 
 Result<std::vector<TablespacePlace>> place_tablespaces(const std::vector<TablespaceEntry>& tablespaces,
                                                        const std::vector<TablespaceMapping>& mappings,
@@ -149,13 +165,14 @@ Result<std::vector<TablespacePlace>> place_tablespaces(const std::vector<Tablesp
     map[normal(from)] = normal(to);
   }
   std::vector<TablespacePlace> places;
-  std::set<std::string> used;
+  std::set<fs::path> used;
   for (const auto& tablespace : tablespaces) {
     const auto from = normal(tablespace.location);
     const auto mapped = map.find(from);
     const auto to = mapped == map.end() ? from : mapped->second;
-    if (!used.insert(to).second) return fail(ErrorCode::usage, "two tablespaces would share \"{}\"", to);
-    if (lies_within(to, fs::absolute(data_directory).lexically_normal())) {
+    PGS_TRY(const auto found, resolved(to));
+    if (!used.insert(found).second) return fail(ErrorCode::usage, "two tablespaces would share \"{}\"", to);
+    if (leads_into(to, data_directory)) {
       return std::unexpected(make_error(ErrorCode::usage, "the tablespace location \"{}\" lies within \"{}\"",
                                         to, data_directory.native())
                                  .with_hint(fmt::format("--tablespace {}=/new/folder", from)));
