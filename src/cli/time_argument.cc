@@ -116,6 +116,9 @@ std::optional<seconds> unit_length(std::string_view unit) {
   return std::nullopt;
 }
 
+// No cluster is older; what is longer ago would not fit a Timestamp.
+constexpr seconds longest_age = days(365 * 1000);
+
 // "2h ago", "90 minutes ago".
 std::optional<seconds> scan_age(std::string_view text) {
   Scanner scanner(text);
@@ -124,7 +127,9 @@ std::optional<seconds> scan_age(std::string_view text) {
   scanner.blanks();
   const auto unit = unit_length(scanner.word());
   if (!unit || !scanner.blanks() || !scanner.take("ago") || !scanner.at_end()) return std::nullopt;
-  return *count * *unit;
+  const seconds age = *count * *unit;  // at most a billion weeks, which seconds hold
+  if (age > longest_age) return std::nullopt;
+  return age;
 }
 
 struct NamedDay {

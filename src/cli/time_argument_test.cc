@@ -73,6 +73,7 @@ TEST_F(TimeArgument, ReadsWhatIsRelativeToNow) {
   EXPECT_EQ(parsed("15 s ago"), "2026-11-21T10:30:00Z");
   EXPECT_EQ(parsed("1 day ago"), "2026-11-20T10:30:15Z");
   EXPECT_EQ(parsed("2w ago"), "2026-11-07T10:30:15Z");
+  EXPECT_EQ(parsed("365000d ago"), "1027-07-22T10:30:15Z");
   EXPECT_EQ(parsed("today 09:15"), "2026-11-21T09:15:00Z");
   EXPECT_EQ(parsed("yesterday 14:00:30"), "2026-11-20T14:00:30Z");
   // In Tokyo it is the 21st, 19:30; in Honolulu the 21st, 00:30.
@@ -107,6 +108,8 @@ TEST_F(TimeArgument, RefusesAllElse) {
                            "yesterday",
                            "tomorrow 10:00",
                            "99999999999h ago",
+                           "999999999w ago",
+                           "365001d ago",
                            "2026-11-21 10:00:00x",
                            "-2h ago",
                            "UTC",
