@@ -69,4 +69,16 @@ std::string redact_passwords(std::string_view text) {
   return shown;
 }
 
+// Each keeps its place and its size: what the mask leaves over is zeros, and what is too much for it is cut
+// off.
+void redact_arguments(std::span<char*> arguments) {
+  for (char* argument : arguments) {
+    const std::string_view text(argument);
+    auto shown = redact_passwords(text);
+    if (shown == text) continue;
+    shown.resize(text.size());
+    std::ranges::copy(shown, argument);
+  }
+}
+
 }  // namespace pgstrata

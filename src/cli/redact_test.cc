@@ -1,5 +1,8 @@
 #include "cli/redact.h"
 
+#include <cstring>
+#include <vector>
+
 #include <gtest/gtest.h>
 
 namespace pgstrata {
@@ -18,6 +21,15 @@ TEST(Redact, HidesAKeywordStringsPassword) {
   EXPECT_EQ(redact_passwords("sslpassword=s3cret"), "sslpassword=***");
   EXPECT_EQ(redact_passwords("password=s3\\ cret user=a"), "password=*** user=a");
   EXPECT_EQ(redact_passwords("password='open"), "password=***");
+}
+
+TEST(Redact, HidesThemInArgumentsWithoutMovingOne) {
+  std::string words = std::string("stream\0--url\0postgresql://a:s3cret@db/shop\0password=x\0end", 57);
+  std::vector<char*> arguments;
+  for (std::size_t at = 0; at < words.size(); at += std::strlen(&words[at]) + 1)
+    arguments.push_back(&words[at]);
+  redact_arguments(arguments);
+  EXPECT_EQ(words, std::string("stream\0--url\0postgresql://a:***@db/shop\0\0\0\0password=*\0end", 57));
 }
 
 TEST(Redact, LeavesTheRest) {

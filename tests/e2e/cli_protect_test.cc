@@ -200,6 +200,17 @@ TEST_F(CliProtectTest, AMomentComesBack) {
   EXPECT_EQ(copy.query_value("SELECT count(*) FROM t"), "1001");
 }
 
+TEST_F(CliProtectTest, APasswordInAnArgumentIsNotShownToTheMachinesUsers) {
+  const auto stream = start_pgstrata(
+      {"stream", "app", "--url", fmt::format("postgresql://postgres:s3cret@127.0.0.1:{}/", server_.port())});
+  wait_until_streaming();
+  const std::string shown = read_text(fmt::format("/proc/{}/cmdline", stream->pid()));
+  EXPECT_THAT(shown, HasSubstr("postgresql://postgres:***@127.0.0.1"));
+  EXPECT_THAT(shown, ::testing::Not(HasSubstr("s3cret")));
+  const ProgramRun stopped = stream->terminate();
+  EXPECT_EQ(stopped.exit_code, 0) << stopped.describe();
+}
+
 TEST_F(CliProtectTest, AStoppedBackupLeavesNothingHalfMade) {
   server_.query(
       "CREATE TABLE big AS SELECT n, md5(n::text) || md5((n + 1)::text) AS x FROM generate_series(1, "

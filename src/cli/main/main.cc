@@ -5,10 +5,12 @@
 #include <unistd.h>
 
 #include "cli/program.h"
+#include "cli/redact.h"
 #include "cli/stop_signals.h"
 
 int main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
+  pgstrata::redact_arguments({argv + 1, argv + argc});
   pgstrata::Cancellation cancellation;
   std::optional<pgstrata::StopSignals> signals;
   // Recovery expects its restore_command to die of SIGTERM.
