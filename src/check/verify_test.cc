@@ -250,6 +250,39 @@ TEST_F(VerifyTest, DamageAtTheEndCostsTheEnd) {
   expect_end_lost(verify(), tail_name());
 }
 
+TEST_F(VerifyTest, TheDamagedEndOfATimelineCostsTheEnd) {
+  remove(name_of(second_));
+  remove(wal_name(3));
+  cluster_.end_timeline(3, segment_bytes / 2);
+  const std::string name = wal_name(3) + ".partial";
+  ASSERT_TRUE(verify().sound());
+  for_each_damage_of(name, [&](const VerifyReport& report) {
+    if (!cluster_.store.stat(name)) {  // as if the source had ended before it: nothing tells of it
+      EXPECT_TRUE(report.sound());
+      return;
+    }
+    ASSERT_THAT(report.damaged, ElementsAre(damaged(name)));
+    EXPECT_THAT(report.damaged[0].snapshots, IsEmpty());
+    ASSERT_THAT(report.lost, SizeIs(1));
+    EXPECT_GT(report.lost[0].from_lsn, first_.consistent_lsn);
+    EXPECT_LE(report.lost[0].from_lsn, segment_at(3));
+    EXPECT_GE(report.lost[0].to_lsn, segment_at(3) + segment_bytes / 2);
+  });
+}
+
+TEST_F(VerifyTest, TheEndOfATimelineThatASnapshotNeedsIsPartOfIt) {
+  remove(wal_name(3));
+  cluster_.end_timeline(3, second_.consistent_lsn - segment_at(3) + 8192);
+  const std::string name = wal_name(3) + ".partial";
+  ASSERT_TRUE(verify().sound());
+  for_each_damage_of(name, [&](const VerifyReport& report) {
+    const bool there = cluster_.store.stat(name).has_value();
+    ASSERT_THAT(report.damaged, ElementsAre(damaged(there ? name : wal_name(3))));
+    EXPECT_THAT(report.damaged[0].snapshots, ElementsAre(second_.id));
+    EXPECT_THAT(report.lost, SizeIs(1));
+  });
+}
+
 TEST_F(VerifyTest, WithoutAnyWalThatCanBeReadASnapshotIsLostWhole) {
   remove(name_of(second_));
   for (const std::size_t index : {1U, 2U, 3U}) remove(wal_name(index));

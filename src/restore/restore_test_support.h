@@ -141,6 +141,16 @@ class SampleCluster {
     }
     ASSERT_TRUE(writer.sync());
   }
+  // The segment's beginning, sealed, as where timeline 1 ended in it.
+  void end_timeline(std::size_t index, std::size_t size_bytes) {
+    const Lsn start = wal_sample().start + index * segment_bytes;
+    auto writer = must(
+        WalSegmentWriter::create_partial(*space, TimelineId{1}, start, segment_bytes, system_clock(), 1));
+    const auto indexes = must(index_sample(wal_sample(), [] { return std::size_t{segment_bytes}; }));
+    ASSERT_TRUE(writer.append(segment(index).first(size_bytes)));
+    ASSERT_TRUE(writer.commit(
+        {system(), TimelineId{1}, start, start + size_bytes, indexes[index].last_end_time, indexes[index]}));
+  }
   static ByteView segment(std::size_t index) {
     return ByteView(wal_sample().bytes).subspan(index * segment_bytes, segment_bytes);
   }

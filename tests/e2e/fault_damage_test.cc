@@ -297,6 +297,27 @@ TEST_F(FaultDamageTest, OfTheWalTail) {
   EXPECT_EQ(restore_code({"--lsn", middle_}), 0) << "it lies before";
 }
 
+// Timeline 1 ended within a segment, and timeline 2 has the same bytes again: nothing is lost with it.
+TEST_F(FaultDamageTest, OfTheEndOfATimeline) {
+  const auto ends = objects(".partial");
+  ASSERT_THAT(ends, SizeIs(1));
+  const Json coverage = status().at("coverage");
+  for_each_damage(ends.front(), [&] {
+    if (std::filesystem::exists(repository() / ends.front())) {
+      const Json cluster = expect_verify_names(ends.front()).at("clusters").at(0);
+      EXPECT_THAT(cluster.at("damaged"), SizeIs(1));
+      EXPECT_THAT(cluster.at("damaged").at(0).at("snapshots"), IsEmpty());
+      EXPECT_THAT(cluster.at("lost_coverage"), IsEmpty());
+    } else {
+      ok({"verify"});  // nobody needs it
+    }
+    EXPECT_EQ(status().at("coverage"), coverage);
+    EXPECT_EQ(restore_code({"--latest"}), 0);
+    EXPECT_EQ(restore_code({"--lsn", middle_}), 0);
+  });
+  ok({"verify"});
+}
+
 TEST_F(FaultDamageTest, OfATimelinesHistory) {
   const std::string name = "clusters/app/timelines/00000002";
   for_each_damage(name, [&] {
