@@ -209,6 +209,87 @@ TEST_F(FaultSourceTest, LostWalIsAGapThatANewBaseBackupEnds) {
   EXPECT_EQ(restored()->query_value("SELECT count(*) FROM t"), rows);
 }
 
+class LostSlotTest : public FaultSourceTest {
+ protected:
+  // With a backup, and all up to it streamed.
+  void protect_and_stream(PostgresServer& server) {
+    protect(server);
+    server.query("CREATE TABLE t AS SELECT generate_series(1, 1000) AS n");
+    ok({"backup", "app"});
+    const auto stream = start_pgstrata({"stream", "app"});
+    wait_flushed(server);
+    EXPECT_EQ(stream->terminate().exit_code, 0);
+  }
+  static std::string slot(const PostgresServer& server, const std::string& column) {
+    return server.query_value("SELECT " + column +
+                              " FROM pg_replication_slots WHERE slot_name = 'pgstrata_app'");
+  }
+  std::vector<std::string> problem_codes() const {
+    const Json of_cluster = status();
+    std::vector<std::string> codes;
+    for (const Json& problem : of_cluster.at("problems")) codes.push_back(problem.at("code"));
+    return codes;
+  }
+};
+
+class LostSlotOnMajors : public LostSlotTest, public ::testing::WithParamInterface<int> {};
+
+TEST_P(LostSlotOnMajors, OneThatKeptTooMuchWalIsMadeAgainAndABaseBackupEndsTheGap) {
+  auto options = keeping_little_wal();
+  options.major = GetParam();
+  options.settings.emplace_back("max_slot_wal_keep_size = '1MB'");
+  PostgresServer server(options);
+  protect_and_stream(server);
+  for (int round = 0; round < 4; ++round) {
+    server.query("INSERT INTO t SELECT generate_series(1, 20000)");
+    server.query("CHECKPOINT");
+  }
+  ASSERT_EQ(slot(server, "wal_status"), "lost");
+  if (GetParam() >= 15) {  // before that the source does not tell
+    EXPECT_THAT(problem_codes(), ::testing::Contains("slot_invalid"));
+  }
+
+  const auto stream = start_pgstrata({"stream", "app"});
+  stream->wait_for_output("making a new base backup");
+  wait_until("the new base backup", [&] { return snapshots() == 2; });
+  server.query("INSERT INTO t VALUES (1002)");
+  wait_flushed(server);
+  EXPECT_THAT(stream->errors(), HasSubstr("the source has removed WAL that was not received"));
+  EXPECT_NE(slot(server, "wal_status"), "lost") << "it was made again";
+  EXPECT_EQ(slot(server, "active"), "t");
+  EXPECT_EQ(status().at("coverage").size(), 2U) << "with the gap between them";
+  EXPECT_EQ(problem_codes(), std::vector<std::string>{"coverage_gap"});
+  EXPECT_EQ(stream->terminate().exit_code, 0);
+  const auto rows = server.query_value("SELECT count(*) FROM t");
+  server.stop();
+  EXPECT_EQ(restored()->query_value("SELECT count(*) FROM t"), rows);
+}
+
+INSTANTIATE_TEST_SUITE_P(Majors, LostSlotOnMajors, ::testing::Values(13, 15, 18),
+                         ::testing::PrintToStringParamName());
+
+// Given up, but the WAL is still there: no gap.
+TEST_F(LostSlotTest, OneThatWasIdleTooLongIsMadeAgainAndNothingIsLost) {
+  PostgresServer server(
+      {.major = 18, .settings = {"idle_replication_slot_timeout = '1s'", "wal_keep_size = '1GB'"}});
+  protect_and_stream(server);
+  server.query("INSERT INTO t VALUES (1001)");
+  wait_until("the source to give up the slot", [&] {
+    server.query("CHECKPOINT");
+    return slot(server, "coalesce(invalidation_reason, '')") == "idle_timeout";
+  });
+  const auto stream = start_pgstrata({"stream", "app"});
+  stream->wait_for_output("the source has given up the slot \"pgstrata_app\"");
+  server.query("INSERT INTO t VALUES (1002)");
+  wait_flushed(server);
+  EXPECT_EQ(slot(server, "active || coalesce(invalidation_reason, '')"), "true");
+  EXPECT_EQ(status().at("coverage").size(), 1U);
+  EXPECT_TRUE(problem_codes().empty());
+  EXPECT_EQ(stream->terminate().exit_code, 0);
+  server.stop();
+  EXPECT_EQ(restored()->query_value("SELECT count(*) FROM t"), "1002");
+}
+
 // The stream ends between the gap and its base backup: the next one makes it.
 TEST_F(FaultSourceTest, ABaseBackupThatLostWalAsksForSurvivesARestartOfTheStream) {
   PostgresServer server(keeping_little_wal());
