@@ -1,5 +1,7 @@
 #include "cli/program.h"
 
+#include <cstdlib>
+#include <set>
 #include <sstream>
 
 #include <gmock/gmock.h>
@@ -23,6 +25,20 @@ struct CommandRun {
   std::string err;
 };
 
+// Set while it lives.
+class Variable {
+ public:
+  Variable(std::string name, const char* value) : name_(std::move(name)) {
+    ::setenv(name_.c_str(), value, 1);
+  }
+  ~Variable() { ::unsetenv(name_.c_str()); }
+  Variable(const Variable&) = delete;
+  Variable& operator=(const Variable&) = delete;
+
+ private:
+  std::string name_;
+};
+
 // With a settings file of its own, so that none of this machine's is read.
 class ProgramTest : public ::testing::Test {
  protected:
@@ -39,6 +55,25 @@ class ProgramTest : public ::testing::Test {
     return run(std::move(arguments));
   }
   std::string path(const std::string& name) { return (directory_.path() / name).string(); }
+  // The id of the key slot that the command makes.
+  std::string new_slot(std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), {"--output", "json"});
+    const CommandRun made = run_here(std::move(arguments));
+    EXPECT_EQ(made.code, 0) << made.err;
+    return made.code == 0 ? Json::parse(made.out).at("key_slot").at("id").get<std::string>() : "";
+  }
+  // The ids of all slots, listed with that key.
+  std::set<std::string> slots(const std::vector<std::string>& key) {
+    std::vector<std::string> arguments{"key", "list", "--output", "json"};
+    arguments.insert(arguments.end(), key.begin(), key.end());
+    const CommandRun list = run_here(std::move(arguments));
+    EXPECT_EQ(list.code, 0) << list.err;
+    std::set<std::string> ids;
+    if (list.code != 0) return ids;
+    const Json slots = Json::parse(list.out).at("key_slots");
+    for (const Json& slot : slots) ids.insert(slot.at("id"));
+    return ids;
+  }
 
   TemporaryDirectory directory_ = TemporaryDirectory::create("program").value();
   std::string repo_ = path("repo");
@@ -163,20 +198,45 @@ TEST_F(ProgramTest, InitTeachesAboutEncryptionAndPlaces) {
 TEST_F(ProgramTest, KeysComeAndGo) {
   const std::string key = path("key");
   const std::string second = path("second");
-  ASSERT_EQ(run_here({"init", "--key-file", key}).code, 0);
+  const std::string first_slot = new_slot({"init", "--key-file", key});
   EXPECT_EQ(run_here({"key", "add", "--key-file", key}).code, 2);
-  ASSERT_EQ(run_here({"key", "add", "--key-file", key, "--new-key-file", second}).code, 0);
-  const CommandRun list = run_here({"key", "list", "--key-file", second, "--output", "json"});
-  ASSERT_EQ(list.code, 0) << list.err;
-  const Json slots = Json::parse(list.out).at("key_slots");
-  ASSERT_EQ(slots.size(), 2U);
+  const std::string second_slot = new_slot({"key", "add", "--key-file", key, "--new-key-file", second});
+  EXPECT_EQ(slots({"--key-file", second}), (std::set{first_slot, second_slot}));
   EXPECT_EQ(run_here({"key", "remove", "--key-file", second, "00000000"}).code, 3);
-  for (const Json& slot : slots) {
-    const CommandRun removed =
-        run_here({"key", "remove", "--key-file", second, slot.at("id").get<std::string>()});
-    // Whichever comes second is the last one, or is opened by the key that is gone.
-    EXPECT_TRUE(removed.code == 0 || removed.code == 2 || removed.code == 5) << removed.err;
-  }
+  const CommandRun its_own = run_here({"key", "remove", "--key-file", second, second_slot});
+  EXPECT_EQ(its_own.code, 2);
+  EXPECT_THAT(its_own.err, HasSubstr("is the one that opened the repository"));
+
+  EXPECT_EQ(run_here({"key", "remove", "--key-file", second, first_slot}).code, 0);
+  EXPECT_EQ(slots({"--key-file", second}), std::set{second_slot});
+  EXPECT_EQ(run_here({"key", "list", "--key-file", key}).code, 5);
+  const CommandRun last = run_here({"key", "remove", "--key-file", second, second_slot});
+  EXPECT_EQ(last.code, 2);
+  EXPECT_THAT(last.err, HasSubstr("is the last one"));
+  EXPECT_EQ(slots({"--key-file", second}), std::set{second_slot});
+}
+
+TEST_F(ProgramTest, APassphraseOpensTheRepositoryItMade) {
+  const Variable words("PGSTRATA_TEST_WORDS", "correct horse battery staple");
+  const std::vector<std::string> with_words{"--passphrase-env", "PGSTRATA_TEST_WORDS"};
+  const CommandRun made = run_here({"init", "--passphrase-env", "PGSTRATA_TEST_WORDS", "--output", "json"});
+  ASSERT_EQ(made.code, 0) << made.err;
+  EXPECT_EQ(Json::parse(made.out).at("key_slot").at("kind"), "passphrase");
+  EXPECT_THAT(made.err, HasSubstr("KEEP THE PASSPHRASE"));
+  EXPECT_THAT(made.out + made.err, Not(HasSubstr("horse")));
+  EXPECT_EQ(slots(with_words).size(), 1U);
+
+  const Variable wrong("PGSTRATA_TEST_OTHER_WORDS", "correct horse battery stable");
+  const CommandRun refused = run_here({"status", "--passphrase-env", "PGSTRATA_TEST_OTHER_WORDS"});
+  EXPECT_EQ(refused.code, 5);
+  EXPECT_THAT(refused.err, HasSubstr("passphrase"));
+  EXPECT_EQ(run_here({"status", "--passphrase-env", "PGSTRATA_TEST_NO_WORDS"}).code, 2);
+
+  // One more passphrase, and each opens it.
+  const std::string slot = new_slot({"key", "add", "--passphrase-env", "PGSTRATA_TEST_WORDS",
+                                     "--new-passphrase-env", "PGSTRATA_TEST_OTHER_WORDS"});
+  EXPECT_TRUE(slots({"--passphrase-env", "PGSTRATA_TEST_OTHER_WORDS"}).contains(slot));
+  EXPECT_EQ(slots(with_words).size(), 2U);
 }
 
 TEST_F(ProgramTest, WrongKeyIsItsOwnCode) {
