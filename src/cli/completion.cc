@@ -101,12 +101,14 @@ _pgstrata() {{
   case "$command" in
 {}  esac
   if [[ -n $paths && "|$paths|" == *"|$previous|"* ]]; then
+    # Only here: a folder that is named as a command is no command. A test may call this by itself.
+    compopt -o filenames 2>/dev/null
     mapfile -t COMPREPLY < <(compgen -f -- "$current")
   else
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
   fi
 }}
-complete -o filenames -o bashdefault -F _pgstrata pgstrata
+complete -o bashdefault -F _pgstrata pgstrata
 )",
                      [&] {
                        std::vector<std::string> names;
