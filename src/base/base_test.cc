@@ -41,6 +41,8 @@ TEST(Timestamp, Rfc3339RoundTrips) {
   EXPECT_EQ(to_rfc3339(parse_rfc3339("2026-11-21T10:00:00.250+01:00").value()), "2026-11-21T09:00:00.25Z");
   EXPECT_EQ(to_display(parse_rfc3339("2026-11-21 10:00:00z").value()), "2026-11-21 10:00:00 UTC");
   EXPECT_EQ(from_postgres_timestamp(0), parse_rfc3339("2000-01-01T00:00:00Z").value());
+  constexpr std::int64_t infinity = std::numeric_limits<std::int64_t>::max();
+  EXPECT_EQ(from_postgres_timestamp(infinity), Timestamp{infinity});
   for (const auto* bad : {"", "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-11-21T10:00:00",
                           "2026-11-21T25:00:00Z", "2026-11-21T10:00:00.Z", "2026-11-21T10:00:00Zx"}) {
     EXPECT_FALSE(parse_rfc3339(bad).has_value()) << bad;

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <compare>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
 
@@ -26,10 +27,15 @@ struct Timestamp {
 
 // PostgreSQL counts its TimestampTz in microseconds since 2000-01-01 00:00:00 UTC.
 inline constexpr std::int64_t postgres_epoch_micros = 946'684'800'000'000;
+// Its infinity, and what is too far to be told, is the latest moment there is.
 constexpr Timestamp from_postgres_timestamp(std::int64_t postgres_micros) {
-  return {postgres_micros + postgres_epoch_micros};
+  constexpr std::int64_t latest = std::numeric_limits<std::int64_t>::max();
+  return {postgres_micros > latest - postgres_epoch_micros ? latest
+                                                           : postgres_micros + postgres_epoch_micros};
 }
-constexpr std::int64_t to_postgres_timestamp(Timestamp moment) { return moment.micros - postgres_epoch_micros; }
+constexpr std::int64_t to_postgres_timestamp(Timestamp moment) {
+  return moment.micros - postgres_epoch_micros;
+}
 
 // RFC 3339 in UTC with as many of the six fractional digits as are needed: "2026-11-21T10:00:00.25Z".
 [[nodiscard]] std::string to_rfc3339(Timestamp moment);
@@ -44,8 +50,8 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 class Clock {
  public:
   virtual ~Clock() = default;
-  [[nodiscard]] virtual Timestamp now() const = 0;       // wall clock; may step
-  [[nodiscard]] virtual SteadyTime steady() const = 0;   // never steps
+  [[nodiscard]] virtual Timestamp now() const = 0;      // wall clock; may step
+  [[nodiscard]] virtual SteadyTime steady() const = 0;  // never steps
 };
 
 // The machine's clocks.

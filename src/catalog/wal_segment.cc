@@ -9,51 +9,6 @@
 
 namespace pgstrata {
 
-namespace {
-
-constexpr std::uint8_t summary_version = 1;
-
-Bytes encode_summary(const WalSegmentSummary& summary) {
-  ByteWriter writer;
-  writer.u8(summary_version);
-  writer.u64(summary.system_identifier.value);
-  writer.u32(summary.timeline.value);
-  writer.u64(summary.start_lsn.value);
-  writer.u64(summary.end_lsn.value);
-  writer.u64(static_cast<std::uint64_t>(summary.latest_transaction_end.micros));
-  writer.u64(summary.last_break.from.value);
-  writer.u64(summary.last_break.to.value);
-  writer.u64(static_cast<std::uint64_t>(summary.sent.micros));
-  writer.u64(static_cast<std::uint64_t>(summary.reaches_to.micros));
-  writer.bytes(encode_wal_index(summary.index));
-  return writer.take();
-}
-
-Result<WalSegmentSummary> decode_summary(ByteView bytes) {
-  ByteReader reader(bytes);
-  if (const auto version = reader.u8(); version > summary_version) {
-    return fail(ErrorCode::newer_format, "WAL segment summary of format {}; this pgstrata reads up to {}",
-                version, summary_version);
-  }
-  WalSegmentSummary summary;
-  summary.system_identifier = {reader.u64()};
-  summary.timeline = {reader.u32()};
-  summary.start_lsn = {reader.u64()};
-  summary.end_lsn = {reader.u64()};
-  summary.latest_transaction_end = {static_cast<std::int64_t>(reader.u64())};
-  summary.last_break.from = {reader.u64()};
-  summary.last_break.to = {reader.u64()};
-  summary.sent = {static_cast<std::int64_t>(reader.u64())};
-  summary.reaches_to = {static_cast<std::int64_t>(reader.u64())};
-  if (reader.failed() || summary.end_lsn < summary.start_lsn) {
-    return fail(ErrorCode::damaged, "WAL segment summary does not parse");
-  }
-  PGS_TRY(summary.index, decode_wal_index(reader.bytes(reader.remaining())));
-  return summary;
-}
-
-}  // namespace
-
 WalSegmentWriter::WalSegmentWriter(const ClusterSpace& space, Place place, PackWriter pack)
     : space_(space),
       pack_(std::move(pack)),
@@ -109,7 +64,7 @@ Result<void> WalSegmentWriter::write_piece(ByteView piece) {
 Result<void> WalSegmentWriter::commit(const WalSegmentSummary& summary) {
   PGS_ASSERT(summary.end_lsn == end_ && summary.start_lsn == place_.start);
   if (!piece_.empty()) PGS_CHECK(write_piece(piece_.view()));
-  PGS_CHECK(write_piece(encode_summary(summary)));
+  PGS_CHECK(write_piece(encode_wal_segment_summary(summary)));
   return place_.partial ? commit_partial() : commit_whole(summary);
 }
 
@@ -193,7 +148,7 @@ Result<WalSegmentSummary> WalSegmentReader::summary() {
   const auto entry = pack_.directory().back();
   Bytes content(entry.content_size);
   PGS_CHECK(pack_.read(entry, content));
-  return decode_summary(content).context(name_);
+  return decode_wal_segment_summary(content).context(name_);
 }
 
 Result<void> WalSegmentReader::read(const std::function<Result<void>(ByteView piece)>& use) {

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <charconv>
 #include <csignal>
+#include <limits>
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -34,7 +35,8 @@ std::optional<PostmasterPid> parse_postmaster_pid(std::string_view text) {
   PostmasterPid parsed;
   const auto pid = take_line(text);
   if (!pid.has_value() || !parse_number(*pid, parsed.pid) || parsed.pid == 0) return std::nullopt;
-  parsed.single_user = parsed.pid < 0;  // it writes its id negated
+  if (parsed.pid == std::numeric_limits<pid_t>::min()) return std::nullopt;  // cannot be negated
+  parsed.single_user = parsed.pid < 0;                                       // it writes its id negated
   if (parsed.single_user) parsed.pid = -parsed.pid;
   const auto skip_lines = [&](int count) {
     for (; count > 0; --count) take_line(text);

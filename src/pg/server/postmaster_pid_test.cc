@@ -45,6 +45,7 @@ TEST(PostmasterPid, TellsASingleUserBackend) {
 TEST(PostmasterPid, RefusesWhatIsNone) {
   EXPECT_FALSE(parse_postmaster_pid("0\n/data\n").has_value());
   EXPECT_FALSE(parse_postmaster_pid("47x\n").has_value());
+  EXPECT_FALSE(parse_postmaster_pid("-2147483648\n").has_value());
 }
 
 TEST(PostmasterPid, MissingFileAndForeignProcess) {

@@ -126,12 +126,19 @@ Result<BaseBackupEvent> BaseBackupReader::begin_next() {
 }
 
 Result<BaseBackupEvent> BaseBackupReader::typed_message() {
-  ByteView bytes = message_.view();
-  const char type = static_cast<char>(bytes.front());
-  bytes = bytes.subspan(1);
+  PGS_TRY(auto event, parse_backup_message(message_.view(), phase_ == Phase::manifest));
+  if (std::holds_alternative<ArchiveStart>(event)) phase_ = Phase::archive;
+  if (std::holds_alternative<ManifestStart>(event)) phase_ = Phase::manifest;
+  return event;
+}
+
+Result<BaseBackupEvent> parse_backup_message(ByteView message, bool in_manifest) {
+  ByteReader reader(message);
+  const char type = static_cast<char>(reader.u8());
+  ByteView bytes = reader.bytes(reader.remaining());
   switch (type) {
     case 'd':
-      if (phase_ == Phase::manifest) return ManifestData{bytes};
+      if (in_manifest) return ManifestData{bytes};
       return ArchiveData{bytes};
     case 'n': {
       const std::string name = zero_terminated(bytes);  // "base.tar", "16384.tar"
@@ -139,11 +146,9 @@ Result<BaseBackupEvent> BaseBackupReader::typed_message() {
       std::uint32_t oid = 0;
       std::from_chars(name.data(), name.data() + name.size(), oid);
       if (oid == 0 && name != "base.tar") return protocol_error(fmt::format("an archive named \"{}\"", name));
-      phase_ = Phase::archive;
       return ArchiveStart{.tablespace = Oid{oid}, .location = location};
     }
     case 'm':
-      phase_ = Phase::manifest;
       return ManifestStart{};
     case 'p': {
       if (bytes.size() != sizeof(std::uint64_t)) return protocol_error("a progress message of another size");

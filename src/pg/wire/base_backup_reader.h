@@ -38,4 +38,8 @@ class BaseBackupReader {
   CopyMessage message_;
 };
 
+// One message as they are from 15 on; the manifest's data look like an archive's. What it returns borrows
+// `message`. Error: failed, when it breaks the protocol.
+[[nodiscard]] Result<BaseBackupEvent> parse_backup_message(ByteView message, bool in_manifest);
+
 }  // namespace pgstrata

@@ -50,8 +50,24 @@ Result<TimelineSwitch> timeline_switch(const PGresult* result) {
   return ended;
 }
 
-Result<WalEvent> parse(ByteView bytes) {
-  ByteReader reader(bytes);
+}  // namespace
+
+std::string_view to_string(WalLost::Reason reason) {
+  switch (reason) {
+    case WalLost::Reason::slot_missing:
+      return "slot_missing";
+    case WalLost::Reason::slot_invalidated:
+      return "slot_invalidated";
+    case WalLost::Reason::segment_removed:
+      return "segment_removed";
+    case WalLost::Reason::diverged:
+      return "diverged";
+  }
+  return "unknown";
+}
+
+Result<WalEvent> parse_wal_message(ByteView message) {
+  ByteReader reader(message);
   switch (static_cast<char>(reader.u8())) {
     case 'w': {
       WalData data;
@@ -74,22 +90,6 @@ Result<WalEvent> parse(ByteView bytes) {
       return fail(ErrorCode::failed, "{}: a message of an unknown type", stream_read_what);
   }
   return fail(ErrorCode::failed, "{}: a message is cut short", stream_read_what);
-}
-
-}  // namespace
-
-std::string_view to_string(WalLost::Reason reason) {
-  switch (reason) {
-    case WalLost::Reason::slot_missing:
-      return "slot_missing";
-    case WalLost::Reason::slot_invalidated:
-      return "slot_invalidated";
-    case WalLost::Reason::segment_removed:
-      return "segment_removed";
-    case WalLost::Reason::diverged:
-      return "diverged";
-  }
-  return "unknown";
 }
 
 Result<StartOutcome> WalStream::start(Connection& connection, std::string_view slot, Lsn position,
@@ -128,7 +128,7 @@ Result<WalEvent> WalStream::receive(SteadyTime deadline) {
   }
   if (status == CopyStatus::nothing_yet) return ReceiveTimeout{};
   if (status == CopyStatus::ended) return read_end();
-  return parse(current_.view());
+  return parse_wal_message(current_.view());
 }
 
 Result<bool> WalStream::drained() {

@@ -29,4 +29,7 @@ class WalStream {
   CopyMessage ahead_;
 };
 
+// One message of the stream; what it returns borrows `message`. Error: failed, when it breaks the protocol.
+[[nodiscard]] Result<WalEvent> parse_wal_message(ByteView message);
+
 }  // namespace pgstrata
