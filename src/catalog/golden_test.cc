@@ -1,0 +1,117 @@
+// What version 1 put into a cluster's space must read for ever: never change what stands here.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "catalog/cluster_record.h"
+#include "catalog/snapshot_record.h"
+#include "catalog/wal_segment_summary.h"
+#include "catalog/wal_tail.h"
+#include "codec/digest.h"
+#include "repo/record.h"
+#include "repo/test_store.h"
+
+namespace pgstrata {
+namespace {
+
+class CatalogGoldenTest : public ::testing::Test {
+ protected:
+  MemoryStore store_;
+  ClusterSpace space_{store_, "app", fixed_key(7)};
+};
+
+TEST_F(CatalogGoldenTest, ClusterRecord) {
+  constexpr std::string_view payload =
+      R"({"added":1795000000000001,"connection":"host=db user=backup","data_checksums":true,)"
+      R"("server_version":150018,"slot":"pgstrata_app","system_identifier":7412345678901234567,)"
+      R"("wal_segment_bytes":16777216})";
+  ASSERT_TRUE(put_record(space_, "cluster", RecordKind::cluster, as_byte_view(payload)).has_value());
+  const auto record = get_cluster_record(space_);
+  ASSERT_EQ(message_of(record), "ok");
+  EXPECT_EQ(record->added, Timestamp{1'795'000'000'000'001});
+  EXPECT_EQ(record->connection, "host=db user=backup");
+  EXPECT_TRUE(record->data_checksums);
+  EXPECT_EQ(record->server_version, 150018U);
+  EXPECT_EQ(record->slot, "pgstrata_app");
+  EXPECT_EQ(record->system_identifier.value, 7'412'345'678'901'234'567U);
+  EXPECT_EQ(record->wal_segment_bytes, 1U << 24);
+}
+
+TEST_F(CatalogGoldenTest, SnapshotRecord) {
+  constexpr std::string_view payload =
+      R"({"added_bytes":9000,"bad_page_count":2,"bad_pages":[{"block":9,"path":"base/5/16384"}],)"
+      R"("consistent_lsn":50331904,"consistent_time":1795257000000001,"data_checksums":true,)"
+      R"("extent_bytes":131072,"files":991,"finished":1795257000000003,"kind":"rolled",)"
+      R"("packs":["019f0a0b0c0d000102030405060708ff"],"server_version":150018,"start_lsn":50331688,)"
+      R"("started":1795257000000000,"system_identifier":7412345678901234567,)"
+      R"("tablespaces":[{"location":"/srv/fast","oid":16400}],"timeline":3,"total_bytes":23000000,)"
+      R"("tree":{"offset":48,"pack":"019f0a0b0c0d000102030405060708ff","stored_size":77},)"
+      R"("wal_segment_bytes":16777216})";
+  const std::string id = "20261121-100305-1f2e";
+  ASSERT_TRUE(put_record(space_, "snapshots/" + id, RecordKind::snapshot, as_byte_view(payload)).has_value());
+  const auto record = get_snapshot(space_, id);
+  ASSERT_EQ(message_of(record), "ok");
+  const PackId pack = *parse_pack_id("019f0a0b0c0d000102030405060708ff");
+  EXPECT_EQ(record->id, id);
+  EXPECT_EQ(record->kind, SnapshotKind::rolled);
+  EXPECT_EQ(record->started, Timestamp{1'795'257'000'000'000});
+  EXPECT_EQ(record->finished, Timestamp{1'795'257'000'000'003});
+  EXPECT_EQ(record->system_identifier.value, 7'412'345'678'901'234'567U);
+  EXPECT_EQ(record->server_version, 150018U);
+  EXPECT_EQ(record->wal_segment_bytes, 1U << 24);
+  EXPECT_TRUE(record->data_checksums);
+  EXPECT_EQ(record->timeline, TimelineId{3});
+  EXPECT_EQ(record->start_lsn, Lsn{50331688});
+  EXPECT_EQ(record->consistent_lsn, Lsn{50331904});
+  EXPECT_EQ(record->consistent_time, Timestamp{1'795'257'000'000'001});
+  ASSERT_EQ(record->tablespaces.size(), 1U);
+  EXPECT_EQ(record->tablespaces[0].oid, Oid{16400});
+  EXPECT_EQ(record->tablespaces[0].location, "/srv/fast");
+  EXPECT_EQ(record->tree, (ChunkRef{pack, {.offset = 48, .stored_size = 77}}));
+  EXPECT_EQ(record->extent_bytes, 131072U);
+  EXPECT_EQ(record->packs, std::vector{pack});
+  EXPECT_EQ(record->files, 991U);
+  EXPECT_EQ(record->total_bytes, 23'000'000U);
+  EXPECT_EQ(record->added_bytes, 9000U);
+  ASSERT_EQ(record->bad_pages.size(), 1U);
+  EXPECT_EQ(record->bad_pages[0].path, "base/5/16384");
+  EXPECT_EQ(record->bad_pages[0].block, BlockNumber{9});
+  EXPECT_EQ(record->bad_page_count, 2U);
+}
+
+TEST_F(CatalogGoldenTest, WalSegmentSummary) {
+  constexpr std::string_view hex =
+      "01874b4f671ff1dd66030000000000001000000000000000110000000003fac3d7c6600600"
+      "50475749011180808080018080808801ac0280feff8701f8ffff8701020101fac3d7c660060002fac3d7c660060003fac3d7c6"
+      "600600faffffff05000000f0a20401066265666f726504fac3d7c660060080828080010201a880808001e08080800100808480"
+      "8001808680800101011040000080888080010500058080010801ff0c05808001f7f40314030101070900000640ac0200016401"
+      "010100ee098001";
+  const auto summary = decode_wal_segment_summary(*from_hex(hex));
+  ASSERT_EQ(message_of(summary), "ok");
+  EXPECT_EQ(summary->system_identifier.value, 7'412'345'678'901'234'567U);
+  EXPECT_EQ(summary->timeline, TimelineId{3});
+  EXPECT_EQ(summary->start_lsn, Lsn{0x10000000});
+  EXPECT_EQ(summary->end_lsn, Lsn{0x11000000});
+  EXPECT_EQ(summary->latest_transaction_end, Timestamp{1'795'257'000'000'003});
+  EXPECT_EQ(summary->index.commits, 2U);
+  EXPECT_EQ(to_hex(encode_wal_segment_summary(*summary)), hex);
+}
+
+TEST_F(CatalogGoldenTest, WalTail) {
+  auto journal = JournalWriter::create(space_, "wal/tail");
+  ASSERT_EQ(message_of(journal), "ok");
+  for (const auto* frame :
+       {"01000000100000000077616c", "0203000010000000000100faf6c3600600", "0103000010000000006d6f7265"})
+    ASSERT_EQ(message_of(journal->append(*from_hex(frame))), "ok");
+  ASSERT_EQ(message_of(journal->sync()), "ok");
+  const auto tail = read_wal_tail(space_, "wal/tail");
+  ASSERT_EQ(message_of(tail), "ok");
+  ASSERT_EQ(tail->pieces.size(), 1U);
+  EXPECT_EQ(tail->pieces[0].start, Lsn{0x10000000});
+  EXPECT_EQ(as_text(tail->pieces[0].bytes), "walmore");
+  ASSERT_EQ(tail->marks.size(), 1U);
+  EXPECT_EQ(tail->marks[0].lsn, Lsn{0x10000003});
+  EXPECT_EQ(tail->marks[0].time, Timestamp{0x000660c3f6fa0001});
+}
+
+}  // namespace
+}  // namespace pgstrata
