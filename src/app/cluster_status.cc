@@ -68,7 +68,7 @@ Result<ClusterStatus> cluster_status(const Repository& repository, const std::st
   if (request.ask_source) {
     PGS_TRY(status.source, view_source(registered.record, cancellation));
   }
-  PGS_TRY(status.coverage, compute_coverage(space, registered.record.wal_segment_bytes));
+  PGS_TRY(status.coverage, compute_coverage(space, registered.record.wal_segment_bytes, cancellation));
   PGS_TRY(status.stream, readable_holder(space, stream_lease_name, status));
   PGS_TRY(status.backup, readable_holder(space, backup_lease_name, status));
   PGS_CHECK(add_stored_sizes(space, status));

@@ -57,7 +57,7 @@ struct StatusRequest {
 };
 
 // Everything but the source's view is computed from the repository alone. A source that does not answer is no
-// error. Errors: not_found, damaged, those of the store.
+// error. Errors: not_found, damaged, cancelled, those of the store.
 [[nodiscard]] Result<ClusterStatus> cluster_status(const Repository& repository, const std::string& cluster,
                                                    const StatusRequest& request, const Clock& clock,
                                                    const Cancellation& cancellation);

@@ -74,10 +74,11 @@ Result<RestoreClusterOptions> restore_options(const RestoreRequest& request, boo
 constexpr std::chrono::minutes soon{1};
 
 // A refusal of a time that is but a moment too late says that --latest is what is meant.
-Error point_to_latest(Error refusal, const RegisteredCluster& cluster, const RecoveryTarget& target) {
+Error point_to_latest(Error refusal, const RegisteredCluster& cluster, const RecoveryTarget& target,
+                      const Cancellation& cancellation) {
   const auto* wanted = std::get_if<TimeTarget>(&target.point);
   if (wanted == nullptr || refusal.code() != ErrorCode::outside_coverage) return refusal;
-  const auto coverage = compute_coverage(cluster.space, cluster.record.wal_segment_bytes);
+  const auto coverage = compute_coverage(cluster.space, cluster.record.wal_segment_bytes, cancellation);
   if (!coverage) return refusal;
   const auto timeline = target.timeline ? target.timeline : coverage->newest_timeline;
   Timestamp newest;
@@ -107,8 +108,9 @@ Result<RestoreOutcome> restore_target(const Repository& repository, const Restor
                                       const Cancellation& cancellation) {
   PGS_TRY(const RegisteredCluster cluster, open_registered_cluster(repository, request.cluster));
   RestoreOutcome outcome;
-  auto plan = plan_recovery(cluster.space, cluster.record, request.target);
-  if (!plan) return std::unexpected(point_to_latest(std::move(plan).error(), cluster, request.target));
+  auto plan = plan_recovery(cluster.space, cluster.record, request.target, cancellation);
+  if (!plan)
+    return std::unexpected(point_to_latest(std::move(plan).error(), cluster, request.target, cancellation));
   outcome.plan = *std::move(plan);
   std::optional<ServerInstallation> installation;
   if (request.start) {

@@ -41,7 +41,7 @@ class StreamObserver final : public WalReceiverObserver {
 // this stream receives it anew where the source still has it.
 Result<bool> newest_wal_has_no_snapshot(const RegisteredCluster& cluster, const Cancellation& stop) {
   for (bool again = false;; again = true) {
-    PGS_TRY(const auto coverage, compute_coverage(cluster.space, cluster.record.wal_segment_bytes));
+    PGS_TRY(const auto coverage, compute_coverage(cluster.space, cluster.record.wal_segment_bytes, stop));
     if (coverage.ranges.empty() || std::ranges::any_of(coverage.ranges, &CoverageRange::open_ended))
       return false;
     if (again || coverage.damaged_wal.empty()) return true;
@@ -77,6 +77,7 @@ class Rebaser {
   // The process that met the gap may have ended before its base backup did.
   void go_on_with_rebase() {
     const auto interrupted = newest_wal_has_no_snapshot(work_.cluster, stop_);
+    if (stop_.requested()) return;
     if (!interrupted) {
       log_warning("whether a base backup is due cannot be told: {}", interrupted.error().describe());
     } else if (*interrupted) {

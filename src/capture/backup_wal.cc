@@ -78,7 +78,8 @@ Result<Timestamp> last_end_before(const ClusterSpace& space, const WalInventory&
 }  // namespace
 
 Result<BackupWal> examine_backup_wal(const ClusterSpace& space, const SnapshotRecord& record,
-                                     std::span<const SuspectPage> suspects) {
+                                     std::span<const SuspectPage> suspects,
+                                     const Cancellation& cancellation) {
   PGS_TRY(const auto inventory, WalInventory::load(space, record.wal_segment_bytes));
   // The reader passes over what precedes the first record.
   const Lsn segment_start = inventory.segment_start(record.start_lsn);
@@ -90,6 +91,7 @@ Result<BackupWal> examine_backup_wal(const ClusterSpace& space, const SnapshotRe
   Examination examination(suspects, record.start_lsn, before);
   PGS_TRY(const auto end, read_wal(space, inventory, record.timeline, segment_start, record.consistent_lsn,
                                    [&](Lsn, ByteView bytes) -> Result<bool> {
+                                     PGS_CHECK(cancellation.check());
                                      PGS_CHECK(reader.feed(bytes, examination));
                                      return true;
                                    }));

@@ -15,8 +15,8 @@ struct BackupWal {
 };
 
 // Reads the WAL up to consistent_lsn, from the beginning of start_lsn's segment if that is there, out of the
-// repository. Errors: not_found (not all of it is there), damaged.
+// repository. Errors: not_found (not all of it is there), damaged, cancelled.
 Result<BackupWal> examine_backup_wal(const ClusterSpace& space, const SnapshotRecord& record,
-                                     std::span<const SuspectPage> suspects);
+                                     std::span<const SuspectPage> suspects, const Cancellation& cancellation);
 
 }  // namespace pgstrata

@@ -183,7 +183,7 @@ Result<UnpublishedBackup> receive_base_backup(BaseBackupSource& source, const Ba
 
 Result<SnapshotRecord> publish_base_backup(const BaseBackupRequest& request, UnpublishedBackup backup) {
   auto& record = backup.record;
-  PGS_TRY(const auto wal, examine_backup_wal(request.space, record, backup.suspects));
+  PGS_TRY(const auto wal, examine_backup_wal(request.space, record, backup.suspects, request.cancellation));
   record.consistent_time = wal.consistent_time;
   record.bad_page_count = wal.bad_pages.size() + backup.suspects_not_listed;
   record.bad_pages = wal.bad_pages;

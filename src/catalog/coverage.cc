@@ -66,10 +66,12 @@ void note_damage(std::vector<DamagedWal> found, std::vector<DamagedWal>& damaged
 Result<std::vector<CoverageRange>> ranges_on_path(const ClusterSpace& space, const WalInventory& inventory,
                                                   const std::vector<SnapshotRecord>& snapshots,
                                                   const std::vector<TimelineStretch>& path,
-                                                  std::vector<DamagedWal>& damaged) {
+                                                  std::vector<DamagedWal>& damaged,
+                                                  const Cancellation& cancellation) {
   std::vector<CoverageRange> ranges;
   const auto runs = wal_runs(inventory, path);
   for (const auto& run : runs) {
+    PGS_CHECK(cancellation.check());
     PGS_TRY(auto parts, examine_run(space, inventory, run));
     for (auto& part : parts) {
       // What was left out at the end, or lies behind it, is newer than what the range reaches.
@@ -165,12 +167,14 @@ Result<std::optional<TimelineId>> newest_timeline_with_wal(const ClusterSpace& s
   return std::nullopt;
 }
 
-Result<Coverage> compute_coverage(const ClusterSpace& space, std::uint32_t wal_segment_bytes) {
+Result<Coverage> compute_coverage(const ClusterSpace& space, std::uint32_t wal_segment_bytes,
+                                  const Cancellation& cancellation) {
   constexpr int attempts = 5;
   for (int attempt = 1;; ++attempt) {
+    PGS_CHECK(cancellation.check());
     PGS_TRY(const auto list, list_whole_snapshots(space));
     PGS_TRY(const auto inventory, WalInventory::load(space, wal_segment_bytes));
-    PGS_TRY(auto coverage, compute_coverage(space, inventory, list));
+    PGS_TRY(auto coverage, compute_coverage(space, inventory, list, cancellation));
     // A stream that is at work replaces objects: what was listed and is gone is by now in another.
     const bool moved = std::ranges::any_of(
         coverage.damaged_wal, [](const DamagedWal& wal) { return wal.error.code() == ErrorCode::not_found; });
@@ -179,7 +183,7 @@ Result<Coverage> compute_coverage(const ClusterSpace& space, std::uint32_t wal_s
 }
 
 Result<Coverage> compute_coverage(const ClusterSpace& space, const WalInventory& inventory,
-                                  const SnapshotList& list) {
+                                  const SnapshotList& list, const Cancellation& cancellation) {
   Coverage coverage;
   PGS_TRY(const auto timelines, known_timelines(space, inventory, list.snapshots, coverage.damaged_wal));
   coverage.wal_stored_bytes = inventory.stored_bytes();
@@ -191,15 +195,16 @@ Result<Coverage> compute_coverage(const ClusterSpace& space, const WalInventory&
   PGS_TRY(const auto newest_path, readable_ancestry(space, *coverage.newest_timeline, coverage));
   Lsn covered;  // on the newest one's way
   if (newest_path) {
-    PGS_TRY(coverage.ranges,
-            ranges_on_path(space, inventory, list.snapshots, *newest_path, coverage.damaged_wal));
+    PGS_TRY(coverage.ranges, ranges_on_path(space, inventory, list.snapshots, *newest_path,
+                                            coverage.damaged_wal, cancellation));
     if (!coverage.ranges.empty()) covered = coverage.ranges.back().to_lsn;
   }
   for (const auto timeline : timelines) {
     if (timeline == *coverage.newest_timeline) continue;
     PGS_TRY(const auto path, readable_ancestry(space, timeline, coverage));
     if (!path) continue;
-    PGS_TRY(auto ranges, ranges_on_path(space, inventory, list.snapshots, *path, coverage.damaged_wal));
+    PGS_TRY(auto ranges,
+            ranges_on_path(space, inventory, list.snapshots, *path, coverage.damaged_wal, cancellation));
     const auto fork = newest_path ? end_on_path(*newest_path, timeline) : std::nullopt;
     std::ranges::move(
         beyond(std::move(ranges), path->back(), std::min(covered, fork.value_or(path->back().from))),

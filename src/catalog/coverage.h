@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/cancellation.h"
 #include "catalog/snapshot_record.h"
 #include "catalog/wal_inventory.h"
 
@@ -69,11 +70,12 @@ Result<std::optional<TimelineId>> newest_timeline_with_wal(const ClusterSpace& s
 
 // Looks again, a few times, where a stream has replaced what was listed.
 // Lists packs, opens snapshots' roots and, for each range, the WAL at its end. Errors: those of the store;
-// damaged WAL at a range's end shortens the range to what can be read.
-Result<Coverage> compute_coverage(const ClusterSpace& space, std::uint32_t wal_segment_bytes);
+// cancelled; damaged WAL at a range's end shortens the range to what can be read.
+Result<Coverage> compute_coverage(const ClusterSpace& space, std::uint32_t wal_segment_bytes,
+                                  const Cancellation& cancellation);
 
 // The same from a chosen part of what there is: what would be covered if the rest were lost.
 Result<Coverage> compute_coverage(const ClusterSpace& space, const WalInventory& inventory,
-                                  const SnapshotList& list);
+                                  const SnapshotList& list, const Cancellation& cancellation);
 
 }  // namespace pgstrata

@@ -86,7 +86,7 @@ class CoverageTest : public ::testing::Test {
     return record.id;
   }
 
-  Coverage coverage() { return compute_coverage(space_, segment_bytes).value(); }
+  Coverage coverage() { return compute_coverage(space_, segment_bytes, Cancellation()).value(); }
 
   StoreThatMoves* store_ = new StoreThatMoves;  // the repository's
   Repository repository_ =

@@ -110,13 +110,14 @@ void add_lost_with_record(std::string_view id, const WalInventory& inventory, co
 }  // namespace
 
 Result<std::vector<LostCoverage>> find_lost_coverage(const ClusterSpace& space, SnapshotList list,
-                                                     WalInventory inventory, const Breakage& broken) {
-  PGS_TRY(auto before, compute_coverage(space, inventory, list));
+                                                     WalInventory inventory, const Breakage& broken,
+                                                     const Cancellation& cancellation) {
+  PGS_TRY(auto before, compute_coverage(space, inventory, list, cancellation));
   promise_broken_segments(list.snapshots, inventory, broken, before.ranges);
   promise_cut_off_timelines(inventory, broken, before.ranges);
   std::erase_if(list.snapshots, [&](const auto& snapshot) { return broken.snapshots.contains(snapshot.id); });
   for (const auto& [timeline, start] : broken.segments) inventory.forget(timeline, start);
-  PGS_TRY(const auto after, compute_coverage(space, inventory, list));
+  PGS_TRY(const auto after, compute_coverage(space, inventory, list, cancellation));
   std::vector<LostCoverage> lost;
   for (const auto& range : before.ranges) subtract(range, after, lost);
   for (const auto& damaged : list.damaged) add_lost_with_record(damaged.id, inventory, after, lost);

@@ -21,6 +21,7 @@ struct Breakage {
 // Where the end of lost WAL can no longer be read, to_lsn is the end of its segment and to_time is not valid;
 // of a snapshot whose record cannot be read, from_lsn is not valid and from_time when the snapshot was begun.
 Result<std::vector<LostCoverage>> find_lost_coverage(const ClusterSpace& space, SnapshotList list,
-                                                     WalInventory inventory, const Breakage& broken);
+                                                     WalInventory inventory, const Breakage& broken,
+                                                     const Cancellation& cancellation);
 
 }  // namespace pgstrata

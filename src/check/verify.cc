@@ -50,7 +50,8 @@ class Verification {
       if (wal_moved_) {
         PGS_TRY(inventory, WalInventory::load(space_, wal_segment_bytes));
       }
-      PGS_TRY(report_.lost, find_lost_coverage(space_, std::move(list), std::move(inventory), broken_));
+      PGS_TRY(report_.lost,
+              find_lost_coverage(space_, std::move(list), std::move(inventory), broken_, cancellation_));
     }
     report_.bytes_read = progress_.bytes_read;
     report_.objects = progress_.objects;

@@ -27,20 +27,21 @@ Error unusable(ErrorCode code, const NewTablespace& tablespace, std::string_view
 
 }  // namespace
 
-Result<std::vector<NewTablespace>> find_new_tablespaces(const ClusterSpace& space, const RecoveryPlan& plan) {
+Result<std::vector<NewTablespace>> find_new_tablespaces(const ClusterSpace& space, const RecoveryPlan& plan,
+                                                        const Cancellation& cancellation) {
   PGS_TRY(const auto inventory, WalInventory::load(space, plan.wal_segment_bytes));
   PGS_TRY(const auto way, timeline_ancestry(space, plan.timeline));
   std::vector<NewTablespace> found;
   const SearchedWal where{plan.snapshot.start_lsn, plan.end_lsn,
                           static_cast<int>(plan.snapshot.server_version / 10000)};
-  PGS_TRY(
-      [[maybe_unused]] const auto none,
-      WalSearch(space, inventory, way).find_first(where, may_make_a_tablespace, [&](const RecordFacts& facts) {
-        if (facts.tablespace) {
-          found.push_back({facts.tablespace->oid, facts.tablespace->location, facts.start});
-        }
-        return false;
-      }));
+  PGS_TRY([[maybe_unused]] const auto none,
+          WalSearch(space, inventory, way, cancellation)
+              .find_first(where, may_make_a_tablespace, [&](const RecordFacts& facts) {
+                if (facts.tablespace) {
+                  found.push_back({facts.tablespace->oid, facts.tablespace->location, facts.start});
+                }
+                return false;
+              }));
   return found;
 }
 

@@ -19,9 +19,10 @@ struct NewTablespace {
 };
 
 // In order of their records. Reads the WAL of segments that changed a shared catalog. Errors: damaged,
-// not_found.
+// not_found, cancelled.
 [[nodiscard]] Result<std::vector<NewTablespace>> find_new_tablespaces(const ClusterSpace& space,
-                                                                      const RecoveryPlan& plan);
+                                                                      const RecoveryPlan& plan,
+                                                                      const Cancellation& cancellation);
 
 // Each location must be an empty folder. Errors: already_exists (something is in it), not_found (no such
 // folder).

@@ -32,13 +32,14 @@ Stop stop_at_end(const CoverageRange& range, Timestamp last_commit) {
 class Planner {
  public:
   Planner(const ClusterSpace& space, const Coverage& coverage, const RecoveryTarget& target,
-          TimelineId timeline, const WalInventory& inventory, const std::vector<TimelineStretch>& way)
+          TimelineId timeline, const WalInventory& inventory, const std::vector<TimelineStretch>& way,
+          const Cancellation& cancellation)
       : space_(space),
         target_(target),
         timeline_(timeline),
         inventory_(inventory),
         way_(way),
-        search_(space, inventory, way) {
+        search_(space, inventory, way, cancellation) {
     for (const auto& range : coverage.ranges)
       (range.timeline == timeline ? ranges_ : others_).push_back(range);
     std::ranges::sort(ranges_, {}, &CoverageRange::from_lsn);
@@ -285,11 +286,13 @@ Result<void> end_on_its_own_timeline(const ClusterSpace& space, const WalInvento
 // newest.
 Result<std::optional<RecoveryPlan>> plan_on_shared_way(const ClusterSpace& space, const Coverage& coverage,
                                                        const RecoveryTarget& target,
-                                                       const WalInventory& inventory) {
+                                                       const WalInventory& inventory,
+                                                       const Cancellation& cancellation) {
   PGS_TRY(const auto way, timeline_ancestry(space, *coverage.newest_timeline));
   const auto shared = std::ranges::find(way, *target.timeline, &TimelineStretch::timeline);
   if (shared == way.end() || std::holds_alternative<LatestTarget>(target.point)) return std::nullopt;
-  auto plan = Planner(space, coverage, target, *coverage.newest_timeline, inventory, way).plan();
+  auto plan =
+      Planner(space, coverage, target, *coverage.newest_timeline, inventory, way, cancellation).plan();
   if (!plan) {
     if (plan.error().code() == ErrorCode::outside_coverage) return std::nullopt;
     return std::unexpected(std::move(plan).error());
@@ -302,7 +305,8 @@ Result<std::optional<RecoveryPlan>> plan_on_shared_way(const ClusterSpace& space
 // A transaction or a restore point is looked for, not placed: one that is not on the asked timeline may be on
 // another.
 Error point_to_timeline(Error refusal, const ClusterSpace& space, const Coverage& coverage,
-                        const RecoveryTarget& target, TimelineId asked, const WalInventory& inventory) {
+                        const RecoveryTarget& target, TimelineId asked, const WalInventory& inventory,
+                        const Cancellation& cancellation) {
   if (!std::holds_alternative<XidTarget>(target.point) &&
       !std::holds_alternative<RestorePointTarget>(target.point)) {
     return refusal;
@@ -312,7 +316,7 @@ Error point_to_timeline(Error refusal, const ClusterSpace& space, const Coverage
   others.erase(asked);
   for (const TimelineId other : others) {
     const auto way = timeline_ancestry(space, other);
-    if (!way || !Planner(space, coverage, target, other, inventory, *way).plan()) continue;
+    if (!way || !Planner(space, coverage, target, other, inventory, *way, cancellation).plan()) continue;
     return std::move(refusal).with_hint(fmt::format("Timeline {0} has it: use --timeline {0}.", other));
   }
   return refusal;
@@ -321,29 +325,30 @@ Error point_to_timeline(Error refusal, const ClusterSpace& space, const Coverage
 }  // namespace
 
 Result<RecoveryPlan> plan_recovery(const ClusterSpace& space, std::uint32_t wal_segment_bytes,
-                                   const Coverage& coverage, const RecoveryTarget& target) {
+                                   const Coverage& coverage, const RecoveryTarget& target,
+                                   const Cancellation& cancellation) {
   const auto newest = coverage.newest_timeline.value_or(TimelineId{1});
   const TimelineId timeline = target.timeline.value_or(newest);
   PGS_TRY(const auto inventory, WalInventory::load(space, wal_segment_bytes));
   PGS_TRY(const auto way, timeline_ancestry(space, timeline));
-  auto plan = Planner(space, coverage, target, timeline, inventory, way).plan();
+  auto plan = Planner(space, coverage, target, timeline, inventory, way, cancellation).plan();
   const bool refused = !plan && plan.error().code() == ErrorCode::outside_coverage;
   if (refused && timeline != newest) {
-    PGS_TRY(auto shared, plan_on_shared_way(space, coverage, target, inventory));
+    PGS_TRY(auto shared, plan_on_shared_way(space, coverage, target, inventory, cancellation));
     if (shared) return *std::move(shared);
   }
   if (refused) {
-    return std::unexpected(
-        point_to_timeline(std::move(plan).error(), space, coverage, target, timeline, inventory));
+    return std::unexpected(point_to_timeline(std::move(plan).error(), space, coverage, target, timeline,
+                                             inventory, cancellation));
   }
   if (plan) PGS_CHECK(end_on_its_own_timeline(space, inventory, way, *plan));
   return plan;
 }
 
 Result<RecoveryPlan> plan_recovery(const ClusterSpace& space, const ClusterRecord& cluster,
-                                   const RecoveryTarget& target) {
-  PGS_TRY(const auto coverage, compute_coverage(space, cluster.wal_segment_bytes));
-  return plan_recovery(space, cluster.wal_segment_bytes, coverage, target);
+                                   const RecoveryTarget& target, const Cancellation& cancellation) {
+  PGS_TRY(const auto coverage, compute_coverage(space, cluster.wal_segment_bytes, cancellation));
+  return plan_recovery(space, cluster.wal_segment_bytes, coverage, target, cancellation);
 }
 
 }  // namespace pgstrata

@@ -56,12 +56,15 @@ struct RecoveryPlan {
 };
 
 // Errors: outside_coverage (the hint names the nearest moments on both sides that can be restored); damaged,
-// when WAL that must be looked into does not authenticate, or no snapshot is whole; those of the store.
+// when WAL that must be looked into does not authenticate, or no snapshot is whole; cancelled; those of the
+// store.
 [[nodiscard]] Result<RecoveryPlan> plan_recovery(const ClusterSpace& space, const ClusterRecord& cluster,
-                                                 const RecoveryTarget& target);
+                                                 const RecoveryTarget& target,
+                                                 const Cancellation& cancellation);
 
 // The same with coverage that was computed before.
 [[nodiscard]] Result<RecoveryPlan> plan_recovery(const ClusterSpace& space, std::uint32_t wal_segment_bytes,
-                                                 const Coverage& coverage, const RecoveryTarget& target);
+                                                 const Coverage& coverage, const RecoveryTarget& target,
+                                                 const Cancellation& cancellation);
 
 }  // namespace pgstrata

@@ -128,6 +128,27 @@ TEST_F(RecoveryPlanTest, EveryTransactionIsFoundByItsNumber) {
   EXPECT_EQ(code_of(cluster_.plan(XidTarget{Xid{4'000'000'000U}})), "outside_coverage");
 }
 
+// The WAL to look into may be all of a large repository's.
+TEST_F(RecoveryPlanTest, AStopEndsTheSearch) {
+  const auto coverage =
+      must(compute_coverage(*cluster_.space, testing::segment_bytes, cluster_.cancellation));
+  cluster_.cancellation.request();
+  const auto search = [&](TargetPoint point) {
+    return plan_recovery(*cluster_.space, testing::segment_bytes, coverage,
+                         {.point = std::move(point), .inclusive = true, .timeline = {}},
+                         cluster_.cancellation);
+  };
+  for (const auto& point : std::vector<TargetPoint>{XidTarget{transactions().back().transaction->xid},
+                                                    TimeTarget{transactions().front().transaction->time},
+                                                    LsnTarget{records().back().start}}) {
+    const auto plan = search(point);
+    ASSERT_FALSE(plan);
+    EXPECT_EQ(plan.error().code(), ErrorCode::cancelled);
+  }
+  EXPECT_EQ(compute_coverage(*cluster_.space, testing::segment_bytes, cluster_.cancellation).error().code(),
+            ErrorCode::cancelled);
+}
+
 TEST_F(RecoveryPlanTest, RestorePointsAreFoundByName) {
   const auto point =
       std::ranges::find_if(records(), [](const auto& record) { return record.restore_point.has_value(); });

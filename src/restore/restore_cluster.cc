@@ -23,7 +23,7 @@ Result<RestoredCluster> restore_cluster(const ClusterSpace& space, const Recover
                                         const Cancellation& cancellation) {
   PGS_CHECK(
       recovery_settings_block(plan, options.settings));  // what is wrong with them is said before any work
-  PGS_TRY(const auto new_tablespaces, find_new_tablespaces(space, plan));
+  PGS_TRY(const auto new_tablespaces, find_new_tablespaces(space, plan, cancellation));
   PGS_CHECK(check_new_tablespaces(new_tablespaces));
   PGS_TRY(const auto control, read_control_file(space, plan.snapshot));
   RestoredCluster restored;

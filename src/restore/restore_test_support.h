@@ -186,10 +186,12 @@ class SampleCluster {
     record.system_identifier = system();
     record.wal_segment_bytes = segment_bytes;
     return plan_recovery(*space, record,
-                         {.point = std::move(point), .inclusive = inclusive, .timeline = timeline});
+                         {.point = std::move(point), .inclusive = inclusive, .timeline = timeline},
+                         cancellation);
   }
 
   MemoryStore store;
+  Cancellation cancellation;
   std::optional<Repository> repository;
   std::optional<ClusterSpace> space;
 

@@ -59,7 +59,8 @@ class Source {
     ClusterRecord record;
     record.system_identifier = snapshot.system_identifier;
     record.wal_segment_bytes = wal_bytes;
-    return plan_recovery(space, record, {.point = std::move(point), .inclusive = inclusive, .timeline = {}});
+    return plan_recovery(space, record, {.point = std::move(point), .inclusive = inclusive, .timeline = {}},
+                         Cancellation());
   }
 
   MemoryStore store;

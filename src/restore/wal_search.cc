@@ -118,6 +118,7 @@ Result<bool> WalSearch::read_segment(const SearchedWal& where, Lsn segment_start
 
 Result<void> WalSearch::search(const SearchedWal& where, const Maybe& maybe, const Visit& visit) {
   for (Lsn at = inventory_.segment_start(where.from); at < where.to; at += inventory_.segment_bytes()) {
+    PGS_CHECK(cancellation_.check());
     const auto timeline = timeline_of(at);
     if (!timeline) return fail(ErrorCode::not_found, "the repository holds no WAL at {}", at);
     PGS_TRY(const auto index, index_of(*timeline, at));

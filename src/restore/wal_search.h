@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/cancellation.h"
 #include "catalog/wal_reader.h"
 #include "catalog/wal_run.h"
 
@@ -33,19 +34,21 @@ struct SearchedWal {
   int server_major = 0;
 };
 
-// Belongs to one thread; borrows space and inventory.
+// Belongs to one thread; borrows space, inventory and cancellation.
 class WalSearch {
  public:
   // `way` as timeline_ancestry gives it.
-  WalSearch(const ClusterSpace& space, const WalInventory& inventory, const std::vector<TimelineStretch>& way)
-      : space_(space), inventory_(inventory), runs_(wal_runs(inventory, way)) {}
+  WalSearch(const ClusterSpace& space, const WalInventory& inventory, const std::vector<TimelineStretch>& way,
+            const Cancellation& cancellation)
+      : space_(space), inventory_(inventory), runs_(wal_runs(inventory, way)), cancellation_(cancellation) {}
 
   // Whether the segment whose index this is can hold what is looked for.
   using Maybe = std::function<bool(const WalIndex&)>;
   // True when this is the record.
   using Match = std::function<bool(const RecordFacts&)>;
 
-  // The first record that matches. Errors: damaged, not_found (a segment is gone).
+  // The first record that matches. Errors: damaged, not_found (a segment is gone),
+  // cancelled.
   Result<std::optional<RecordFacts>> find_first(const SearchedWal& where, const Maybe& maybe,
                                                 const Match& match);
   // The last one; `maybe` should be narrow, each segment it admits is read.
@@ -68,6 +71,7 @@ class WalSearch {
   const ClusterSpace& space_;
   const WalInventory& inventory_;
   std::vector<WalRun> runs_;
+  const Cancellation& cancellation_;
   Timestamp last_commit_;
 };
 
