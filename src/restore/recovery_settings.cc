@@ -4,6 +4,7 @@
 #include <array>
 
 #include "restore/recovery_kit.h"
+#include "restore/restored_configuration.h"
 
 namespace pgstrata {
 namespace {
@@ -14,6 +15,7 @@ constexpr std::string_view block_end = "# --- pgstrata restore: end ---";
 constexpr std::size_t configuration_limit_bytes = 16U << 20;
 constexpr std::string_view synchronous_standbys = "synchronous_standby_names";
 constexpr std::string_view archive_mode = "archive_mode";
+constexpr std::string_view external_pid_file = "external_pid_file";
 // The kinds of target, of which a server takes one at most.
 constexpr std::array<std::string_view, 5> target_names{"recovery_target", "recovery_target_time",
                                                        "recovery_target_lsn", "recovery_target_xid",
@@ -33,6 +35,10 @@ constexpr std::string_view synchronous_standbys_comment =
 constexpr std::string_view archive_mode_comment =
     "# This copy must not write into the archive of the cluster it came from. Once it takes its place:\n"
     "# ALTER SYSTEM RESET archive_mode\n";
+
+constexpr std::string_view external_pid_file_comment =
+    "# Nor over its process id. Once it takes its place:\n"
+    "# ALTER SYSTEM RESET external_pid_file\n";
 
 // As postgresql.conf takes it.
 std::string quoted(std::string_view value) {
@@ -167,6 +173,10 @@ Result<std::string> recovery_settings_block(const RecoveryPlan& plan, const Reco
     text += archive_mode_comment;
     text += setting(archive_mode, "off");
   }
+  if (settings.has_external_pid_file && is_left_to_us(settings, external_pid_file)) {
+    text += external_pid_file_comment;
+    text += setting(external_pid_file, "");
+  }
   for (const auto& [name, value] : settings.operator_settings) {
     if (!is_setting_name(name)) return fail(ErrorCode::usage, "\"{}\" is not the name of a setting", name);
     if (value.find_first_of("\r\n") != std::string::npos) {
@@ -190,13 +200,19 @@ std::string without_recovery_settings(std::string_view old) {
   });
 }
 
-Result<void> write_recovery_settings(const TargetDirectory& data, const RecoveryPlan& plan,
-                                     const RecoverySettings& settings) {
-  PGS_TRY(const auto block, recovery_settings_block(plan, settings));
+Result<std::vector<std::string>> write_recovery_settings(const TargetDirectory& data,
+                                                         const RecoveryPlan& plan,
+                                                         RecoverySettings settings) {
   PGS_TRY(const auto old, read_if_there(data, auto_conf));
-  PGS_CHECK(data.write(auto_conf, as_byte_view(without_recovery_settings(old) + block)));
+  const auto kept = without_recovery_settings(old);
+  const auto of_source = read_configuration(data, kept);
+  const auto pid_file = of_source.find(std::string(external_pid_file));
+  settings.has_external_pid_file = pid_file != of_source.end() && !pid_file->second.empty();
+  PGS_TRY(const auto block, recovery_settings_block(plan, settings));
+  PGS_CHECK(data.write(auto_conf, as_byte_view(kept + block)));
   PGS_CHECK(data.remove("standby.signal"));
-  return data.write("recovery.signal", {});
+  PGS_CHECK(data.write("recovery.signal", {}));
+  return warn_of_places_elsewhere(data, read_configuration(data, kept + block));
 }
 
 Result<void> end_recovery_settings(const TargetDirectory& data) {

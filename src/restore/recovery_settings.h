@@ -17,7 +17,8 @@
 // And synchronous_standby_names = '', without which a restored copy of a cluster with synchronous standbys
 // would let every commit wait for standbys it does not have. That one stays, over what postgresql.conf says,
 // with a comment on how to undo it; not so when the operator's settings have it. In the same way archive_mode
-// = 'off': a copy must not write into the archive of the cluster it came from.
+// = 'off': a copy must not write into the archive of the cluster it came from; and where the source has an
+// external_pid_file, that is left empty.
 //
 // The operator's own settings come last. Older settings of the same names (but hot_standby) and the block of
 // an earlier restore are removed from the file; standby.signal is removed.
@@ -36,6 +37,7 @@ namespace pgstrata {
 struct RecoverySettings {
   std::filesystem::path program;  // absolute path of pgstrata
   std::vector<std::pair<std::string, std::string>> operator_settings;
+  bool has_external_pid_file = false;  // the source's configuration: write_recovery_settings finds it out
 };
 
 // The block alone, for tests and messages. Error: usage, when an operator's setting is no setting's name.
@@ -45,9 +47,10 @@ struct RecoverySettings {
 // `old` without what recovery_settings_block says again and without an earlier block.
 [[nodiscard]] std::string without_recovery_settings(std::string_view old);
 
-// Writes both files, durably. To be called before the directory can be started.
-Result<void> write_recovery_settings(const TargetDirectory& data, const RecoveryPlan& plan,
-                                     const RecoverySettings& settings);
+// Writes both files, durably, and warns of places outside of the directory that a server on it would use all
+// the same. To be called before the directory can be started.
+Result<std::vector<std::string>> write_recovery_settings(const TargetDirectory& data,
+                                                         const RecoveryPlan& plan, RecoverySettings settings);
 
 // Once recovery has ended: takes what only recovery needs and our hot_standby out of the block again and
 // leaves the rest, so that nothing refers to the kit.

@@ -125,6 +125,36 @@ TEST_F(SettingsFiles, AreWrittenAndTheirRecoveryPartEndsWithRecovery) {
   EXPECT_THAT(text("postgresql.auto.conf"), HasSubstr("shared_buffers = '1GB'"));
 }
 
+// As far as they are in the directory, the files that postgresql.conf includes count too; the last word
+// holds.
+TEST_F(SettingsFiles, PlacesElsewhereAreWarnedOf) {
+  const auto put = [&](const char* name, std::string_view content) {
+    ASSERT_TRUE(write_file(folder_.path() / name, as_byte_view(content)));
+  };
+  const auto warnings = [&](std::vector<std::pair<std::string, std::string>> operator_settings = {}) {
+    return must(write_recovery_settings(open(), plan_for({}), {"/p", std::move(operator_settings)}));
+  };
+  fs::create_directories(folder_.path() / "conf.d");
+  put("postgresql.conf", "port = 1\n#data_directory = '/a'\ninclude_dir 'conf.d'\n");
+  put("conf.d/1.conf",
+      "Data_Directory '/srv/it''s' # there\nINCLUDE = '../other'\ninclude = '/etc/passwd'\n");
+  put("conf.d/.2.conf", "ident_file = '/c'\n");
+  put("other", "external_pid_file=/run/x.pid\nhba_file=/d\ninclude other\n");
+  for (int time = 0; time < 2; ++time) {
+    const auto said = warnings();
+    ASSERT_EQ(said.size(), 2U);
+    EXPECT_THAT(said[0], HasSubstr("says data_directory = \"/srv/it's\""));
+    EXPECT_THAT(said[1], HasSubstr("says hba_file = \"/d\""));
+    EXPECT_THAT(text("postgresql.auto.conf"), HasSubstr("\nexternal_pid_file = ''\n")) << "also again";
+  }
+  EXPECT_EQ(warnings({{"hba_file", folder_.path() / "pg_hba.conf"}}).size(), 1U);
+  EXPECT_THAT(warnings({{"external_pid_file", "/e"}}), ::testing::SizeIs(2));
+  EXPECT_THAT(text("postgresql.auto.conf"), Not(HasSubstr("external_pid_file = ''")));
+  put("postgresql.conf", fmt::format("data_directory = '{}/'\n", folder_.path().native()));
+  EXPECT_TRUE(warnings().empty());
+  EXPECT_THAT(text("postgresql.auto.conf"), Not(HasSubstr("external_pid_file")));
+}
+
 TEST_F(SettingsFiles, MissingConfigurationIsWrittenWithTheLimitsThatRecoveryDemands) {
   ASSERT_TRUE(write_file(folder_.path() / "pg_hba.conf", as_byte_view("mine")));
   ControlFile control;

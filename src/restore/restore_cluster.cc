@@ -1,5 +1,7 @@
 #include "restore/restore_cluster.h"
 
+#include <algorithm>
+
 #include "restore/batch_producer.h"
 #include "restore/new_tablespaces.h"
 
@@ -30,6 +32,7 @@ Result<RestoredCluster> restore_cluster(const ClusterSpace& space, const Recover
   auto files = options.files;
   PGS_TRY(files.further_bytes, recovery_kit_bytes(space, plan, options.kit));
   const auto total_bytes = plan.snapshot.total_bytes;
+  std::vector<std::string> places_elsewhere;
   auto kit = options.kit;
   kit.on_progress = [&](std::uint64_t written_bytes) {
     if (files.on_progress)
@@ -37,11 +40,12 @@ Result<RestoredCluster> restore_cluster(const ClusterSpace& space, const Recover
   };
   files.before_durable = [&](const TargetDirectory& data) -> Result<void> {
     PGS_CHECK(write_recovery_kit(space, plan, data, kit, cancellation));
-    PGS_CHECK(write_recovery_settings(data, plan, options.settings));
+    PGS_TRY(places_elsewhere, write_recovery_settings(data, plan, options.settings));
     PGS_TRY(restored.written_configuration, write_missing_configuration(data, control));
     return {};
   };
   PGS_TRY(restored.files, restore_files(space, plan.snapshot, files, cancellation));
+  std::ranges::move(places_elsewhere, std::back_inserter(restored.files.warnings));
   return restored;
 }
 

@@ -44,5 +44,42 @@ TEST_P(RestoreOverLeftovers, RecoverySettingsOfAnEarlierTimeDoNothing) {
 
 INSTANTIATE_TEST_SUITE_P(Majors, RestoreOverLeftovers, ::testing::ValuesIn(available_majors()));
 
+class RestoreLeftoversTest : public MainJobTest {};
+
+// With the source down, its data directory is free to be opened by whoever believes its postgresql.conf.
+TEST_F(RestoreLeftoversTest, ACopyIsStartedOnItselfWhateverPlacesTheSourceNames) {
+  PostgresServer source;
+  const auto rules = path("rules.conf");
+  source.configure({"data_directory = '" + source.data_directory().string() + "'",
+                    "external_pid_file = '" + path("source.pid").string() + "'",
+                    "hba_file = '" + rules.string() + "'"});
+  std::filesystem::copy_file(source.data_directory() / "pg_hba.conf", rules);
+  std::filesystem::permissions(rules, std::filesystem::perms::all);
+  source.start();
+  protect(source);
+  backup();
+  source.query("CREATE TABLE late AS SELECT generate_series(1, 100) AS n");
+  const std::string lsn = wait_until_durable(source);
+  source.query("DROP TABLE late");
+  wait_until_durable(source);
+  source.stop();
+
+  const auto copy = restore_and_start("copy", {"--lsn", lsn});
+  EXPECT_EQ(copy->query_value("SHOW data_directory"), path("copy").string());
+  EXPECT_EQ(copy->query_value("SELECT count(*) FROM late"), "100");
+  EXPECT_EQ(copy->query_value("SHOW hba_file"), rules.string());
+  EXPECT_FALSE(std::filesystem::exists(source.data_directory() / "postmaster.pid"));
+  EXPECT_FALSE(std::filesystem::exists(path("source.pid")));
+
+  const ProgramRun by_hand = pgstrata({"restore", "app", "--to", path("by_hand"), "--lsn", lsn});
+  ASSERT_EQ(by_hand.exit_code, 0) << by_hand.describe();
+  EXPECT_THAT(by_hand.err, HasSubstr("says data_directory = \"" + source.data_directory().string()));
+  EXPECT_THAT(by_hand.err, HasSubstr("says hba_file = \"" + rules.string()));
+  EXPECT_THAT(read_text(path("by_hand") / "postgresql.auto.conf"), HasSubstr("\nexternal_pid_file = ''\n"));
+  const ProgramRun own_rules = pgstrata({"restore", "app", "--to", path("by_hand"), "--delta", "--set",
+                                         "hba_file=" + (path("by_hand") / "pg_hba.conf").string()});
+  EXPECT_THAT(own_rules.err, Not(HasSubstr("hba_file")));
+}
+
 }  // namespace
 }  // namespace pgstrata::testing

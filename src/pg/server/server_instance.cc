@@ -44,6 +44,8 @@ std::vector<std::string> command_line(const std::filesystem::path& postgres, con
     arguments.emplace_back("-c");
     arguments.push_back(fmt::format("{}={}", name, value));
   };
+  // Else a data_directory in the configuration would win over -D.
+  set("data_directory", options.data_directory.string());
   // English, whatever the directory's own configuration says, so that the log can be understood.
   set("lc_messages", "C");
   for (const auto& [name, value] : options.settings) set(name, value);
