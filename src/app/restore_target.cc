@@ -50,9 +50,10 @@ Result<bool> recovery_can_read(const RestoreRequest& request, const ClusterSpace
   return tried.has_value();
 }
 
-StartRestoredOptions start_options(const RestoreRequest& request) {
+StartRestoredOptions start_options(const RestoreRequest& request, const RecoveryPlan& plan) {
   StartRestoredOptions options;
   options.data_directory = request.directory;
+  options.pauses = plan.stop && action_at_target(request.settings) == AtTarget::pause;
   options.on_progress = request.on_start_progress;
   return options;
 }
@@ -121,7 +122,8 @@ Result<RestoreOutcome> restore_target(const Repository& repository, const Restor
   PGS_TRY(const RestoreClusterOptions options, restore_options(request, !readable));
   PGS_TRY(outcome.restored, restore_cluster(cluster.space, outcome.plan, options, cancellation));
   if (request.start) {
-    auto started = start_restored(outcome.plan, *installation, start_options(request), cancellation);
+    auto started =
+        start_restored(outcome.plan, *installation, start_options(request, outcome.plan), cancellation);
     if (started) {
       outcome.started = *std::move(started);
     } else {

@@ -30,7 +30,14 @@ Exit codes: 0 restored, 1 failed or stopped, 2 also a directory of another clust
 PostgreSQL of that major to start, 4 the target cannot be restored, 6 restored, but the newest WAL is
 damaged and left out, 7 another restore or a server uses the directory.)";
 
-// What `--start` does itself.
+constexpr fmt::string_view paused_note =
+    "started as process {}, open for reads; recovery has paused at the target: {}\n"
+    "next: look, and let it open for writes with SELECT pg_wal_replay_resume(), or stop it (`pg_ctl -D {} "
+    "stop`) "
+    "and\n"
+    "restore to another target\n";
+
+// What `--start` does itself, but for a recovery that has paused.
 constexpr const char* after_recovery =
     "once it is open, remove what only recovery needed: restore_command, recovery_..., "
     "archive_cleanup_command\n"
@@ -84,6 +91,7 @@ Json to_json(const RestoreFlags& flags, const RestoreOutcome& outcome) {
   if (outcome.start_error) json["start_error"] = outcome.start_error->describe();
   if (outcome.started) {
     json["started"] = {{"process_id", outcome.started->process},
+                       {"paused", outcome.started->paused},
                        {"timeline", outcome.started->timeline.value},
                        {"recovered_to", json_lsn(outcome.started->recovered_to)},
                        {"url", outcome.started->url.without_password().text()},
@@ -108,6 +116,11 @@ std::string to_text(const RestoreFlags& flags, const RestoreOutcome& outcome) {
   if (!outcome.started) {
     text += fmt::format("start PostgreSQL {} on it as {}: recovery runs by itself\n",
                         plan.snapshot.server_version / 10000, files.owner.name);
+    return text + after_recovery + standbys_note;
+  }
+  if (outcome.started->paused) {
+    text += fmt::format(paused_note, outcome.started->process, outcome.started->url.without_password().text(),
+                        flags.directory);
     return text + after_recovery + standbys_note;
   }
   text += standbys_note;

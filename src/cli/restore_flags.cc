@@ -137,6 +137,11 @@ Result<RestoreRequest> restore_request(const RestoreFlags& flags, const Clock& c
     PGS_TRY(auto pair, setting_pair(setting));
     request.settings.push_back(std::move(pair));
   }
+  if (request.start && action_at_target(request.settings) == AtTarget::shutdown) {
+    return std::unexpected(
+        make_error(ErrorCode::usage, "--start does not go with a server that shuts down at the target")
+            .with_hint("Leave out --start, or recovery_target_action=shutdown; a pause needs hot_standby."));
+  }
   return request;
 }
 

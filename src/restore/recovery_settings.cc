@@ -120,6 +120,13 @@ bool decides_hot_standby(const std::pair<std::string, std::string>& setting) {
   return name == "hot_standby" || (name == "recovery_target_action" && lower_case(setting.second) == "pause");
 }
 
+// All the ways to say so that PostgreSQL knows.
+bool is_off(std::string_view value) {
+  static constexpr std::array<std::string_view, 10> words{"0",    "n",  "no",  "f",   "fa",
+                                                          "fals", "of", "off", "fal", "false"};
+  return std::ranges::find(words, lower_case(value)) != words.end();
+}
+
 template <class Drop>
 std::string filter_lines(std::string_view text, const Drop& drop) {
   std::string kept;
@@ -155,6 +162,20 @@ bool is_setting_name(std::string_view name) {
 }
 
 }  // namespace
+
+AtTarget action_at_target(const std::vector<std::pair<std::string, std::string>>& operator_settings) {
+  auto action = AtTarget::promote;
+  bool hot_standby = true;
+  for (const auto& [name, value] : operator_settings) {
+    const auto known = lower_case(name);
+    if (known == "hot_standby") hot_standby = !is_off(value);
+    if (known != "recovery_target_action") continue;
+    const auto word = lower_case(value);
+    action = word == "pause" ? AtTarget::pause : word == "shutdown" ? AtTarget::shutdown : AtTarget::promote;
+  }
+  // As PostgreSQL takes it: nobody could come in to end the pause.
+  return action == AtTarget::pause && !hot_standby ? AtTarget::shutdown : action;
+}
 
 Result<std::string> recovery_settings_block(const RecoveryPlan& plan, const RecoverySettings& settings) {
   std::string text = fmt::format("{}\n", block_begin);

@@ -40,6 +40,11 @@ struct RecoverySettings {
   bool has_external_pid_file = false;  // the source's configuration: write_recovery_settings finds it out
 };
 
+// What recovery does at the plan's stop point by the operator's settings.
+enum class AtTarget { promote, pause, shutdown };
+[[nodiscard]] AtTarget action_at_target(
+    const std::vector<std::pair<std::string, std::string>>& operator_settings);
+
 // The block alone, for tests and messages. Error: usage, when an operator's setting is no setting's name.
 [[nodiscard]] Result<std::string> recovery_settings_block(const RecoveryPlan& plan,
                                                           const RecoverySettings& settings);

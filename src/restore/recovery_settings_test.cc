@@ -78,6 +78,20 @@ TEST(RecoverySettings, NoHotStandbyWhileItRecoversUnlessTheOperatorNeedsIt) {
   }
 }
 
+TEST(RecoverySettings, WhatHappensAtTheTargetIsKnown) {
+  EXPECT_EQ(action_at_target({}), AtTarget::promote);
+  EXPECT_EQ(action_at_target({{"Recovery_Target_Action", "Shutdown"}}), AtTarget::shutdown);
+  EXPECT_EQ(action_at_target({{"recovery_target_action", "pause"}, {"hot_standby", "on"}}), AtTarget::pause);
+  EXPECT_EQ(action_at_target({{"recovery_target_action", "shutdown"}, {"recovery_target_action", "promote"}}),
+            AtTarget::promote)
+      << "the last one holds";
+  for (const auto* off : {"off", "OF", "no", "f", "0"}) {
+    EXPECT_EQ(action_at_target({{"hot_standby", off}, {"recovery_target_action", "pause"}}),
+              AtTarget::shutdown)
+        << off;
+  }
+}
+
 TEST(RecoverySettings, TheOperatorsSynchronousStandbysAreLeftAlone) {
   const auto block =
       must(recovery_settings_block(plan_for({}), {"/p", {{"synchronous_standby_names", "b"}}}));

@@ -12,6 +12,7 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr std::string_view log_name = "pgstrata_restore.log";
+constexpr std::size_t log_limit_bytes = 64U << 20;
 constexpr auto progress_interval = std::chrono::milliseconds(250);
 constexpr auto stop_limit = std::chrono::seconds(60);
 
@@ -42,13 +43,24 @@ void tell_progress(const RecoveryPlan& plan, const StartRestoredOptions& options
   options.on_progress({plan.segments[**position].start, plan.end_lsn});
 }
 
-Result<void> wait_until_open(ServerInstance& server, const RecoveryPlan& plan,
-                             const StartRestoredOptions& options, const Cancellation& cancellation) {
+// In its log, as anything else would need a role that may connect.
+bool has_paused(ServerInstance& server) {
+  const auto phase = server.phase();
+  if (!phase || *phase != ServerPhase::accepts_reads) return false;
+  const auto log = read_file(server.data_directory() / log_name, log_limit_bytes);
+  return log && as_text(*log).find("pausing at the end of recovery") != std::string_view::npos;
+}
+
+// What it accepts then: reads alone when recovery has paused.
+Result<ServerPhase> wait_until_open(ServerInstance& server, const RecoveryPlan& plan,
+                                    const StartRestoredOptions& options, const Cancellation& cancellation) {
   const auto deadline = system_clock().steady() + options.limit;
   while (true) {
     auto waited = server.wait_for_phase(ServerPhase::accepts_writes, progress_interval, cancellation);
-    if (waited) return {};
-    if (waited.error().code() != ErrorCode::unavailable || system_clock().steady() >= deadline) {
+    if (waited) return ServerPhase::accepts_writes;
+    const bool goes_on = waited.error().code() == ErrorCode::unavailable;
+    if (goes_on && options.pauses && has_paused(server)) return ServerPhase::accepts_reads;
+    if (!goes_on || system_clock().steady() >= deadline) {
       return std::unexpected(explain(std::move(waited).error()));
     }
     tell_progress(plan, options);
@@ -76,6 +88,9 @@ Result<ServerInstance> start_server(const ServerInstallation& installation,
   server_options.opened_log = &log;
   server_options.settings = options.settings;
   server_options.settings.emplace_back("logging_collector", "off");
+  server_options.settings.emplace_back("log_destination", "stderr");
+  // Less than that would not say that it has paused.
+  if (options.pauses) server_options.settings.emplace_back("log_min_messages", "warning");
   return ServerInstance::start(installation, server_options);
 }
 
@@ -148,6 +163,17 @@ Result<StartedCluster> start_restored(const RecoveryPlan& plan, const ServerInst
     server.leave_running();
     return std::unexpected(still_recovering(opened.error().code(), server));
   }
+  if (*opened == ServerPhase::accepts_reads) {
+    PGS_TRY(auto url, server.url("postgres", "postgres"));
+    server.leave_running();
+    return StartedCluster{.process = server.pid(),
+                          .paused = true,
+                          .timeline = plan.timeline,
+                          .recovered_to = plan.expected_end_lsn,
+                          .last_commit = plan.last_commit,
+                          .url = std::move(url),
+                          .log_file = options.data_directory / log_name};
+  }
   PGS_TRY(const auto start, newest_timeline_start(options.data_directory));
   if (!ended_as_planned(plan, start.start)) {
     PGS_CHECK(server.stop(StopMode::fast, stop_limit));
@@ -156,10 +182,14 @@ Result<StartedCluster> start_restored(const RecoveryPlan& plan, const ServerInst
   }
   PGS_CHECK(forget_recovery(options.data_directory));
   PGS_TRY(auto url, server.url("postgres", "postgres"));
-  const auto process = server.pid();
   server.leave_running();
-  return StartedCluster{process,          start.timeline, start.start,
-                        plan.last_commit, std::move(url), options.data_directory / log_name};
+  return StartedCluster{.process = server.pid(),
+                        .paused = false,
+                        .timeline = start.timeline,
+                        .recovered_to = start.start,
+                        .last_commit = plan.last_commit,
+                        .url = std::move(url),
+                        .log_file = options.data_directory / log_name};
 }
 
 }  // namespace pgstrata

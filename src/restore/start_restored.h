@@ -1,5 +1,5 @@
 // Starts a server on a restored directory, waits until it accepts writes, and checks that recovery ended
-// where the plan says.
+// where the plan says. Or, where it is told to pause at the target, waits until it has.
 //
 // PostgreSQL refuses by itself to open a cluster whose recovery target it did not reach. The check here
 // covers the rest: that the WAL was all there is learned from the timeline history that the promotion wrote.
@@ -27,24 +27,26 @@ struct StartRestoredOptions {
   // Name and value, over what the directory's own configuration says.
   std::vector<std::pair<std::string, std::string>> settings;
   std::chrono::milliseconds limit = std::chrono::hours(24);
+  bool pauses = false;  // at the plan's stop point, by the directory's settings, and is open for reads then
   std::function<void(const StartProgress&)> on_progress;  // some times a second
 };
 
 struct StartedCluster {
   pid_t process = 0;
-  TimelineId timeline;    // the new one
-  Lsn recovered_to;       // where it begins
+  bool paused = false;    // recovery goes on, or rather to its end, when it is told to
+  TimelineId timeline;    // the new one; when paused, the plan's
+  Lsn recovered_to;       // where the new one begins; when paused, where the plan says
   Timestamp last_commit;  // the plan's
   ConnectionUrl url;
   std::filesystem::path log_file;
 };
 
-// Kit and recovery settings are removed once recovery has ended. Errors: outside_coverage, when recovery
-// ended before the target or before the cluster was consistent (that the plan was wrong about the WAL: the
-// log's words are given); failed, with the log's last words, when the server ended for another reason, or
-// recovery ended elsewhere than planned (the server is stopped then); unavailable (the limit), cancelled: the
-// message says as which process the server goes on and where its log is;
-// those of ServerInstance::start.
+// Kit and recovery settings are removed once recovery has ended; after a pause they are still needed. Errors:
+// outside_coverage, when recovery ended before the target or before the cluster was consistent (that the plan
+// was wrong about the WAL: the log's words are given); failed, with the log's last words, when the server
+// ended for another reason, or recovery ended elsewhere than planned (the server is stopped then);
+// unavailable (the limit), cancelled: the message says as which process the server goes on and where its log
+// is; those of ServerInstance::start.
 [[nodiscard]] Result<StartedCluster> start_restored(const RecoveryPlan& plan,
                                                     const ServerInstallation& installation,
                                                     const StartRestoredOptions& options,

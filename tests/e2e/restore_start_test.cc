@@ -129,19 +129,16 @@ TEST_F(RestoreStartTest, APortThatIsTakenIsSaid) {
 
 TEST_F(RestoreStartTest, ASignalWhileItRecoversSaysWhatGoesOn) {
   protect_rows();
-  const std::string lsn = source_.query_value("SELECT pg_current_wal_lsn()");
-  source_.query("CREATE TABLE later(n int)");
-  wait_until_durable(source_);
   const PortReservation port;
   BackgroundPgstrata restore(
-      {"restore", "app", "--to", path("copy"), "--lsn", lsn, "--start", "--set",
-       "recovery_target_action=pause", "--set", fmt::format("port={}", port.port()), "--set",
+      {"restore", "app", "--to", path("copy"), "--start", "--set", "hot_standby=on", "--set",
+       "recovery_min_apply_delay=1h", "--set", fmt::format("port={}", port.port()), "--set",
        "unix_socket_directories=" + directory().path().string(), "--set", "listen_addresses="},
       environment());
   const auto log = path("copy") / "pgstrata_restore.log";
-  wait_until("recovery to pause", [&] {
+  wait_until("recovery to be delayed", [&] {
     if (!restore.running()) throw TestFailure(restore.wait().describe());
-    return read_text(log).find("pausing at the end of recovery") != std::string::npos;
+    return read_text(log).find("ready to accept read-only connections") != std::string::npos;
   });
   const pid_t pid = std::stoi(read_text(path("copy") / "postmaster.pid"));
   const LeftRunningServer server(path("copy"), directory().path(), port.port(), pid);
@@ -152,6 +149,49 @@ TEST_F(RestoreStartTest, ASignalWhileItRecoversSaysWhatGoesOn) {
   EXPECT_THAT(run.err, HasSubstr(log.string()));
   EXPECT_THAT(run.err, Not(HasSubstr("not complete")));
   EXPECT_EQ(server.query_value("SELECT pg_is_in_recovery()"), "t");
+}
+
+// As PostgreSQL documents it: to look, and then to decide.
+TEST_F(RestoreStartTest, ARecoveryThatIsToPauseIsThereOnceItHas) {
+  protect_rows();
+  const std::string lsn = source_.query_value("SELECT pg_current_wal_lsn()");
+  source_.query("DELETE FROM late");
+  wait_until_durable(source_);
+  const PortReservation port;
+  const auto restore = [&](std::vector<std::string> further) {
+    std::vector<std::string> arguments{"restore",
+                                       "app",
+                                       "--to",
+                                       path("copy"),
+                                       "--lsn",
+                                       lsn,
+                                       "--start",
+                                       "--set",
+                                       fmt::format("port={}", port.port()),
+                                       "--set",
+                                       "unix_socket_directories=" + directory().path().string(),
+                                       "--set",
+                                       "listen_addresses="};
+    arguments.insert(arguments.end(), further.begin(), further.end());
+    return pgstrata(std::move(arguments));
+  };
+  const ProgramRun refused = restore({"--set", "recovery_target_action=shutdown"});
+  EXPECT_EQ(refused.exit_code, 2) << refused.describe();
+  EXPECT_FALSE(std::filesystem::exists(path("copy")));
+
+  const ProgramRun run =
+      restore({"--set", "recovery_target_action=pause", "--set", "log_min_messages=panic"});
+  ASSERT_EQ(run.exit_code, 0) << run.describe();
+  const pid_t pid = std::stoi(read_text(path("copy") / "postmaster.pid"));
+  const LeftRunningServer server(path("copy"), directory().path(), port.port(), pid);
+  EXPECT_THAT(run.out, HasSubstr("recovery has paused at the target"));
+  EXPECT_THAT(run.out, HasSubstr("SELECT pg_wal_replay_resume()"));
+  EXPECT_THAT(run.out, HasSubstr("once it is open, remove what only recovery needed"));
+  EXPECT_EQ(server.query_value("SELECT pg_get_wal_replay_pause_state()"), "paused");
+  EXPECT_EQ(server.query_value("SELECT count(*) FROM late"), "100");
+  server.query("SELECT pg_wal_replay_resume()");
+  wait_until("the copy to open", [&] { return server.query_value("SELECT pg_is_in_recovery()") == "f"; });
+  server.query("INSERT INTO late VALUES (101)");
 }
 
 // A major that is found only where PGSTRATA_PG_BINDIR says.
