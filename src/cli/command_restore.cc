@@ -80,6 +80,10 @@ Json files_json(const RestoredFiles& files) {
           {"owner", files.owner.name}};
 }
 
+std::string shown_url(const StartedCluster& started) {
+  return started.url ? started.url->without_password().text() : "see its log";
+}
+
 Json to_json(const RestoreFlags& flags, const RestoreOutcome& outcome) {
   Json json{{"cluster", flags.cluster},
             {"directory", flags.directory},
@@ -94,8 +98,9 @@ Json to_json(const RestoreFlags& flags, const RestoreOutcome& outcome) {
                        {"paused", outcome.started->paused},
                        {"timeline", outcome.started->timeline.value},
                        {"recovered_to", json_lsn(outcome.started->recovered_to)},
-                       {"url", outcome.started->url.without_password().text()},
-                       {"log_file", outcome.started->log_file.string()}};
+                       {"url", outcome.started->url ? Json(shown_url(*outcome.started)) : Json()},
+                       {"log_file", outcome.started->log_file.string()},
+                       {"warnings", outcome.started->warnings}};
   }
   return json;
 }
@@ -119,13 +124,12 @@ std::string to_text(const RestoreFlags& flags, const RestoreOutcome& outcome) {
     return text + after_recovery + standbys_note;
   }
   if (outcome.started->paused) {
-    text += fmt::format(paused_note, outcome.started->process, outcome.started->url.without_password().text(),
-                        flags.directory);
+    text += fmt::format(paused_note, outcome.started->process, shown_url(*outcome.started), flags.directory);
     return text + after_recovery + standbys_note;
   }
   text += standbys_note;
   text += fmt::format("started as process {}, open for writes on timeline {}: {}\n", outcome.started->process,
-                      outcome.started->timeline, outcome.started->url.without_password().text());
+                      outcome.started->timeline, shown_url(*outcome.started));
   return text + fmt::format(started_note, flags.directory);
 }
 
@@ -168,6 +172,9 @@ Result<int> run_restore(const CommandContext& context, const RestoreFlags& flags
   auto outcome = run_restore(context, repository, std::move(request));
   if (!outcome.has_value()) return std::unexpected(explain_restore(std::move(outcome).error()));
   for (const std::string& warning : outcome->restored.files.warnings) log_warning("{}", warning);
+  if (outcome->started) {
+    for (const std::string& warning : outcome->started->warnings) log_warning("{}", warning);
+  }
   context.print(to_json(flags, *outcome), to_text(flags, *outcome));
   if (outcome->start_error) return std::unexpected(*outcome->start_error);
   return outcome->plan.cut_short ? exit_code(ErrorCode::check_failed) : 0;

@@ -105,6 +105,17 @@ Error still_recovering(ErrorCode why, const ServerInstance& server) {
                       log, server.pid()));
 }
 
+// Of a server that was stopped because nobody knows what it holds.
+Error ended_elsewhere(const RecoveryPlan& plan, const Result<TimelineStart>& start) {
+  if (start) {
+    return make_error(ErrorCode::failed, "recovery ended at {}, and the plan says {}; the server was stopped",
+                      start->start, plan.expected_end_lsn);
+  }
+  return make_error(start.error().code(),
+                    "it cannot be told where recovery ended: {}; the server was stopped",
+                    start.error().message());
+}
+
 Result<void> forget_recovery(const fs::path& data_directory) {
   PGS_TRY(const auto data, open_directory(data_directory));
   PGS_CHECK(end_recovery_settings(data));
@@ -163,33 +174,39 @@ Result<StartedCluster> start_restored(const RecoveryPlan& plan, const ServerInst
     server.leave_running();
     return std::unexpected(still_recovering(opened.error().code(), server));
   }
-  if (*opened == ServerPhase::accepts_reads) {
-    PGS_TRY(auto url, server.url("postgres", "postgres"));
-    server.leave_running();
-    return StartedCluster{.process = server.pid(),
-                          .paused = true,
-                          .timeline = plan.timeline,
-                          .recovered_to = plan.expected_end_lsn,
-                          .last_commit = plan.last_commit,
-                          .url = std::move(url),
-                          .log_file = options.data_directory / log_name};
+  StartedCluster started;
+  started.process = server.pid();
+  started.paused = *opened == ServerPhase::accepts_reads;
+  started.timeline = plan.timeline;
+  started.recovered_to = plan.expected_end_lsn;
+  started.last_commit = plan.last_commit;
+  started.log_file = options.data_directory / log_name;
+  if (!started.paused) {
+    const auto start = newest_timeline_start(options.data_directory);
+    if (!start || !ended_as_planned(plan, start->start)) {
+      PGS_CHECK(server.stop(StopMode::fast, stop_limit));
+      return std::unexpected(ended_elsewhere(plan, start));
+    }
+    started.timeline = start->timeline;
+    started.recovered_to = start->start;
   }
-  PGS_TRY(const auto start, newest_timeline_start(options.data_directory));
-  if (!ended_as_planned(plan, start.start)) {
-    PGS_CHECK(server.stop(StopMode::fast, stop_limit));
-    return fail(ErrorCode::failed, "recovery ended at {}, and the plan says {}; the server was stopped",
-                start.start, plan.expected_end_lsn);
-  }
-  PGS_CHECK(forget_recovery(options.data_directory));
-  PGS_TRY(auto url, server.url("postgres", "postgres"));
+  // Whatever goes wrong from here on, it serves.
   server.leave_running();
-  return StartedCluster{.process = server.pid(),
-                        .paused = false,
-                        .timeline = start.timeline,
-                        .recovered_to = start.start,
-                        .last_commit = plan.last_commit,
-                        .url = std::move(url),
-                        .log_file = options.data_directory / log_name};
+  if (auto url = server.url("postgres", "postgres")) {
+    started.url = *std::move(url);
+  } else {
+    started.warnings.push_back(
+        fmt::format("could not find out where the server listens: {}", url.error().describe()));
+  }
+  if (started.paused) return started;
+  if (const auto forgotten = forget_recovery(options.data_directory); !forgotten) {
+    started.warnings.push_back(
+        fmt::format("what only recovery needed could not be removed: {}; remove it by hand: restore_command, "
+                    "recovery_..., archive_cleanup_command and hot_standby in postgresql.auto.conf (ALTER "
+                    "SYSTEM RESET), and the folder pg_wal/pgstrata, which holds keys to its WAL",
+                    forgotten.error().describe()));
+  }
+  return started;
 }
 
 }  // namespace pgstrata

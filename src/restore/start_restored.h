@@ -11,6 +11,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 
 #include "pg/server/server_instance.h"
 #include "restore/recovery_plan.h"
@@ -37,8 +38,9 @@ struct StartedCluster {
   TimelineId timeline;    // the new one; when paused, the plan's
   Lsn recovered_to;       // where the new one begins; when paused, where the plan says
   Timestamp last_commit;  // the plan's
-  ConnectionUrl url;
+  std::optional<ConnectionUrl> url;
   std::filesystem::path log_file;
+  std::vector<std::string> warnings;  // what could not be cleaned up, and what to do about it
 };
 
 // Kit and recovery settings are removed once recovery has ended; after a pause they are still needed. Errors:

@@ -170,7 +170,7 @@ class StartRestoredTest : public ::testing::Test {
         {.data_directory = data, .settings = settings(), .limit = limit, .on_progress = {}}, never_));
     EXPECT_EQ(started.timeline, TimelineId{2});
     EXPECT_FALSE(fs::exists(data / kit_folder));
-    testing::SqlConnection connection(started.url.text());
+    testing::SqlConnection connection(started.url->text());
     std::vector<int> numbers;
     for (const auto& row : connection.run("SELECT number FROM ledger ORDER BY number"))
       numbers.push_back(std::stoi(*row[0]));
@@ -237,6 +237,34 @@ TEST_F(StartRestoredTest, TheLogIsTheServersAndNoLinkLeadsItElsewhere) {
   EXPECT_TRUE(S_ISREG(log_info.st_mode));
   EXPECT_EQ(log_info.st_uid, data_info.st_uid);
   EXPECT_EQ(log_info.st_mode & 0777U, 0600U);
+}
+
+// PostgreSQL runs the command when recovery has ended, and before it opens.
+TEST_F(StartRestoredTest, AServerThatIsOpenIsLeftRunningWhateverCannotBeCleanedUp) {
+  const auto start_after = [&](const fs::path& data, const char* command) {
+    const auto plan = must(source().plan(LatestTarget{}));
+    RestoreClusterOptions options;
+    options.files.data_directory = data;
+    options.kit = {.repository = "memory", .materialise_all = true};
+    ++restores_;
+    options.settings = {program(), {{"fsync", "off"}, {"recovery_end_command", command}}};
+    must(restore_cluster(source().space, plan, options, never_));
+    return start_restored(plan, must(installation_for(plan, data)),
+                          {.data_directory = data, .settings = settings(), .limit = limit, .on_progress = {}},
+                          never_);
+  };
+  const auto open = folder_.path() / "open";
+  const auto started = must(start_after(open, "rm postgresql.auto.conf; mkdir postgresql.auto.conf"));
+  ASSERT_EQ(started.warnings.size(), 1U);
+  EXPECT_THAT(started.warnings[0], HasSubstr("postgresql.auto.conf"));
+  EXPECT_THAT(started.warnings[0], HasSubstr("ALTER SYSTEM RESET"));
+  testing::SqlConnection(started.url->text()).run("INSERT INTO ledger VALUES (1000, 'writable')");
+  EXPECT_TRUE(must(ServerInstance::attach(open)).stop(StopMode::immediate, limit));
+
+  const auto unknown = start_after(folder_.path() / "unknown", "rm pg_wal/*.history");
+  EXPECT_THAT(message_of(unknown), HasSubstr("cannot be told where recovery ended"));
+  EXPECT_THAT(message_of(unknown), HasSubstr("the server was stopped"));
+  EXPECT_EQ(code_of(ServerInstance::attach(folder_.path() / "unknown")), "not_found");
 }
 
 TEST_F(StartRestoredTest, TheLastCommitAndTheQuietAfterItAreTheEndOfTheWal) {
