@@ -37,7 +37,9 @@ class WalBreakTest : public WalSinkTest {
     ASSERT_TRUE(put_snapshot(space_, record));
   }
 
-  Coverage coverage() { return compute_coverage(space_, WalSample::segment_size_bytes).value(); }
+  Coverage coverage() {
+    return compute_coverage(space_, WalSample::segment_size_bytes, Cancellation()).value();
+  }
 
   ClusterSpace space_ = space_over(store_);
   Bytes source_ = wal_sample().bytes;

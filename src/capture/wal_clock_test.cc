@@ -27,7 +27,7 @@ class WalClockTest : public WalSinkTest {
   }
 
   CoverageRange range() {
-    return compute_coverage(space_, WalSample::segment_size_bytes).value().ranges.at(0);
+    return compute_coverage(space_, WalSample::segment_size_bytes, Cancellation()).value().ranges.at(0);
   }
 
   ClusterSpace space_ = space_over(store_);

@@ -327,7 +327,7 @@ TEST_F(RecoveryPlanTest, WhatTheOldTimelineWroteBehindTheForkIsNotOnTheNewOnesWa
   ASSERT_LT(behind.end, next_segment);
   EXPECT_EQ(code_of(cluster.plan(LsnTarget{behind.start})), "outside_coverage");
   EXPECT_EQ(must(cluster.plan(LsnTarget{behind.start}, true, TimelineId{1})).expected_end_lsn, behind.end);
-  const auto covered = must(compute_coverage(*cluster.space, testing::segment_bytes));
+  const auto covered = must(compute_coverage(*cluster.space, testing::segment_bytes, cluster.cancellation));
   ASSERT_EQ(covered.ranges.size(), 3U);
   EXPECT_EQ(covered.ranges[0].timeline, TimelineId{1});
   EXPECT_EQ(covered.ranges[0].to_lsn, fork.start);
