@@ -45,9 +45,11 @@ const CoverageRange* newest_range(const Coverage& coverage) {
 void add_lag(ClusterStatus& status, Timestamp now) {
   const CoverageRange* range = newest_range(status.coverage);
   if (range == nullptr) return;
-  // The range reaches further than its source's clock says where that stepped back.
-  const auto known =
-      range->source_time.valid() ? std::min(range->to_time, range->source_time) : range->to_time;
+  // The range reaches further than its source's clock says where that stepped back. A mark claims a second
+  // less than the clock said.
+  const auto known = range->source_time.valid()
+                         ? std::min(range->to_time, range->source_time + std::chrono::seconds(1))
+                         : range->to_time;
   status.lag_time = std::max(now - known, std::chrono::microseconds(0));
   if (!status.source.reachable) return;
   const Lsn server = status.source.flush_position;

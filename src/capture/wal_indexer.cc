@@ -58,7 +58,8 @@ WalSegmentSummary WalIndexer::seal(Lsn end, Timestamp sent) {
   summary.last_break = options_.last_break;
   summary.sent = sent;
   if (sent.valid()) {
-    options_.reaches_to = std::max(options_.reaches_to, std::min(summary.index.last_end_time, sent));
+    options_.reaches_to =
+        std::max(options_.reaches_to, std::min(summary.index.last_end_time, sent + believed_ahead));
   }
   summary.reaches_to = options_.reaches_to;
   return summary;

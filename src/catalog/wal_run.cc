@@ -26,9 +26,6 @@ Way way_to(const WalInventory& inventory, const std::vector<TimelineStretch>& pa
   return way;
 }
 
-// Commits later than that after the last mark are not taken at their word.
-constexpr std::chrono::seconds longest_without_mark{60};
-
 WalRunEnd end_of_sealed(const WalSegmentSummary& summary) {
   return {summary.timeline,
           summary.end_lsn,
@@ -120,7 +117,7 @@ Result<WalRunEnd> end_by_records(const ClusterSpace& space, const WalInventory& 
   end.records_end = std::max(end.records_end, reader.valid_to());
   const Timestamp last_end = index.seal_segment(end.bytes_end).last_end_time;
   end.latest_transaction_end = std::max(end.latest_transaction_end, last_end);
-  const Timestamp bound = end.sent.valid() ? end.sent + longest_without_mark : last_end;
+  const Timestamp bound = end.sent.valid() ? end.sent + believed_ahead : last_end;
   end.reaches_to = std::max({end.reaches_to, end.complete_until, std::min(last_end, bound)});
   return end;
 }

@@ -14,6 +14,10 @@ struct WalBreak {
   auto operator<=>(const WalBreak&) const = default;
 };
 
+// A commit stamped later than that after what the source's clock is known to have said is not taken at its
+// word: what is known may be the mark before it.
+inline constexpr std::chrono::seconds believed_ahead{60};
+
 struct WalSegmentSummary {
   SystemIdentifier system_identifier;
   TimelineId timeline;
@@ -26,9 +30,8 @@ struct WalSegmentSummary {
   WalBreak last_break{};  // since then, too, this segment included
   // By the source's clock: when it sent the last byte; not valid when it did not say.
   Timestamp sent{};
-  // The same as latest_transaction_end, but each commit counted as no later than the source's clock said when
-  // it sent the commit's segment: what the WAL may be said to reach to. Not valid as long as `sent` never
-  // was.
+  // The same as latest_transaction_end, but each commit counted as no later than believed_ahead after `sent`
+  // of its segment: what the WAL may be said to reach to. Not valid as long as `sent` never was.
   Timestamp reaches_to{};
 };
 
