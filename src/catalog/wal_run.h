@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "catalog/coverage.h"
+#include "catalog/wal_segment_summary.h"
 
 namespace pgstrata {
 
