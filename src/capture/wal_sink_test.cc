@@ -13,6 +13,7 @@ TEST_F(WalSinkTest, SealsAndIndexesEachSegmentAndLeavesNoTails) {
     Lsn durable;
     ASSERT_EQ(message_of(feed(**sink, wal_sample().end(), random, durable)), "ok");
     EXPECT_EQ(durable, wal_sample().end());
+    sink->reset();  // a segment is committed before its tails are removed
     expect_complete(space, fmt::format("{} threads", threads));
   }
 }
