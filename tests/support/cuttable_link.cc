@@ -43,8 +43,8 @@ class Allowance {
   double left_ = 0;
 };
 
-// How many bytes; none when `from` has ended.
-ssize_t pass(int from, int to) {
+// How much that was; 0 when `from` has ended.
+std::int64_t pass(int from, int to) {
   std::array<char, 65536> buffer{};
   const ssize_t count = ::recv(from, buffer.data(), buffer.size(), 0);
   for (ssize_t sent = 0; sent < count;) {
@@ -53,7 +53,7 @@ ssize_t pass(int from, int to) {
     if (now <= 0) return 0;
     sent += now;
   }
-  return std::max<ssize_t>(count, 0);
+  return std::max<std::int64_t>(count, 0);
 }
 
 int connect_to(int port) {
@@ -109,9 +109,10 @@ void CuttableLink::run(int server_port) {
       const Pair& pair = pairs[i];
       bool alive = waited[1 + 2 * i].revents == 0 || pass(pair.client, pair.server) > 0;
       if (alive && waited[2 + 2 * i].revents != 0) {
-        const ssize_t passed = pass(pair.server, pair.client);
+        const auto passed = pass(pair.server, pair.client);
         allowance.spend(passed);
         alive = passed > 0;
+        if ((until_stall_bytes_ -= passed) <= 0) stalled_ = true;
       }
       if (alive) {
         kept.push_back(pair);
@@ -125,6 +126,7 @@ void CuttableLink::run(int server_port) {
     const int server = client < 0 ? -1 : connect_to(server_port);
     if (server >= 0) {
       pairs.push_back({client, server});
+      ++accepted_;
     } else if (client >= 0) {
       ::close(client);
     }

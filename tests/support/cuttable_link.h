@@ -24,6 +24,11 @@ class CuttableLink {
   void stall() { stalled_ = true; }
   // Passes on no more than this from the server, over all connections.
   void slow_down(std::int64_t bytes_per_second) { bytes_per_second_ = bytes_per_second; }
+  // The same as soon as the server has sent about that much more.
+  void stall_after(std::uint64_t bytes) { until_stall_bytes_ = static_cast<std::int64_t>(bytes); }
+  // How many connections were made so far.
+  [[nodiscard]] int accepted() const { return accepted_; }
+  [[nodiscard]] bool stalled() const { return stalled_; }
 
  private:
   struct Pair {
@@ -37,6 +42,8 @@ class CuttableLink {
   std::atomic<bool> cut_{false};
   std::atomic<bool> stalled_{false};
   std::atomic<std::int64_t> bytes_per_second_{0};  // 0: no limit
+  std::atomic<std::int64_t> until_stall_bytes_{INT64_MAX};
+  std::atomic<int> accepted_{0};
   std::atomic<bool> ending_{false};
   std::thread thread_;
 };
