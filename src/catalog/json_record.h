@@ -17,13 +17,20 @@ using Json = nlohmann::json;
   return to_bytes(json.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
-// Parses `payload` and hands it to `decode`, which may throw what nlohmann throws. Error: damaged, naming
-// `what`.
+// Parses `payload` and hands it to `decode`, which may throw what nlohmann throws. All numbers of records are
+// whole; one that does not fit into 64 bits would parse as a fraction. Error: damaged, naming `what`.
 template <class Decode>
 auto decode_json(ByteView payload, std::string_view what, const Decode& decode)
     -> Result<decltype(decode(std::declval<const Json&>()))> {
+  bool whole = true;
+  const auto look = [&whole](int, Json::parse_event_t, const Json& value) {
+    whole = whole && !value.is_number_float();
+    return true;
+  };
   try {
-    return decode(Json::parse(as_text(payload)));
+    const auto json = Json::parse(as_text(payload), look);
+    if (!whole) return fail(ErrorCode::damaged, "{} has a number out of range", what);
+    return decode(json);
   } catch (const Json::exception& error) {
     return fail(ErrorCode::damaged, "{} does not parse: {}", what, error.what());
   }

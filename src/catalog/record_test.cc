@@ -30,6 +30,14 @@ TEST_F(RecordTest, AClusterRoundTrips) {
   EXPECT_EQ(put_cluster_record(space_, record).error().code(), ErrorCode::already_exists);
 }
 
+TEST_F(RecordTest, ANumberOutOfRangeIsDamage) {
+  constexpr std::string_view payload =
+      R"({"added":17950000000000000000000001,"connection":"host=db","data_checksums":true,)"
+      R"("server_version":150018,"slot":"pgstrata_app","system_identifier":1,"wal_segment_bytes":16777216})";
+  ASSERT_TRUE(put_record(space_, "cluster", RecordKind::cluster, as_byte_view(payload)));
+  EXPECT_EQ(get_cluster_record(space_).error().code(), ErrorCode::damaged);
+}
+
 TEST_F(RecordTest, ASnapshotRoundTrips) {
   SnapshotRecord record;
   record.started = parse_rfc3339("2026-11-21T10:03:05Z").value();
