@@ -12,37 +12,36 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::SizeIs;
 
-// Snapshot A on timeline 1, then a promotion, snapshot B on timeline 2, and WAL all along.
+// Snapshot A on timeline 1, then a promotion, snapshot B on timeline 2, and WAL all along. It is made once;
+// each test damages a copy of the repository.
 class FaultDamageTest : public FaultTest {
  protected:
   void SetUp() override {
-    protect(server_);
-    server_.query("CREATE TABLE t AS SELECT n, md5(n::text) AS x FROM generate_series(1, 20000) n");
-    stream_while([&] {
-      first_ = json_of({"backup", "app"}).at("snapshot").at("id");
-      write();
-      middle_ = server_.query_value("SELECT pg_current_wal_lsn()");
-      write();
-    });
-    server_.restart_promoted();
-    stream_while([&] {
-      write();
-      second_ = json_of({"backup", "app"}).at("snapshot").at("id");
-      write();
-    });
-    ASSERT_EQ(json_of({"verify"}).at("sound"), true);
+    if (past_ == nullptr) {
+      past_ = std::make_unique<Past>();
+      ASSERT_NO_FATAL_FAILURE(make_past());
+      for (const auto* name : {"repository", "key"}) copy(path(name), past_->folder.path());
+    } else {
+      for (const auto* name : {"repository", "key"})
+        copy(past_->folder.path() / name, path(name).parent_path());
+    }
+    first_ = past_->first;
+    second_ = past_->second;
+    middle_ = past_->middle;
   }
-  void write() {
-    server_.query("UPDATE t SET x = md5(x)");
-    server_.query("SELECT pg_switch_wal()");
-    server_.query("INSERT INTO t VALUES (0, 'x')");
+  static void TearDownTestSuite() { past_.reset(); }
+
+  static void write() {
+    server().query("UPDATE t SET x = md5(x)");
+    server().query("SELECT pg_switch_wal()");
+    server().query("INSERT INTO t VALUES (0, 'x')");
   }
   // With a stream beside it, which has everything when it ends.
   void stream_while(const std::function<void()>& work) {
     const auto stream = start_pgstrata({"stream", "app"});
     wait_for_lease("stream");
     work();
-    wait_flushed(server_);
+    wait_flushed(server());
     const ProgramRun stopped = stream->terminate();
     ASSERT_EQ(stopped.exit_code, 0) << stopped.describe();
   }
@@ -107,10 +106,53 @@ class FaultDamageTest : public FaultTest {
         names, {}, [&](const auto& name) { return std::filesystem::file_size(repository() / name); });
   }
 
-  PostgresServer server_;
+  static PostgresServer& server() { return past_->server; }
+
   std::string first_;
   std::string second_;
   std::string middle_;  // after the first snapshot, before the second
+
+ private:
+  struct Past {
+    PostgresServer server;
+    std::string first;
+    std::string second;
+    std::string middle;
+    TemporaryDirectory folder;  // its repository and key
+  };
+
+  void make_past() {
+    protect(server());
+    server().query("CREATE TABLE t AS SELECT n, md5(n::text) AS x FROM generate_series(1, 20000) n");
+    stream_while([&] {
+      past_->first = json_of({"backup", "app"}).at("snapshot").at("id");
+      write();
+      past_->middle = server().query_value("SELECT pg_current_wal_lsn()");
+      write();
+    });
+    server().restart_promoted();
+    stream_while([&] {
+      write();
+      past_->second = json_of({"backup", "app"}).at("snapshot").at("id");
+      write();
+    });
+    ASSERT_EQ(json_of({"verify"}).at("sound"), true);
+  }
+  static void copy(const std::filesystem::path& what, const std::filesystem::path& into) {
+    ASSERT_EQ(run_program({"/bin/cp", "-a", what.string(), into.string()}).exit_code, 0);
+  }
+
+  static inline std::unique_ptr<Past> past_;
+};
+
+// A stream leads past what a copy of the repository knows of, so these have a past of their own.
+class FaultDamageAndStreamTest : public FaultDamageTest {
+ protected:
+  void SetUp() override {
+    TearDownTestSuite();
+    FaultDamageTest::SetUp();
+  }
+  void TearDown() override { TearDownTestSuite(); }
 };
 
 TEST_F(FaultDamageTest, OfTheRepositoryItself) {
@@ -201,7 +243,7 @@ TEST_F(FaultDamageTest, OfPacks) {
 }
 
 // A new backup goes on using the damaged pack until it is moved away.
-TEST_F(FaultDamageTest, OfAPackIsCuredAsVerifySays) {
+TEST_F(FaultDamageAndStreamTest, OfAPackIsCuredAsVerifySays) {
   const auto name = largest("clusters/app/packs/");
   damage(name, "one byte changed");
   const Json damaged = expect_verify_names(name).at("clusters").at(0).at("damaged").at(0);
@@ -220,7 +262,7 @@ TEST_F(FaultDamageTest, OfAPackIsCuredAsVerifySays) {
   const Json after = expect_verify_names(name).at("clusters").at(0).at("damaged").at(0);
   EXPECT_THAT(std::vector<std::string>(after.at("snapshots")), Not(::testing::Contains(third)));
   const std::string sum = "SELECT sum(hashtext(t::text)) FROM t";
-  const std::string expected = server_.query_value(sum);
+  const std::string expected = server().query_value(sum);
   ok({"restore", "app", "--to", path("restored").string(), "--latest"});
   PostgresServer restored = PostgresServer::adopt(path("restored"));
   start_and_recover(restored);
@@ -260,7 +302,7 @@ TEST_F(FaultDamageTest, OfWalThatASnapshotNeeds) {
   for (const Json& snapshot : list.at("snapshots")) {
     if (snapshot.at("id") == id) start = snapshot.at("start_lsn");
   }
-  const std::string segment = server_.query_value("SELECT pg_walfile_name('" + start + "')");
+  const std::string segment = server().query_value("SELECT pg_walfile_name('" + start + "')");
   const std::string name = "clusters/app/wal/00000002/" + segment;
   ASSERT_TRUE(std::filesystem::exists(repository() / name)) << name;
   for_each_damage(name, [&] {
@@ -271,13 +313,13 @@ TEST_F(FaultDamageTest, OfWalThatASnapshotNeeds) {
   });
 }
 
-TEST_F(FaultDamageTest, OfTheWalTail) {
+TEST_F(FaultDamageAndStreamTest, OfTheWalTail) {
   // Two frames at least, the first durable before the second came: what breaks in the last is what a crash
   // leaves.
   stream_while([&] {
-    server_.query("INSERT INTO t VALUES (1, 'first')");
-    wait_flushed(server_);
-    server_.query("INSERT INTO t VALUES (2, 'second')");
+    server().query("INSERT INTO t VALUES (1, 'first')");
+    wait_flushed(server());
+    server().query("INSERT INTO t VALUES (2, 'second')");
   });
   const auto tails = objects(".tail");
   ASSERT_THAT(tails, SizeIs(1));

@@ -21,10 +21,15 @@ void require(const ProgramRun& run, int exit_code, const std::vector<std::string
                                 run.describe()));
 }
 
-std::vector<std::string> databases(const std::string& conninfo_without_db) {
+// DROP DATABASE marks a database as invalid in a transaction of its own before it removes the files; where
+// that mark was the last that happened, nobody can connect to it (PostgreSQL: database_is_invalid_form).
+const std::string is_valid = "datconnlimit <> -2";
+
+std::vector<std::string> databases(const std::string& conninfo_without_db, const std::string& condition) {
   std::vector<std::string> names;
   SqlConnection connection(conninfo_without_db + " dbname=postgres");
-  for (const Row& row : connection.run("SELECT datname FROM pg_database WHERE NOT datistemplate ORDER BY 1"))
+  for (const Row& row : connection.run(fmt::format(
+           "SELECT datname FROM pg_database WHERE NOT datistemplate AND {} ORDER BY 1", condition)))
     names.push_back(*row[0]);
   return names;
 }
@@ -153,7 +158,9 @@ std::string with_database(const std::string& conninfo_without_db, const std::str
 
 std::vector<std::string> digest_of_all(const std::string& conninfo_without_db) {
   std::vector<std::string> lines;
-  for (const std::string& name : databases(conninfo_without_db)) {
+  for (const std::string& name : databases(conninfo_without_db, "NOT " + is_valid))
+    lines.push_back(fmt::format("{}: dropped halfway", name));
+  for (const std::string& name : databases(conninfo_without_db, is_valid)) {
     SqlConnection connection(with_database(conninfo_without_db, name));
     for (const std::string& line : content_digest(connection)) {
       if (!line.starts_with("public.commit_ledger ")) lines.push_back(fmt::format("{}: {}", name, line));
@@ -164,7 +171,7 @@ std::vector<std::string> digest_of_all(const std::string& conninfo_without_db) {
 
 std::vector<std::string> amcheck_problems(const std::string& conninfo_without_db) {
   std::vector<std::string> problems;
-  for (const std::string& name : databases(conninfo_without_db)) {
+  for (const std::string& name : databases(conninfo_without_db, is_valid)) {
     SqlConnection connection(with_database(conninfo_without_db, name));
     connection.run("CREATE EXTENSION IF NOT EXISTS amcheck");
     try {

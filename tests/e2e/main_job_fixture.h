@@ -102,7 +102,8 @@ class MainJobTest : public ::testing::Test, public MainJob {};
 [[nodiscard]] std::string server_time(const PostgresServer& server);
 // Whatever the database is called.
 [[nodiscard]] std::string with_database(const std::string& conninfo_without_db, const std::string& name);
-// "database: table rows digest" for all databases but templates; without the table `commit_ledger`.
+// "database: table rows digest" for all databases but templates; without the table `commit_ledger`. One whose
+// DROP had begun is "database: dropped halfway".
 [[nodiscard]] std::vector<std::string> digest_of_all(const std::string& conninfo_without_db);
 // All databases' B-tree indexes against their tables, and from 14 on the tables themselves, by amcheck.
 [[nodiscard]] std::vector<std::string> amcheck_problems(const std::string& conninfo_without_db);

@@ -124,7 +124,8 @@ const ServerUser& server_user() {
 }
 
 TemporaryDirectory::TemporaryDirectory() {
-  std::string name = "/tmp/pgs.XXXXXX";
+  const char* const parent = std::getenv("TMPDIR");
+  std::string name = fmt::format("{}/pgs.XXXXXX", parent == nullptr || *parent == '\0' ? "/tmp" : parent);
   if (mkdtemp(name.data()) == nullptr) fail_with_errno("mkdtemp");
   path_ = name;
   if (chown(path_.c_str(), server_user().uid, server_user().gid) != 0) fail_with_errno("chown");

@@ -22,8 +22,8 @@ struct ServerUser {
 // Throws TestFailure when the tests run as root and there is no user `postgres`.
 [[nodiscard]] const ServerUser& server_user();
 
-// A folder /tmp/pgs.XXXXXX of the server user, mode 0700, removed with all it holds by the destructor. The
-// path is short because a Unix socket's is limited to 107 bytes.
+// A folder pgs.XXXXXX in $TMPDIR, or /tmp where that is not set, of the server user, mode 0700, removed with
+// all it holds by the destructor. Its path must be short: a Unix socket's is limited to 107 bytes.
 class TemporaryDirectory {
  public:
   TemporaryDirectory();

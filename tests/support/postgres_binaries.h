@@ -33,7 +33,8 @@ class PostgresBinaries {
 // All majors that pgstrata supports. Tests run on all of them: ./test installs what is missing.
 [[nodiscard]] const std::vector<int>& supported_majors();
 
-// Those of them that this machine has.
+// Those of them that this machine has. Under a sanitizer, which makes all take several times as long, only
+// one of each kind: the last before the base backup protocol of 15, Debian's, the newest.
 [[nodiscard]] std::vector<int> available_majors();
 
 }  // namespace pgstrata::testing

@@ -1,12 +1,19 @@
 #include "support/postgres_server.h"
 
 #include <algorithm>
+#include <array>
 #include <csignal>
 #include <fstream>
+#include <map>
+#include <random>
+#include <span>
 #include <sstream>
+#include <string_view>
 
 #include <fmt/format.h>
 
+#include "base/bytes.h"
+#include "codec/digest.h"
 #include "support/test_failure.h"
 #include "support/wait_until.h"
 
@@ -33,6 +40,53 @@ bool has_ended(pid_t pid) {
   const std::string stat = read_text(fmt::format("/proc/{}/stat", pid));
   const auto name_end = stat.rfind(") ");
   return name_end == std::string::npos || stat[name_end + 2] == 'Z';
+}
+
+void run_or_throw(const std::vector<std::string>& arguments) {
+  const ProgramRun run = run_program(arguments);
+  if (run.exit_code != 0) throw TestFailure(run.describe());
+}
+
+// What initdb makes with these arguments, made once in this process: it takes longer than most of what tests
+// do with it. To be copied and not changed.
+std::filesystem::path initialized_cluster(const std::vector<std::string>& initdb) {
+  static const TemporaryDirectory home;
+  static std::map<std::vector<std::string>, std::filesystem::path> clusters;
+  std::filesystem::path& cluster = clusters[initdb];
+  if (cluster.empty()) {
+    const auto folder = home.path() / std::to_string(clusters.size());
+    std::vector<std::string> arguments = initdb;
+    arguments.push_back("--pgdata=" + folder.string());
+    run_or_throw(arguments);
+    cluster = folder;
+  }
+  return cluster;
+}
+
+void overwrite(const std::filesystem::path& file, std::size_t offset, std::string_view bytes) {
+  std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+  stream.seekp(static_cast<std::streamoff>(offset));
+  stream.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  if (!stream.flush()) throw TestFailure("cannot change " + file.string());
+}
+
+// Copies are clusters of their own: pg_control and the first page of each WAL segment say which one they are
+// of (PostgreSQL: ControlFileData.system_identifier, XLogLongPageHeaderData.xlp_sysid).
+void give_identity_of_its_own(const std::filesystem::path& data_directory, int major) {
+  static std::random_device random;
+  constexpr std::size_t wal_identity_offset = 24;
+  const std::size_t crc_offset = major < 18 ? 288 : 292;
+  const std::array<std::uint32_t, 2> identity{random(), random() >> 1U};
+  const auto as_text_of = [](const auto& value) { return as_text(std::as_bytes(std::span(&value, 1))); };
+
+  for (const auto& entry : std::filesystem::directory_iterator(data_directory / "pg_wal")) {
+    if (entry.is_regular_file()) overwrite(entry.path(), wal_identity_offset, as_text_of(identity));
+  }
+  const auto control = data_directory / "global" / "pg_control";
+  overwrite(control, 0, as_text_of(identity));
+  const std::uint32_t crc =
+      crc32c_finish(crc32c_extend(crc32c_begin, as_byte_view(read_text(control)).first(crc_offset)));
+  overwrite(control, crc_offset, as_text_of(crc));
 }
 
 }  // namespace
@@ -67,7 +121,6 @@ PostgresServer::~PostgresServer() {
 
 void PostgresServer::initialize(const ServerOptions& options) {
   std::vector<std::string> arguments{binaries_.program("initdb"),
-                                     "--pgdata=" + data_directory_.string(),
                                      "--username=postgres",
                                      "--auth=trust",
                                      "--locale=C",
@@ -80,10 +133,12 @@ void PostgresServer::initialize(const ServerOptions& options) {
     arguments.emplace_back("--no-data-checksums");
   }
   arguments.insert(arguments.end(), options.initdb_arguments.begin(), options.initdb_arguments.end());
-  const ProgramRun run = run_program(arguments);
-  if (run.exit_code != 0) throw TestFailure("initdb failed: " + run.describe());
-  configure({"fsync = off", "shared_buffers = 64MB", "max_connections = 50", "track_commit_timestamp = on",
-             "timezone = 'UTC'", "log_timezone = 'UTC'", "log_line_prefix = '%m [%p] '"});
+  run_or_throw({"/bin/cp", "--archive", "--sparse=always", initialized_cluster(arguments).string(),
+                data_directory_.string()});
+  give_identity_of_its_own(data_directory_, options.major);
+  configure({"fsync = off", "dynamic_shared_memory_type = mmap", "shared_buffers = 64MB",
+             "max_connections = 50", "track_commit_timestamp = on", "timezone = 'UTC'",
+             "log_timezone = 'UTC'", "log_line_prefix = '%m [%p] '"});
   configure(options.settings);
 }
 

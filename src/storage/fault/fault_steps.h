@@ -5,9 +5,9 @@
 
 namespace pgstrata {
 
-// Every step; under a sanitizer, which makes each run some ten times as long, every seventh.
+// Every step; under a sanitizer, which makes each run some ten times as long, every eleventh.
 #ifdef PGSTRATA_SANITIZED
-inline constexpr std::uint64_t fault_step_stride = 7;
+inline constexpr std::uint64_t fault_step_stride = 11;
 #else
 inline constexpr std::uint64_t fault_step_stride = 1;
 #endif
