@@ -29,7 +29,7 @@ TEST_F(FaultConcurrencyTest, ASecondBackupOrStreamIsToldWhoIsAtWork) {
   wait_for_lease("stream");
   const auto backup = start_pgstrata({"backup", "app"});
   wait_for_lease("backup");
-  ASSERT_EQ(::kill(backup->pid(), SIGSTOP), 0);
+  halt(backup->pid());
   expect_held(pgstrata({"backup", "app"}), "backup", backup->pid());
   expect_held(pgstrata({"stream", "app"}), "stream", stream->pid());
   ASSERT_EQ(::kill(backup->pid(), SIGCONT), 0);

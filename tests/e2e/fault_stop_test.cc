@@ -104,7 +104,7 @@ TEST_F(FaultStopTest, ABackupBeforeItsFirstByteAmidItsFilesAndAtItsLastWal) {
     auto held = std::make_unique<HeldCheckpoint>(server);
     const auto backup = start_pgstrata({"backup", "app"});
     wait_for_backup_to_wait(server);
-    stream->send_signal(SIGSTOP);  // it holds its lease, and brings nothing
+    halt(stream->pid());  // it holds its lease, and brings nothing
     held.reset();
     wait_until("the files to be there",
                [&] { return server.query_value("SELECT count(*) FROM pg_stat_progress_basebackup") == "0"; });

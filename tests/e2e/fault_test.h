@@ -2,13 +2,17 @@
 #pragma once
 
 #include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include "e2e/cli_test.h"
 #include "support/wait_until.h"
@@ -49,6 +53,22 @@ class FaultTest : public CliTest {
   }
   void wait_for_lease(const std::string& work) const {
     wait_until("the lease of " + work, [&] { return !status().at(work).is_null(); });
+  }
+
+  // Halts it, at a moment when it does not hold the folder's lock, which others would wait for.
+  void halt(pid_t process) const {
+    wait_until("it to stand still without the lock", [&] {
+      ::kill(process, SIGSTOP);
+      wait_until("it to stand still", [&] {
+        const std::string stat = read_text(fmt::format("/proc/{}/stat", process));
+        return stat.find(") T ") != std::string::npos;
+      });
+      const int lock = ::open((repository() / ".lock").c_str(), O_RDONLY | O_CLOEXEC);
+      const bool free = lock < 0 || ::flock(lock, LOCK_EX | LOCK_NB) == 0;
+      if (lock >= 0) ::close(lock);
+      if (!free) ::kill(process, SIGCONT);
+      return free;
+    });
   }
 
   // The exit code; what failed, and what to do about it; nothing of the program's insides.
