@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "catalog/snapshot_record.h"
+
 namespace pgstrata {
 namespace {
 
@@ -22,6 +24,19 @@ Result<std::optional<ClusterSpace>> find_unregistered(const Repository& reposito
   if (record.has_value()) return std::unexpected(registered_already(cluster));
   if (record.error().code() != ErrorCode::not_found) return std::unexpected(record.error());
   return std::optional(*std::move(space));
+}
+
+// What is kept under the name of a cluster whose registration is lost goes on with that server alone.
+Result<void> check_same_system(const ClusterSpace& space, SystemIdentifier system) {
+  PGS_TRY(const auto kept, list_snapshots(space));
+  const auto other = std::ranges::find_if(
+      kept.snapshots, [&](const auto& snapshot) { return snapshot.system_identifier != system; });
+  if (other == kept.snapshots.end()) return {};
+  return std::unexpected(
+      make_error(ErrorCode::failed,
+                 "cluster {} lost its registration, and its snapshots are of system {}; this server is {}",
+                 space.name(), other->system_identifier, system)
+          .with_hint("Give the URL of the server that it was made of, or add this one under another name."));
 }
 
 // Whether nobody streams from the slot, told by streaming from it for a moment: that confirms nothing, so the
@@ -107,7 +122,9 @@ Result<AddOutcome> add_cluster(Repository& repository, const AddRequest& request
       .problems = std::move(report.problems), .warnings = std::move(report.warnings), .record = {}};
   if (!outcome.problems.empty()) return outcome;
   PGS_CHECK(warn_of_missing_password(url, cancellation, outcome.warnings));
-  if (!space) {
+  if (space) {
+    PGS_CHECK(check_same_system(*space, report.facts->identity.system));
+  } else {
     PGS_TRY(space, repository.create_cluster(request.cluster));
   }
   const std::string slot = request.slot.value_or(slot_name_of(request.cluster));

@@ -94,6 +94,13 @@ Result<RepositoryStatus> repository_status(const Repository& repository,
     names.push_back(*cluster);
   } else {
     PGS_TRY(names, repository.clusters());
+    PGS_TRY(const auto keyless, repository.clusters_without_key());
+    for (const std::string& name : keyless) {
+      status.problems.push_back(
+          {.code = "cluster_unreadable",
+           .what = fmt::format("cluster {}: its key is gone, and with it all that is left of it", name),
+           .hint = "Bring clusters/" + name + "/key back from a copy of the repository, if there is one."});
+    }
   }
   for (const std::string& name : names) {
     auto one = cluster_status(repository, name, request, clock, cancellation);

@@ -8,7 +8,9 @@ Result<RegisteredCluster> open_registered_cluster(const Repository& repository, 
   if (!record.has_value()) {
     if (record.error().code() != ErrorCode::not_found) return std::unexpected(std::move(record).error());
     return std::unexpected(
-        make_error(ErrorCode::not_found, "cluster {} is not registered: its `add` did not finish", name)
+        make_error(ErrorCode::not_found,
+                   "cluster {} is not registered: its `add` did not finish, or clusters/{}/cluster is gone",
+                   name, name)
             .with_hint(fmt::format("Run `pgstrata add {} --url ...` again.", name)));
   }
   return RegisteredCluster{.space = std::move(space), .record = *std::move(record)};

@@ -78,17 +78,17 @@ std::string Error::describe() const {
   return text + message_;
 }
 
-Error&& Error::with_hint(std::string hint) && {
+Error Error::with_hint(std::string hint) && {
   hint_ = std::move(hint);
   return std::move(*this);
 }
 
-Error&& Error::with_context(std::string context) && {
+Error Error::with_context(std::string context) && {
   contexts_.push_back(std::move(context));
   return std::move(*this);
 }
 
-Error&& Error::with_error_number(int error_number) && {
+Error Error::with_error_number(int error_number) && {
   error_number_ = error_number;
   return std::move(*this);
 }

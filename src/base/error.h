@@ -59,9 +59,9 @@ class [[nodiscard]] Error {
   // The errno it came from; 0 for all others.
   [[nodiscard]] int error_number() const { return error_number_; }
 
-  Error&& with_hint(std::string hint) &&;
-  Error&& with_context(std::string context) &&;
-  Error&& with_error_number(int error_number) &&;
+  [[nodiscard]] Error with_hint(std::string hint) &&;
+  [[nodiscard]] Error with_context(std::string context) &&;
+  [[nodiscard]] Error with_error_number(int error_number) &&;
 
  private:
   ErrorCode code_;

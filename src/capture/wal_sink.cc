@@ -211,6 +211,9 @@ Result<void> WalSink::poll() {
 Result<bool> WalSink::finish(std::optional<SteadyTime> deadline) {
   PGS_TRY(const bool sealed, pipeline_.wait_committed(deadline));
   PGS_CHECK(flush(std::nullopt));
+  const bool tailed =
+      !sealing() && current_ && current_->tail && current_->durable_end > current_->tail_start;
+  if (tailed) PGS_CHECK(current_->tail->vouch());
   return sealed;
 }
 

@@ -262,6 +262,29 @@ TEST_F(WalSinkTest, NothingIsConfirmedThatBecameDurableAfterTheLeaseWasLost) {
   EXPECT_EQ(sink->durable(), first);
 }
 
+// Whoever ends well leaves proof that all of the tail was there.
+TEST_F(WalSinkTest, DamageToAnyFrameOfATailThatWasFinishedIsSeen) {
+  const auto space = space_over(store_);
+  const Lsn start = wal_sample().start;
+  {
+    auto sink = *open(space);
+    ASSERT_TRUE(sink->accept(start, sample_bytes(start, start + 900'000)));
+    ASSERT_TRUE(*sink->finish(std::nullopt));
+  }
+  expect_stored(space, start + 900'000, "whole");
+  const auto inventory = *WalInventory::load(space, WalSample::segment_size_bytes);
+  const auto name = inventory.find(first_timeline, start)->tails.front().name;
+  const Bytes whole = *store_.get(space.object_name(name));
+  ASSERT_FALSE(read_wal_tail(space, name)->damage);
+  for (const std::size_t at :
+       {std::size_t{30}, std::size_t{50}, std::size_t{450'000}, std::size_t{880'000}}) {
+    Bytes changed = whole;
+    changed[at] ^= std::byte{1};
+    overwrite(store_, space.object_name(name), changed);
+    EXPECT_TRUE(read_wal_tail(space, name)->damage) << at;
+  }
+}
+
 TEST_F(WalSinkTest, ADamagedTailIsAskedForAgain) {
   const auto space = space_over(store_);
   Lsn durable;

@@ -51,6 +51,14 @@ Result<void> WalTailWriter::sync() {
   return journal_.sync();
 }
 
+Result<void> WalTailWriter::vouch() {
+  frame_.clear();
+  frame_.u8(static_cast<std::uint8_t>(FrameKind::bytes));
+  frame_.u64(end_.value);
+  PGS_CHECK(journal_.append(frame_.view()));
+  return journal_.sync();
+}
+
 namespace {
 
 Result<void> take_frame(WalTailContent& tail, ByteView frame, std::string_view name, bool beyond_damage) {

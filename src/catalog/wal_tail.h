@@ -31,6 +31,9 @@ class WalTailWriter {
   Result<void> mark(const WalMark& mark);
   // What was appended so far is durable when this returns.
   Result<void> sync();
+  // After a sync: makes one more frame durable, without bytes, which tells that all before it are. What is
+  // damaged later is then known to have been there.
+  Result<void> vouch();
 
   [[nodiscard]] Lsn end() const { return end_; }
   [[nodiscard]] std::size_t marks() const { return marks_; }

@@ -96,6 +96,7 @@ class JournalReader {
     PGS_TRY(const ByteView start, window_.view(offset, frame_header_size_bytes));
     const auto header = parse_frame_header(start);
     if (!header.has_value()) return std::optional<Frame>();
+    promised_ = promised_ || header->durable > number_;
     const std::size_t stored_size = header->length + frame_overhead_bytes;
     PGS_TRY(const ByteView stored, window_.view(offset, stored_size));
     if (stored.size() < stored_size) return std::optional<Frame>();
@@ -116,14 +117,15 @@ class JournalReader {
     return fail(ErrorCode::damaged, "journal \"{}\" is damaged at offset {}", full_name_, offset_);
   }
 
-  // The next frame should be at offset_ and is not there. That is where the journal ends, unless a later
-  // frame tells that this one was durable.
+  // The next frame should be at offset_ and is not there. That is where the journal ends, unless the header
+  // of a later frame tells that this one was durable; whether that frame authenticates does not matter, for a
+  // crash leaves none that says so.
   Result<void> check_end() {
     Look look = begin_look();
     while (true) {
       PGS_TRY(const auto frame, look_further(look));
+      if (promised_) return damaged();
       if (!frame.has_value()) break;
-      if (frame->header.durable > number_) return damaged();
     }
     if (wasted_bytes_ > work_limit()) return damaged();
     if (window_.size_bytes() > look.until) {
@@ -151,6 +153,7 @@ class JournalReader {
   };
   Look begin_look() {
     wasted_bytes_ = 0;
+    promised_ = false;
     return {.at = offset_, .until = offset_ + look_limit_bytes};
   }
 
@@ -196,7 +199,8 @@ class JournalReader {
   std::uint64_t offset_ = object_header_size_bytes;  // of the next frame
   std::uint32_t number_ = 0;                         // of the next frame
   std::uint32_t durable_ = 0;                        // frames that were, as the last one says
-  std::uint64_t wasted_bytes_ = 0;                   // on frames that did not open, since one that did
+  bool promised_ = false;           // a frame that was looked at says that the next one was durable
+  std::uint64_t wasted_bytes_ = 0;  // on frames that did not open, since one that did
 };
 
 // The header is durable before the first frame is appended: where it is torn, nothing may follow.

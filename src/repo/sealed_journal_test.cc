@@ -217,6 +217,14 @@ TEST_F(JournalTest, FramesOfAnotherJournalDoNotOpen) {
   EXPECT_THAT(read("wal/tail/two").frames, IsEmpty());
 }
 
+// A crash leaves no frame that calls frames durable which are not there.
+TEST_F(JournalTest, OneUnderAForeignNameIsDamagedOnceItsFramesSayThatOthersAreDurable) {
+  write({"one", "two"});
+  ASSERT_TRUE(store_.put(space_.object_name("wal/tail/two"), object()).has_value());
+  EXPECT_EQ(read("wal/tail/two").code, "damaged");
+  EXPECT_THAT(read("wal/tail/two").frames, IsEmpty());
+}
+
 TEST_F(JournalTest, OneThatWasCutInItsHeaderIsEmptyUnlessSomethingFollows) {
   write({});
   Bytes torn = object();

@@ -45,6 +45,7 @@ class Planner {
     std::ranges::sort(ranges_, {}, &CoverageRange::from_lsn);
     for (const auto& damaged : coverage.damaged_snapshots) pass_over(damaged.id, damaged.error);
     damaged_wal_ = coverage.damaged_wal;
+    newest_ = timeline == coverage.newest_timeline;
     for (const auto& damaged : coverage.damaged_histories) {
       if (damaged.timeline == timeline) history_damage_ = damaged.error;
     }
@@ -104,13 +105,13 @@ class Planner {
         if (!by_position) search_to = std::min(search_to, stop->end_lsn);
         continue;
       }
-      accept(*std::move(snapshot), *std::move(stop));
+      accept(*std::move(snapshot), *std::move(stop), range);
       return true;
     }
     return false;
   }
 
-  void accept(SnapshotRecord snapshot, Stop stop) {
+  void accept(SnapshotRecord snapshot, Stop stop, const CoverageRange& range) {
     plan_.snapshot = std::move(snapshot);
     plan_.stop = std::move(stop.native);
     plan_.end_lsn = stop.end_lsn;
@@ -126,6 +127,11 @@ class Planner {
       plan_.warnings.push_back(fmt::format("WAL of timeline {} from {} on is damaged and is not restored: {}",
                                            wal.timeline, wal.from, wal.error.describe()));
     }
+    if (plan_.cut_short || range.open_ended || !newest_) return;
+    plan_.cut_short = true;
+    plan_.warnings.push_back(fmt::format(
+        "WAL after {} is not restored: some before it is missing, and it follows no later snapshot",
+        range.to_lsn));
   }
 
   [[nodiscard]] bool may_start_from(const SnapshotRecord& snapshot) const {
@@ -253,6 +259,7 @@ class Planner {
   std::vector<CoverageRange> ranges_;
   std::vector<CoverageRange> others_;
   std::vector<DamagedWal> damaged_wal_;
+  bool newest_ = false;  // the timeline
   std::optional<Error> history_damage_;
   bool only_damaged_snapshots_ = false;
   RecoveryPlan plan_;

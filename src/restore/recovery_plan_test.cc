@@ -216,6 +216,30 @@ TEST_F(RecoveryPlanTest, LatestSaysThatDamageCutsItShort) {
   EXPECT_FALSE(earlier.cut_short) << "it lies before the damage";
 }
 
+TEST_F(RecoveryPlanTest, LatestSaysThatMissingWalCutsItShort) {
+  const auto all = must(cluster_.plan(LatestTarget{}));
+  const auto name = wal_object_name({1}, all.segments[all.segments.size() - 2].start, testing::segment_bytes);
+  ASSERT_TRUE(cluster_.store.remove(cluster_.space->object_name(name)));
+  const auto plan = must(cluster_.plan(LatestTarget{}));
+  EXPECT_TRUE(plan.cut_short);
+  EXPECT_LT(plan.end_lsn, all.end_lsn);
+  EXPECT_THAT(plan.warnings, ::testing::ElementsAre(HasSubstr("some before it is missing")));
+}
+
+TEST_F(RecoveryPlanTest, ARefusalSaysWhatItRefusesBesideWhatIsDamaged) {
+  const auto middle = records().size() / 2;
+  const auto second = cluster_.snapshot(records()[middle], records()[middle]);
+  const auto name = cluster_.space->object_name("snapshots/" + second.id);
+  auto stored = must(cluster_.store.get(name));
+  stored.back() ^= std::byte{1};
+  overwrite(cluster_.store, name, stored);
+  const auto plan = cluster_.plan(LsnTarget{Lsn{0xFF00000000}});
+  ASSERT_FALSE(plan);
+  EXPECT_EQ(plan.error().code(), ErrorCode::outside_coverage);
+  EXPECT_THAT(plan.error().describe(), ::testing::AllOf(HasSubstr(second.id), HasSubstr("FF/0")));
+  EXPECT_FALSE(plan.error().hint().empty());
+}
+
 TEST_F(RecoveryPlanTest, ANewerTimelineThatIsPassedOverIsSaid) {
   const auto name =
       cluster_.space->object_name(wal_object_name({7}, sample_records().end, testing::segment_bytes));

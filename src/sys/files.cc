@@ -157,6 +157,18 @@ Result<FileExtent> stat_extent(const FileDescriptor& file) {
   return FileExtent{.size_bytes = info.stx_size, .links = info.stx_nlink};
 }
 
+Result<bool> leads_to(const path& path, const FileDescriptor& file) {
+  struct statx named = {};
+  struct statx open = {};
+  if (::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, STATX_INO, &named) != 0) {
+    if (errno == ENOENT || errno == ENOTDIR) return false;
+    return errno_error("look at", path);
+  }
+  if (::statx(file.get(), "", AT_EMPTY_PATH, STATX_INO, &open) != 0) return errno_error("look at", file);
+  return named.stx_ino == open.stx_ino && named.stx_dev_major == open.stx_dev_major &&
+         named.stx_dev_minor == open.stx_dev_minor;
+}
+
 Result<bool> file_exists(const path& path) {
   struct stat info {};
   if (::lstat(path.c_str(), &info) == 0) return true;

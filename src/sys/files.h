@@ -63,6 +63,8 @@ struct FileExtent {
 // Between syncs: once somebody has asked for a file's times, Linux (from 6.13) notes the time of its next
 // write exactly, and the sync after it has the inode to write as well. This does not ask for them.
 [[nodiscard]] Result<FileExtent> stat_extent(const FileDescriptor& file);
+// Whether that is what the path leads to, which may be gone. Does not ask for times either.
+[[nodiscard]] Result<bool> leads_to(const std::filesystem::path& path, const FileDescriptor& file);
 // "a/b/" as "a/b", whose parent is "a". "/" stays.
 [[nodiscard]] std::filesystem::path without_last_separator(const std::filesystem::path& path);
 // Whether anything is at `path`; an error when that cannot be told.

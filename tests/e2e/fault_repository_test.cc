@@ -113,6 +113,16 @@ TEST_F(FaultRepositoryTest, AReadOnlyRepositoryIsReadAndNotWritten) {
   ok({"backup", "app"});
 }
 
+TEST_F(FaultRepositoryTest, AClusterWithoutItsKeyIsNotPassedOverInSilence) {
+  PostgresServer server;
+  protect(server);
+  ok({"add", "other", "--url", server.url()});
+  std::filesystem::remove(repository() / "clusters/app/key");
+  const ProgramRun run = pgstrata({"status"});
+  EXPECT_THAT(run.out, HasSubstr("other"));
+  EXPECT_THAT(run.out + run.err, HasSubstr("cluster app: its key is gone"));
+}
+
 TEST_F(FaultRepositoryTest, AnUnknownClusterIsNotFoundAndTheOthersAreNamed) {
   PostgresServer server;
   protect(server);

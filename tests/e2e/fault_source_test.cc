@@ -159,6 +159,14 @@ TEST_F(FaultSourceTest, AnotherClusterBehindTheSameUrl) {
   }
   EXPECT_EQ(snapshots(), 1U);
   EXPECT_EQ(other.query_value("SELECT count(*) FROM pg_replication_slots"), "0") << "it was left alone";
+
+  // Nor does it come in where the registration is lost.
+  std::filesystem::remove(repository() / "clusters/app/cluster");
+  expect_clear(pgstrata({"status", "app"}), 3, "clusters/app/cluster is gone");
+  expect_clear(pgstrata({"add", "app", "--url", other.url()}), 1, "lost its registration");
+  EXPECT_EQ(other.query_value("SELECT count(*) FROM pg_replication_slots"), "0");
+  ok({"add", "app", "--url", server.url(), "--slot", "pgstrata_app"});
+  EXPECT_EQ(snapshots(), 1U);
   server.kill9();
   const auto copy = restored();
   EXPECT_EQ(copy->query_value("SELECT n FROM t"), "1");

@@ -200,6 +200,32 @@ TEST_F(DiskHostileTest, AJournalThatWasRemovedOrCutIsGivenUp) {
   }
 }
 
+TEST_F(DiskHostileTest, AJournalThatWasMovedAwayIsGivenUp) {
+  const auto journal = store_->create_journal("wal/1/j").value();
+  ASSERT_TRUE(journal->append(as_byte_view("x")));
+  ASSERT_TRUE(journal->sync());
+  std::filesystem::rename(path_ / "wal", path_ / "elsewhere");
+  Result<void> synced;
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (synced && std::chrono::steady_clock::now() < limit) synced = journal->sync();
+  ASSERT_FALSE(synced) << "it would go on for ever where nobody reads";
+  EXPECT_EQ(synced.error().code(), ErrorCode::failed);
+  EXPECT_THAT(synced.error().message(), AllOf(HasSubstr("wal/1/j"), HasSubstr("moved away")));
+  EXPECT_FALSE(journal->append(as_byte_view("y")));
+}
+
+// Listings do not follow it, so what is put there would not be found.
+TEST_F(DiskHostileTest, NothingIsWrittenThroughALinkToAFolder) {
+  std::filesystem::create_directory(directory_.path() / "other-disk");
+  std::filesystem::create_directory(path_ / "wal");
+  std::filesystem::create_directory_symlink(directory_.path() / "other-disk", path_ / "wal" / "1");
+  const auto put = store_->put("wal/1/a", as_byte_view("x"));
+  ASSERT_FALSE(put);
+  EXPECT_THAT(put.error().hint(), HasSubstr("no links"));
+  EXPECT_FALSE(store_->create_journal("wal/1/j"));
+  EXPECT_TRUE(std::filesystem::is_empty(directory_.path() / "other-disk"));
+}
+
 TEST_F(DiskHostileTest, ALinkForTheLockIsNotFollowed) {
   const std::filesystem::path outside = directory_.path() / "outside";
   ASSERT_EQ(::symlink(outside.c_str(), (path_ / ".lock").c_str()), 0);

@@ -50,17 +50,28 @@ Result<void> DiskJournal::write(ByteView bytes) {
   return {};
 }
 
-Result<void> DiskJournal::check_whole() const {
+Result<void> DiskJournal::check_whole() {
   PGS_TRY(const FileExtent extent, stat_extent(file_));
   const std::uint64_t expected_bytes = std::max(size_bytes_, extended_bytes_);
-  if (extent.links > 0 && extent.size_bytes >= expected_bytes) return {};
+  PGS_TRY(const bool elsewhere, moved());
+  if (extent.links > 0 && extent.size_bytes >= expected_bytes && !elsewhere) return {};
   const std::string what =
       extent.links == 0 ? "was removed"
+      : elsewhere       ? "was moved away"
                         : fmt::format("was cut from {} bytes to {}", expected_bytes, extent.size_bytes);
   return std::unexpected(
       make_error(ErrorCode::failed, "journal \"{}\" in {} {} while it was being written", name_,
                  root_.path().native(), what)
           .with_hint("Find out who did it: nobody but pgstrata may change what is in a repository."));
+}
+
+// Where a folder was moved the file is whole and nobody finds it. Asked once a second: it costs a walk.
+Result<bool> DiskJournal::moved() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now - found_at_ < std::chrono::seconds(1)) return false;
+  PGS_TRY(const bool there, leads_to(root_.path_of(name_), file_));
+  if (there) found_at_ = now;
+  return !there;
 }
 
 // A sync that finds the zeros used up has a new size to write anyway: it takes the next zeros along.

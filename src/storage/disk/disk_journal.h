@@ -1,10 +1,11 @@
 // A journal in a disk store: a file that is extended ahead with zeros that are really written, so that the
 // usual sync finds neither its size nor its blocks changed and has only data to wait for.
 //
-// A sync fails, and the journal with it, when somebody has removed the file or cut it short meanwhile: what
-// is in it then is not where a reader would look.
+// A sync fails, and the journal with it, when somebody has removed the file, moved it away or cut it short
+// meanwhile: what is in it then is not where a reader would look.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 
@@ -27,15 +28,17 @@ class DiskJournal : public ObjectJournal {
  private:
   Result<void> write(ByteView bytes);
   Result<void> extend_and_sync();
-  [[nodiscard]] Result<void> check_whole() const;
+  [[nodiscard]] Result<void> check_whole();
+  [[nodiscard]] Result<bool> moved();
   std::unexpected<Error> give_up(Error error);
 
   DiskRoot& root_;
   const std::string name_;
   FileDescriptor file_;
   std::optional<Error> failure_;
-  std::uint64_t size_bytes_ = 0;      // what was appended
-  std::uint64_t extended_bytes_ = 0;  // where the zeros end
+  std::uint64_t size_bytes_ = 0;                                                       // what was appended
+  std::uint64_t extended_bytes_ = 0;                                                   // where the zeros end
+  std::chrono::steady_clock::time_point found_at_ = std::chrono::steady_clock::now();  // under its name
 };
 
 }  // namespace pgstrata

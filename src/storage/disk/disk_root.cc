@@ -145,8 +145,8 @@ Result<void> DiskRoot::make_lock_file() const {
 
 // Step by step and through no link: the owner could lead root to folders elsewhere, to be made and given
 // away.
+// Links within a repository are not followed: listings do not, and what is written must be found again.
 Result<void> DiskRoot::make_folders(std::string_view name) const {
-  if (!gives_away()) return make_directories(path_of(name));
   PGS_TRY(FileDescriptor folder, open_file(path_, O_RDONLY | O_DIRECTORY));
   for (const auto& step : std::filesystem::path(name)) {
     const bool made = ::mkdirat(folder.get(), step.c_str(), 0700) == 0;
@@ -154,9 +154,14 @@ Result<void> DiskRoot::make_folders(std::string_view name) const {
       return std::unexpected(
           error_from_errno(errno, fmt::format("could not create \"{}\"", path_of(name).native())));
     }
-    PGS_TRY(FileDescriptor next, open_file_in(folder, step.native(), O_RDONLY | O_DIRECTORY));
-    if (made) PGS_CHECK(give_to_owner(next));
-    folder = std::move(next);
+    auto next = open_file_in(folder, step.native(), O_RDONLY | O_DIRECTORY);
+    if (!next) {
+      return std::unexpected(std::move(next).error().with_hint(
+          "In a repository are folders and files only, no links: move it as a "
+          "whole, or mount a disk where the link is."));
+    }
+    if (made) PGS_CHECK(give_to_owner(*next));
+    folder = *std::move(next);
   }
   return {};
 }
