@@ -24,8 +24,9 @@ struct AddOutcome {
 // Checks the source, draws the cluster's key, makes the slot, registers the cluster: in this order, each step
 // repeatable, so that a second run after a crash or an error finishes what the first began; once the slot was
 // made, only one that names it: under the default name it may be another repository's, whose WAL it keeps.
-// Errors: already_exists (the cluster is registered), failed (the slot is there and was not named), busy
-// (somebody else uses the slot), usage, those of check_source.
+// Errors: already_exists (the cluster is registered), failed (the slot is there and was not named, or what
+// the repository holds under that name is of another system), busy (somebody else uses the slot), usage,
+// those of check_source.
 [[nodiscard]] Result<AddOutcome> add_cluster(Repository& repository, const AddRequest& request,
                                              const Clock& clock, const Cancellation& cancellation);
 

@@ -31,16 +31,15 @@ template <class... Args>
 
 #define PGS_CONCAT_INNER(a, b) a##b
 #define PGS_CONCAT(a, b) PGS_CONCAT_INNER(a, b)
-#define PGS_TRY_INNER(declaration, expression, result) \
-  auto result = (expression);                          \
-  if (!result.has_value()) [[unlikely]]                \
-    return std::unexpected(std::move(result).error()); \
+#define PGS_TRY_INNER(declaration, expression, result)                              \
+  auto result = (expression);                                                       \
+  if (!result.has_value()) [[unlikely]] return std::unexpected(std::move(result).error()); \
   declaration = *std::move(result)
-#define PGS_CHECK_INNER(expression, result)              \
-  do {                                                   \
-    auto result = (expression);                          \
-    if (!result.has_value()) [[unlikely]]                \
-      return std::unexpected(std::move(result).error()); \
+#define PGS_CHECK_INNER(expression, result)                       \
+  do {                                                            \
+    auto result = (expression);                                   \
+    if (!result.has_value()) [[unlikely]]                         \
+      return std::unexpected(std::move(result).error());          \
   } while (false)
 
 // `PGS_TRY(auto file, open(path));` declares `file` or returns the error from the enclosing function.

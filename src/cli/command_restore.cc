@@ -109,7 +109,7 @@ std::string to_text(const RestoreFlags& flags, const RestoreOutcome& outcome) {
   const RecoveryPlan& plan = outcome.plan;
   const RestoredFiles& files = outcome.restored.files;
   std::string text = fmt::format("restored {} to {}{} into {}\n", flags.cluster, describe(plan.target.point),
-                                 plan.cut_short ? " before the damaged WAL" : "", flags.directory);
+                                 plan.cut_short ? " before WAL that is damaged or missing" : "", flags.directory);
   text += fmt::format("from snapshot {}: {}, {} written", plan.snapshot.id, human_size(files.total_bytes),
                       human_size(files.written_bytes));
   if (files.reused_bytes > 0) text += fmt::format(", {} found in place", human_size(files.reused_bytes));

@@ -50,7 +50,8 @@ struct RecoveryPlan {
   std::vector<RecoverySegment> segments;  // in the order in which recovery needs them
   std::vector<TimelineId>
       histories;  // every one the repository has: recovery asks for the newest to step past
-  // The latest was asked for, and WAL beyond this plan's end is there but damaged.
+  // The latest was asked for, and WAL beyond this plan's end is there and cannot be used: it, or some before
+  // it, is damaged or missing.
   bool cut_short = false;
   std::vector<std::string> warnings;  // for the operator: a damaged snapshot was passed over, and the like
 };

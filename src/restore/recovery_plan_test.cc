@@ -37,6 +37,16 @@ class RecoveryPlanTest : public ::testing::Test {
     }
     return nullptr;
   }
+  // Halfway, one byte of its record changed.
+  SnapshotRecord damaged_second_snapshot() {
+    const auto middle = records().size() / 2;
+    auto second = cluster_.snapshot(records()[middle], records()[middle]);
+    const auto name = cluster_.space->object_name("snapshots/" + second.id);
+    auto stored = must(cluster_.store.get(name));
+    stored.back() ^= std::byte{1};
+    overwrite(cluster_.store, name, stored);
+    return second;
+  }
 
   SampleCluster cluster_;
   SnapshotRecord first_;
@@ -175,12 +185,7 @@ TEST_F(RecoveryPlanTest, TakesTheNewestSnapshotThatIsConsistentBeforeTheTarget) 
 }
 
 TEST_F(RecoveryPlanTest, ADamagedSnapshotIsPassedOverWithAWarning) {
-  const auto middle = records().size() / 2;
-  const auto second = cluster_.snapshot(records()[middle], records()[middle]);
-  const auto name = cluster_.space->object_name("snapshots/" + second.id);
-  auto stored = must(cluster_.store.get(name));
-  stored.back() ^= std::byte{1};
-  overwrite(cluster_.store, name, stored);
+  const auto second = damaged_second_snapshot();
   const auto plan = must(cluster_.plan(LatestTarget{}));
   EXPECT_EQ(plan.snapshot.id, first_.id);
   ASSERT_FALSE(plan.warnings.empty());
@@ -227,12 +232,7 @@ TEST_F(RecoveryPlanTest, LatestSaysThatMissingWalCutsItShort) {
 }
 
 TEST_F(RecoveryPlanTest, ARefusalSaysWhatItRefusesBesideWhatIsDamaged) {
-  const auto middle = records().size() / 2;
-  const auto second = cluster_.snapshot(records()[middle], records()[middle]);
-  const auto name = cluster_.space->object_name("snapshots/" + second.id);
-  auto stored = must(cluster_.store.get(name));
-  stored.back() ^= std::byte{1};
-  overwrite(cluster_.store, name, stored);
+  const auto second = damaged_second_snapshot();
   const auto plan = cluster_.plan(LsnTarget{Lsn{0xFF00000000}});
   ASSERT_FALSE(plan);
   EXPECT_EQ(plan.error().code(), ErrorCode::outside_coverage);

@@ -26,13 +26,14 @@ struct ServerOptions {
 
 enum class StopMode { smart, fast, immediate };
 
-// A cluster in a temporary directory of its own, made by the constructor and not started; or, from adopt(), a
-// server over a data directory that something else made, such as a restore. Listens on 127.0.0.1 and on a
-// Unix socket, both its own. Local users are trusted, also for replication; the superuser is `postgres`.
-// fsync is off: tests kill processes, not machines. Shared memory is in files of its own, which go with it.
-// track_commit_timestamp is on. The destructor stops it (immediate) and removes the directory. All failures
-// throw TestFailure with the end of the server's log. Not thread-safe, but for conninfo() and url(); start it
-// from a thread that outlives it.
+// A cluster in a temporary directory of its own, made by the constructor (a copy, with an identity of its
+// own, of what initdb made once in this process) and not started; or, from adopt(), a server over a data
+// directory that something else made, such as a restore. Listens on 127.0.0.1 and on a Unix socket, both its
+// own. Local users are trusted, also for replication; the superuser is `postgres`. fsync is off: tests kill
+// processes, not machines. Shared memory is in files of its own, which go with it. track_commit_timestamp is
+// on. The destructor stops it (immediate) and removes the directory. All failures throw TestFailure with the
+// end of the server's log. Not thread-safe, but for conninfo() and url(); start it from a thread that
+// outlives it.
 class PostgresServer {
  public:
   explicit PostgresServer(ServerOptions options = {});

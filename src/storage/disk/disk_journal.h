@@ -36,9 +36,10 @@ class DiskJournal : public ObjectJournal {
   const std::string name_;
   FileDescriptor file_;
   std::optional<Error> failure_;
-  std::uint64_t size_bytes_ = 0;                                                       // what was appended
-  std::uint64_t extended_bytes_ = 0;                                                   // where the zeros end
-  std::chrono::steady_clock::time_point found_at_ = std::chrono::steady_clock::now();  // under its name
+  std::uint64_t size_bytes_ = 0;      // what was appended
+  std::uint64_t extended_bytes_ = 0;  // where the zeros end
+  // When it was last seen under its name.
+  std::chrono::steady_clock::time_point found_at_ = std::chrono::steady_clock::now();
 };
 
 }  // namespace pgstrata

@@ -155,11 +155,13 @@ Result<void> DiskRoot::make_folders(std::string_view name) const {
           error_from_errno(errno, fmt::format("could not create \"{}\"", path_of(name).native())));
     }
     auto next = open_file_in(folder, step.native(), O_RDONLY | O_DIRECTORY);
-    if (!next) {
+    const int why_not = next ? 0 : next.error().error_number();
+    if (why_not == ELOOP || why_not == ENOTDIR) {
       return std::unexpected(std::move(next).error().with_hint(
           "In a repository are folders and files only, no links: move it as a "
           "whole, or mount a disk where the link is."));
     }
+    if (!next) return std::unexpected(std::move(next).error());
     if (made) PGS_CHECK(give_to_owner(*next));
     folder = *std::move(next);
   }

@@ -6,7 +6,8 @@
 //                         can be told and removed
 //   <root>/.lock          held while a replaceable object is compared and swapped
 //
-// What root makes in a folder that belongs to another user belongs to that user, too.
+// What root makes in a folder that belongs to another user belongs to that user, too. Nothing is made through
+// a symbolic link below the root (failed).
 //
 // Thread-safe.
 #pragma once
