@@ -37,7 +37,7 @@ Result<std::optional<LeaseHolder>> readable_holder(const ClusterSpace& space, st
 
 const CoverageRange* newest_range(const Coverage& coverage) {
   for (const CoverageRange& range : coverage.ranges) {
-    if (range.open_ended && coverage.newest_timeline == range.timeline) return &range;
+    if (range.open_ended && coverage.current_timeline == range.timeline) return &range;
   }
   return nullptr;
 }
@@ -51,7 +51,7 @@ void add_lag(ClusterStatus& status, Timestamp now) {
                          ? std::min(range->to_time, range->source_time + std::chrono::seconds(1))
                          : range->to_time;
   status.lag_time = std::max(now - known, std::chrono::microseconds(0));
-  if (!status.source.reachable) return;
+  if (!status.source.reachable || status.source.timeline != range->timeline) return;
   const Lsn server = status.source.flush_position;
   status.lag_bytes = server > range->to_lsn ? server - range->to_lsn : 0;
 }

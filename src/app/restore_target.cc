@@ -81,7 +81,7 @@ Error point_to_latest(Error refusal, const RegisteredCluster& cluster, const Rec
   if (wanted == nullptr || refusal.code() != ErrorCode::outside_coverage) return refusal;
   const auto coverage = compute_coverage(cluster.space, cluster.record.wal_segment_bytes, cancellation);
   if (!coverage) return refusal;
-  const auto timeline = target.timeline ? target.timeline : coverage->newest_timeline;
+  const auto timeline = target.timeline ? target.timeline : coverage->current_timeline;
   Timestamp newest;
   for (const CoverageRange& range : coverage->ranges) {
     if (range.timeline == timeline) newest = std::max(newest, range.to_time);

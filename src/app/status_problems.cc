@@ -55,18 +55,28 @@ void find_snapshot_problems(const ClusterStatus& status, std::vector<StatusProbl
 }
 
 void find_gaps(const ClusterStatus& status, std::vector<StatusProblem>& problems) {
-  // The ranges on the way to the newest timeline come first; some end on its ancestors.
+  // The ranges on the way to the current timeline come first; some end on its ancestors.
   const auto& ranges = status.coverage.ranges;
   std::size_t on_the_way = ranges.size();
-  while (on_the_way > 0 && ranges[on_the_way - 1].timeline != status.coverage.newest_timeline) --on_the_way;
+  while (on_the_way > 0 && ranges[on_the_way - 1].timeline != status.coverage.current_timeline) --on_the_way;
   const CoverageRange* before = nullptr;
+  // Of what lies between the two, on a timeline that was left.
+  const auto kept_elsewhere = [&](const CoverageRange& left, const CoverageRange& right) {
+    const auto elsewhere = std::span(ranges).subspan(on_the_way);
+    const auto kept = std::ranges::find_if(elsewhere, [&](const CoverageRange& other) {
+      return other.from_lsn < right.from_lsn && other.to_lsn > left.to_lsn;
+    });
+    if (kept == elsewhere.end()) return std::string();
+    return fmt::format(" Timeline {0}, which was left, has some of it: `--timeline {0}`.", kept->timeline);
+  };
   for (const CoverageRange& range : std::span(ranges).first(on_the_way)) {
     if (before != nullptr) {
       problems.push_back(
           {.code = "coverage_gap",
            .what = fmt::format("nothing between {} ({}) and {} ({}) can be restored", before->to_time,
                                before->to_lsn, range.from_time, range.from_lsn),
-           .hint = "WAL was lost there; it cannot be brought back. What lies on both sides is safe."});
+           .hint = "WAL was lost there; it cannot be brought back. What lies on both sides is safe." +
+                   kept_elsewhere(*before, range)});
     }
     before = &range;
   }
@@ -91,7 +101,23 @@ void find_damaged_wal(const ClusterStatus& status, std::vector<StatusProblem>& p
   }
 }
 
+// A source that is on a newer one is followed there by the stream.
+void find_source_left_behind(const ClusterStatus& status, std::vector<StatusProblem>& problems) {
+  const auto ours = status.coverage.current_timeline;
+  if (!status.source.reachable || !ours || status.source.timeline >= *ours) return;
+  problems.push_back(
+      {.code = "source_on_other_timeline",
+       .what = fmt::format("the source is on timeline {}, which {} has left for timeline {}: its commits are "
+                           "not protected",
+                           status.source.timeline, status.name, *ours),
+       .hint =
+           fmt::format("Is it the old primary after a failover? Let the URL lead to the new one. If it is "
+                       "the primary, say so once: `pgstrata stream {} --new-primary`.",
+                       status.name)});
+}
+
 void find_source_problems(const ClusterStatus& status, std::vector<StatusProblem>& problems) {
+  find_source_left_behind(status, problems);
   if (!status.source.other_cluster) return;
   problems.push_back({.code = "source_is_another_cluster",
                       .what = status.source.why_not,

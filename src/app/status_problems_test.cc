@@ -30,7 +30,7 @@ ClusterStatus sound() {
   ClusterStatus status;
   status.name = "app";
   status.coverage.snapshots.push_back(snapshot("s1"));
-  status.coverage.newest_timeline = TimelineId{1};
+  status.coverage.current_timeline = TimelineId{1};
   status.coverage.ranges.push_back(range(100, 200, true));
   status.stream = LeaseHolder{};
   status.lag_time = std::chrono::seconds(1);
@@ -53,11 +53,33 @@ TEST(StatusProblems, FindsNoneInASoundCluster) {
 
 TEST(StatusProblems, SeesAGapBeforeTheNewestTimelineAndNoneToOneThatWasLeft) {
   ClusterStatus status = sound();
-  status.coverage.newest_timeline = TimelineId{2};
+  status.coverage.current_timeline = TimelineId{2};
   status.coverage.ranges = {range(100, 200, false), range(300, 400, true), range(500, 600, true)};
   status.coverage.ranges[1].timeline = {2};
   EXPECT_THAT(codes(status), ElementsAre("coverage_gap"));
   status.coverage.ranges.erase(status.coverage.ranges.begin());
+  EXPECT_THAT(codes(status), ElementsAre());
+}
+
+TEST(StatusProblems, SaysWhichLeftTimelineHasWhatAGapLacks) {
+  ClusterStatus status = sound();
+  status.coverage.current_timeline = TimelineId{2};
+  status.coverage.ranges = {range(100, 200, false), range(300, 400, true), range(200, 350, true)};
+  status.coverage.ranges[1].timeline = {2};
+  ASSERT_THAT(codes(status), ElementsAre("coverage_gap"));
+  EXPECT_THAT(find_problems(status)[0].hint, HasSubstr("--timeline 1"));
+}
+
+TEST(StatusProblems, SeesASourceOnATimelineThatWasLeft) {
+  ClusterStatus status = sound();
+  status.coverage.current_timeline = TimelineId{3};
+  status.coverage.ranges[0].timeline = {3};
+  status.source.reachable = true;
+  status.source.timeline = {1};
+  EXPECT_THAT(codes(status), ElementsAre("source_on_other_timeline"));
+  status.source.timeline = {3};
+  EXPECT_THAT(codes(status), ElementsAre());
+  status.source.timeline = {4};  // a stream follows it there
   EXPECT_THAT(codes(status), ElementsAre());
 }
 
@@ -115,6 +137,7 @@ TEST(StatusProblems, LooksAtTheSlotWhereTheServerTells) {
   status.record.slot = "pgstrata_app";
   status.source.asked = true;
   status.source.reachable = true;
+  status.source.timeline = {1};
   EXPECT_THAT(codes(status), ElementsAre());
   status.source.slot_known = true;
   EXPECT_THAT(codes(status), ElementsAre("slot_missing"));

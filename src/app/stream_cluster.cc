@@ -53,7 +53,11 @@ Result<bool> newest_wal_has_no_snapshot(const RegisteredCluster& cluster, const 
 class Rebaser {
  public:
   Rebaser(const SourceWork& work, StreamProgress& progress)
-      : work_{.cluster = work.cluster, .url = work.url, .clock = work.clock, .cancellation = stop_},
+      : work_{.cluster = work.cluster,
+              .url = work.url,
+              .standing = work.standing,
+              .clock = work.clock,
+              .cancellation = stop_},
         progress_(progress),
         thread_([this] { run(); }) {}
   ~Rebaser() {
@@ -149,6 +153,7 @@ Result<StreamOutcome> stream_cluster(const SourceWork& work, const StreamRequest
                         .still_allowed = [&lease] { return lease->check(); },
                         .random = random_fraction(),
                         .until = request.until,
+                        .standing = work.standing,
                         .observer = &observer});
   const auto outcome = receiver.run();
   progress.ended(outcome);

@@ -56,6 +56,7 @@ void OwnStream::run(const SourceWork& work) {
                         .cancellation = stop_,
                         .still_allowed = [this] { return lease_.check(); },
                         .random = random_fraction(),
+                        .standing = work.standing,
                         .observer = &progress_});
   progress_.ended(receiver.run());
 }

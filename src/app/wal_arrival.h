@@ -13,6 +13,7 @@ namespace pgstrata {
 struct SourceWork {
   RegisteredCluster cluster;
   ConnectionUrl url;
+  SourceStanding standing;
   const Clock& clock;
   const Cancellation& cancellation;
 };

@@ -1,6 +1,7 @@
 #include "capture/wal_positioning.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/log.h"
 #include "capture/wal_fork.h"
@@ -57,12 +58,41 @@ Result<void> WalPositioning::open_sink(const WalResume& resume) {
   return {};
 }
 
+Result<void> WalPositioning::make_current(TimelineId timeline) {
+  const auto& space = reception_.options.space;
+  PGS_CHECK(ensure_history(timeline));
+  PGS_TRY(const auto stored, inventory());
+  PGS_TRY(const auto histories, reception_.repository(list_timeline_histories(space)));
+  std::set<TimelineId> known(histories.begin(), histories.end());
+  for (const auto& [other, segments] : stored.timelines()) known.insert(other);
+  return reception_.repository(make_timeline_current(space, timeline, known));
+}
+
+Result<std::optional<TimelineId>> WalPositioning::own_timeline(const WalInventory& stored,
+                                                               const SystemIdentity& source) {
+  const auto& space = reception_.options.space;
+  PGS_TRY(const auto timeline, reception_.repository(current_timeline_with_wal(space, stored)));
+  const auto standing = reception_.ever_streamed ? SourceStanding::registered : reception_.options.standing;
+  if (!timeline || *timeline == source.timeline || standing == SourceStanding::registered) return timeline;
+  if (standing == SourceStanding::declared) {
+    log_warning("stream of {}: the server on timeline {} is taken for the primary; {} was on timeline {}",
+                reception_.name(), source.timeline, reception_.name(), *timeline);
+    PGS_CHECK(make_current(source.timeline));
+    return reception_.repository(current_timeline_with_wal(space, stored));
+  }
+  return std::unexpected(
+      make_error(ErrorCode::failed, "the server is on timeline {}, and {} is on timeline {}", source.timeline,
+                 reception_.name(), *timeline)
+          .with_hint(
+              "If it is a copy, add it under a name of its own with `pgstrata add`. If it has taken the "
+              "primary's place, say so once with --new-primary."));
+}
+
 Result<void> WalPositioning::open(const SystemIdentity& source) {
   PGS_TRY(const auto stored, inventory());
   PGS_CHECK(reception_.repository(remove_obsolete_tails(reception_.options.space, stored)));
   PGS_TRY(auto slot, read_slot());
-  PGS_TRY(const auto timeline,
-          reception_.repository(newest_timeline_with_wal(reception_.options.space, stored)));
+  PGS_TRY(const auto timeline, own_timeline(stored, source));
   if (timeline) {
     PGS_CHECK(ensure_history(*timeline));
     const bool known = slot && slot->timeline == *timeline;
@@ -173,7 +203,9 @@ Result<void> WalPositioning::follow_fork() {
         make_error(ErrorCode::unavailable,
                    "the source is on timeline {}, which {} has left behind for timeline {}", source.timeline,
                    reception_.name(), sink.timeline())
-            .with_hint("This looks like the old primary after a failover. Let the URL lead to the new one."));
+            .with_hint(
+                "This looks like the old primary after a failover: let the URL lead to the new one. If "
+                "it is the primary after all, say so once with --new-primary."));
   }
   log_warning(
       "stream of {}: timeline {} of the source left timeline {} at {}, before {}, up to which timeline {} "
@@ -182,6 +214,7 @@ Result<void> WalPositioning::follow_fork() {
       reception_.name(), fork->to, fork->from, fork->at, sink.received(), sink.timeline());
   PGS_CHECK(end_timeline());
   PGS_CHECK(store_history(fork->to));
+  PGS_CHECK(make_current(fork->to));
   return move_to(fork->to, fork->at);
 }
 

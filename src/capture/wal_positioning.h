@@ -15,6 +15,7 @@ class WalPositioning {
       : reception_(reception), connection_(connection) {}
 
   // A sink where the repository's WAL ends or, where it holds none, at the beginning of what the slot keeps.
+  // Error: failed, when the source is on another timeline and its standing does not allow that.
   Result<void> open(const SystemIdentity& source);
   // The timeline has ended. Error: already_exists, when the repository knows another history of the next.
   Result<void> follow(const TimelineSwitch& end);
@@ -23,6 +24,10 @@ class WalPositioning {
   Result<void> recover(const WalLost& lost);
 
  private:
+  // The timeline that the repository has the cluster on, if it holds WAL; where the source is declared to be
+  // the primary, that is made its timeline.
+  Result<std::optional<TimelineId>> own_timeline(const WalInventory& stored, const SystemIdentity& source);
+  Result<void> make_current(TimelineId timeline);
   // Nothing when there is no slot, or the server is too old to tell.
   Result<std::optional<SlotState>> read_slot();
   Result<void> make_slot();

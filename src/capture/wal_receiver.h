@@ -78,6 +78,14 @@ struct WalReceiverTimings {
   std::chrono::milliseconds tell_again_after{30'000};
 };
 
+// How far the server that the URL leads to is believed to be the cluster's primary, when it is first reached.
+// Whoever has streamed from it follows it wherever it goes.
+enum class SourceStanding {
+  registered,  // the cluster's own place: the timelines it goes over to are the cluster's
+  unproven,    // another place: only while it is on the timeline that was received last
+  declared,    // an operator says that it is the primary now, be it on a timeline that was left before
+};
+
 // References are borrowed.
 struct WalReceiverOptions {
   ClusterSpace space;
@@ -88,6 +96,7 @@ struct WalReceiverOptions {
   PublishingAllowed still_allowed;  // the caller holds the lease
   RandomFraction random;
   std::optional<Lsn> until{};  // stop once everything before it is durable
+  SourceStanding standing = SourceStanding::registered;
   WalReceiverObserver* observer = nullptr;
   std::string application_name = "pgstrata";
   WalReceiverTimings timings{};
@@ -103,9 +112,10 @@ class WalReceiver {
 
   // Returns when `until` is durable or the cancellation is requested: what was received is then durable and
   // confirmed, within two seconds unless the repository is stuck. Errors are those that time does not cure:
-  // failed (the URL now leads to another cluster), busy (the lease was taken over, or somebody else holds the
-  // slot), already_exists (another history of a timeline is stored); and from the first attempt also whatever
-  // connecting says (permission, unsupported, usage).
+  // failed (the URL now leads to another cluster, or to a server of unproven standing on another timeline),
+  // busy (the lease was taken over, or somebody else holds the slot), already_exists (another history of a
+  // timeline is stored); and from the first attempt also whatever connecting says (permission, unsupported,
+  // usage).
   Result<void> run();
 
  private:

@@ -84,7 +84,7 @@ Result<std::vector<CoverageRange>> ranges_on_path(const ClusterSpace& space, con
   return ranges;
 }
 
-// Of a timeline that is not the newest: what lies beyond the point up to which the newest one's way has it.
+// Of a timeline that is not the current one: what lies beyond the point up to which that one's way has it.
 std::vector<CoverageRange> beyond(std::vector<CoverageRange> ranges, const TimelineStretch& own,
                                   Lsn left_at) {
   std::erase_if(ranges, [&](const CoverageRange& range) {
@@ -156,15 +156,19 @@ Result<std::vector<TimelineStretch>> timeline_ancestry(const ClusterSpace& space
   return path;
 }
 
-Result<std::optional<TimelineId>> newest_timeline_with_wal(const ClusterSpace& space,
-                                                           const WalInventory& inventory) {
+Result<std::optional<TimelineId>> current_timeline_with_wal(const ClusterSpace& space,
+                                                            const WalInventory& inventory) {
   std::vector<DamagedWal> damaged;
-  for (const auto& [timeline, segments] : std::views::reverse(inventory.timelines())) {
+  std::set<TimelineId> timelines;
+  for (const auto& [timeline, segments] : inventory.timelines()) {
     PGS_TRY(const bool ours, is_ours(space, inventory, timeline, damaged));
-    if (ours) return timeline;
-    log_warning("the WAL of timeline {} is passed over: nothing of it can be read", timeline);
+    if (ours) {
+      timelines.insert(timeline);
+    } else {
+      log_warning("the WAL of timeline {} is passed over: nothing of it can be read", timeline);
+    }
   }
-  return std::nullopt;
+  return current_timeline(space, timelines);
 }
 
 Result<Coverage> compute_coverage(const ClusterSpace& space, std::uint32_t wal_segment_bytes,
@@ -191,21 +195,21 @@ Result<Coverage> compute_coverage(const ClusterSpace& space, const WalInventory&
   coverage.snapshots = list.snapshots;
   if (timelines.empty()) return coverage;
 
-  coverage.newest_timeline = *timelines.rbegin();
-  PGS_TRY(const auto newest_path, readable_ancestry(space, *coverage.newest_timeline, coverage));
-  Lsn covered;  // on the newest one's way
-  if (newest_path) {
-    PGS_TRY(coverage.ranges, ranges_on_path(space, inventory, list.snapshots, *newest_path,
+  PGS_TRY(coverage.current_timeline, current_timeline(space, timelines));
+  PGS_TRY(const auto current_path, readable_ancestry(space, *coverage.current_timeline, coverage));
+  Lsn covered;  // on the current one's way
+  if (current_path) {
+    PGS_TRY(coverage.ranges, ranges_on_path(space, inventory, list.snapshots, *current_path,
                                             coverage.damaged_wal, cancellation));
     if (!coverage.ranges.empty()) covered = coverage.ranges.back().to_lsn;
   }
   for (const auto timeline : timelines) {
-    if (timeline == *coverage.newest_timeline) continue;
+    if (timeline == *coverage.current_timeline) continue;
     PGS_TRY(const auto path, readable_ancestry(space, timeline, coverage));
     if (!path) continue;
     PGS_TRY(auto ranges,
             ranges_on_path(space, inventory, list.snapshots, *path, coverage.damaged_wal, cancellation));
-    const auto fork = newest_path ? end_on_path(*newest_path, timeline) : std::nullopt;
+    const auto fork = current_path ? end_on_path(*current_path, timeline) : std::nullopt;
     std::ranges::move(
         beyond(std::move(ranges), path->back(), std::min(covered, fork.value_or(path->back().from))),
         std::back_inserter(coverage.ranges));

@@ -12,6 +12,7 @@
 
 #include "base/cancellation.h"
 #include "catalog/snapshot_record.h"
+#include "catalog/timelines.h"
 #include "catalog/wal_inventory.h"
 
 namespace pgstrata {
@@ -47,9 +48,10 @@ struct DamagedWal {
 };
 
 struct Coverage {
-  std::vector<CoverageRange> ranges;  // of the newest timeline, oldest first, then of others
-  // The newest of which something is ours: whoever can write to the repository can make up names.
-  std::optional<TimelineId> newest_timeline;
+  std::vector<CoverageRange> ranges;  // of the current timeline, oldest first, then of others
+  // The newest that was not set aside and of which something is ours: whoever can write to the repository can
+  // make up names.
+  std::optional<TimelineId> current_timeline;
   std::uint64_t wal_stored_bytes = 0;
   std::vector<SnapshotRecord> snapshots;                 // the whole ones, oldest first
   std::vector<SnapshotList::Damaged> damaged_snapshots;  // those with missing packs among them
@@ -63,10 +65,11 @@ struct Coverage {
   std::vector<DamagedHistory> damaged_histories;  // or missing ones: nothing on those timelines is covered
 };
 
-// Of the timelines that WAL is named after, the newest of which something is ours; nothing without any.
+// Of the timelines that WAL is named after and of which something is ours, the one that the cluster is on
+// (catalog/timelines.h); nothing without any.
 // Errors: those of the store.
-Result<std::optional<TimelineId>> newest_timeline_with_wal(const ClusterSpace& space,
-                                                           const WalInventory& inventory);
+Result<std::optional<TimelineId>> current_timeline_with_wal(const ClusterSpace& space,
+                                                            const WalInventory& inventory);
 
 // Looks again, a few times, where a stream has replaced what was listed.
 // Lists packs, opens snapshots' roots and, for each range, the WAL at its end. Errors: those of the store;

@@ -97,7 +97,7 @@ class CoverageTest : public ::testing::Test {
 
 TEST_F(CoverageTest, NothingIsNothing) {
   EXPECT_TRUE(coverage().ranges.empty());
-  EXPECT_FALSE(coverage().newest_timeline.has_value());
+  EXPECT_FALSE(coverage().current_timeline.has_value());
 }
 
 TEST_F(CoverageTest, WalWithoutASnapshotCoversNothing) {
@@ -160,7 +160,7 @@ TEST_F(CoverageTest, FollowsAPromotionAndKeepsWhatTheOldTimelineWroteAfterIt) {
   seal(two, 4, at(41));
   seal(two, 5, at(55));
   const auto covered = coverage();
-  EXPECT_EQ(covered.newest_timeline, two);
+  EXPECT_EQ(covered.current_timeline, two);
   ASSERT_EQ(covered.ranges.size(), 2U);
   EXPECT_EQ(covered.ranges[0].timeline, two);
   EXPECT_EQ(covered.ranges[0].from_lsn, segment(3) + 4000);
@@ -324,9 +324,9 @@ TEST_F(CoverageTest, AFileNamedAsANewerTimelineIsNone) {
   ASSERT_TRUE(space_.store().put(name(TimelineId{9}), space_.store().get(real).value()));
   ASSERT_TRUE(space_.store().put(space_.object_name("timelines/00000002"), as_byte_view("junk")));
   const auto after = coverage();
-  EXPECT_EQ(after.newest_timeline, one);
+  EXPECT_EQ(after.current_timeline, one);
   const auto inventory = WalInventory::load(space_, segment_bytes).value();
-  EXPECT_EQ(newest_timeline_with_wal(space_, inventory).value(), one) << "a stream goes on there";
+  EXPECT_EQ(current_timeline_with_wal(space_, inventory).value(), one) << "a stream goes on there";
   EXPECT_EQ(after.ranges.size(), before.ranges.size());
   ASSERT_EQ(after.damaged_wal.size(), 2U);
   EXPECT_EQ(after.damaged_wal[0].timeline, two);

@@ -12,13 +12,8 @@ namespace pgstrata {
 namespace {
 
 constexpr std::string_view wal_prefix = "wal/";
-constexpr std::string_view timelines_prefix = "timelines/";
 constexpr std::string_view tail_suffix = ".tail";
 constexpr std::size_t segment_name_length = 24;
-
-std::string history_name(TimelineId timeline) {
-  return fmt::format("{}{:08X}", timelines_prefix, timeline.value);
-}
 
 // ".0001A000-1f2e3d4c.tail" -> 0x1A000
 std::optional<std::uint64_t> tail_offset(std::string_view suffix) {
@@ -100,50 +95,6 @@ const WalSegmentObjects* WalInventory::find(TimelineId timeline, Lsn segment_sta
 void WalInventory::forget(TimelineId timeline, Lsn segment_start) {
   const auto segments = timelines_.find(timeline);
   if (segments != timelines_.end()) segments->second.erase(segment_start);
-}
-
-Result<void> put_timeline_history(const ClusterSpace& space, TimelineId timeline, ByteView content) {
-  const auto object = space.object_name(history_name(timeline));
-  const auto stored = get_timeline_history(space, timeline);
-  if (!stored) {
-    if (!is_lasting_damage(stored.error())) return std::unexpected(stored.error());
-    log_error("{}; it makes room for what the source has", stored.error().describe());
-    PGS_CHECK(space.store().remove(object));
-  } else if (*stored && std::ranges::equal(**stored, content)) {
-    return space.store().make_names_durable(object);
-  } else if (*stored) {
-    return std::unexpected(
-        make_error(ErrorCode::already_exists, "timeline {} already has another history here", timeline)
-            .with_hint("Two servers were promoted from this cluster on their own. Add the second as a "
-                       "cluster of its "
-                       "own with `pgstrata add`."));
-  }
-  return put_record(space, history_name(timeline), RecordKind::timeline_history, content);
-}
-
-Result<std::optional<Bytes>> get_timeline_history(const ClusterSpace& space, TimelineId timeline) {
-  auto content = get_record(space, history_name(timeline), RecordKind::timeline_history);
-  if (content) return std::optional(std::move(*content));
-  if (content.error().code() == ErrorCode::not_found) return std::nullopt;
-  return std::unexpected(std::move(content).error());
-}
-
-Result<TimelineHistory> stored_history(const ClusterSpace& space, TimelineId timeline) {
-  PGS_TRY(const auto content, get_timeline_history(space, timeline));
-  if (!content) return TimelineHistory{timeline, {}};
-  return parse_timeline_history(timeline, as_text(*content));
-}
-
-Result<std::vector<TimelineId>> list_timeline_histories(const ClusterSpace& space) {
-  PGS_TRY(const auto objects, space.list(timelines_prefix));
-  std::vector<TimelineId> timelines;
-  for (const auto& object : objects) {
-    const auto text = std::string_view(object.name).substr(timelines_prefix.size());
-    TimelineId timeline;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), timeline.value, 16);
-    if (error == std::errc() && end == text.data() + text.size()) timelines.push_back(timeline);
-  }
-  return timelines;
 }
 
 }  // namespace pgstrata

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "base/types.h"
-#include "pg/format/timeline_history.h"
 #include "repo/repository.h"
 
 namespace pgstrata {
@@ -60,16 +59,5 @@ class WalInventory {
 [[nodiscard]] std::string wal_object_name(TimelineId timeline, Lsn start, std::uint32_t segment_bytes);
 // Behind it: the beginning of a segment in which its timeline ended.
 inline constexpr std::string_view partial_wal_suffix = ".partial";
-
-// Timeline histories: the record `timelines/00000002`, the file as the server sent it.
-// Durable when it returns; storing the same one again is no error. One that is damaged makes room, with a
-// word in the log. Errors: already_exists, when another history of that timeline is stored; those of the
-// store.
-Result<void> put_timeline_history(const ClusterSpace& space, TimelineId timeline, ByteView content);
-// Nothing for timeline 1 and for those not stored. Errors: damaged.
-Result<std::optional<Bytes>> get_timeline_history(const ClusterSpace& space, TimelineId timeline);
-// Parsed; without ancestors where none is stored. Errors: damaged.
-Result<TimelineHistory> stored_history(const ClusterSpace& space, TimelineId timeline);
-Result<std::vector<TimelineId>> list_timeline_histories(const ClusterSpace& space);
 
 }  // namespace pgstrata

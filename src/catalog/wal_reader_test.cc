@@ -1,3 +1,4 @@
+#include "catalog/timelines.h"
 #include "catalog/wal_reader.h"
 
 #include <gtest/gtest.h>

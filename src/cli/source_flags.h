@@ -12,9 +12,10 @@ namespace pgstrata {
 struct SourceFlags {
   std::string cluster;
   std::optional<std::string> url;
+  bool new_primary = false;
 };
 
-// CLUSTER and --url; `flags` is borrowed for the life of the command.
+// CLUSTER, --url and --new-primary; `flags` is borrowed for the life of the command.
 void add_source_flags(CLI::App& command, SourceFlags& flags);
 
 // The work on that cluster; it borrows clock and cancellation from the context, and the repository.

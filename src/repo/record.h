@@ -10,7 +10,7 @@ namespace pgstrata {
 inline constexpr std::size_t max_record_size_bytes = 256U << 20;
 
 // What a record is, so that one kind is never read as another.
-enum class RecordKind : std::uint8_t { cluster = 1, snapshot = 2, timeline_history = 3 };
+enum class RecordKind : std::uint8_t { cluster = 1, snapshot = 2, timeline_history = 3, timeline_set_aside = 4 };
 
 // `name` is relative to the cluster's space. Durable when it returns.
 // Errors: already_exists; usage (a payload over the limit).

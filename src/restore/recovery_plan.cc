@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "restore/left_timelines.h"
 #include "restore/target_refusal.h"
 #include "restore/wal_search.h"
 
@@ -45,13 +46,14 @@ class Planner {
     std::ranges::sort(ranges_, {}, &CoverageRange::from_lsn);
     for (const auto& damaged : coverage.damaged_snapshots) pass_over(damaged.id, damaged.error);
     damaged_wal_ = coverage.damaged_wal;
-    newest_ = timeline == coverage.newest_timeline;
+    current_ = timeline == coverage.current_timeline;
     for (const auto& damaged : coverage.damaged_histories) {
       if (damaged.timeline == timeline) history_damage_ = damaged.error;
     }
     // A newer timeline that is passed over as somebody's invention may have been ours before it was damaged.
     for (const auto& wal : coverage.damaged_wal) {
-      if (coverage.newest_timeline < wal.timeline) {
+      const auto known = std::ranges::find(coverage.ranges, wal.timeline, &CoverageRange::timeline);
+      if (coverage.current_timeline < wal.timeline && known == coverage.ranges.end()) {
         plan_.warnings.push_back(
             fmt::format("timeline {} is passed over: nothing of it can be read", wal.timeline));
       }
@@ -127,7 +129,7 @@ class Planner {
       plan_.warnings.push_back(fmt::format("WAL of timeline {} from {} on is damaged and is not restored: {}",
                                            wal.timeline, wal.from, wal.error.describe()));
     }
-    if (plan_.cut_short || range.open_ended || !newest_) return;
+    if (plan_.cut_short || range.open_ended || !current_) return;
     plan_.cut_short = true;
     plan_.warnings.push_back(fmt::format(
         "WAL after {} is not restored: some before it is missing, and it follows no later snapshot",
@@ -259,7 +261,7 @@ class Planner {
   std::vector<CoverageRange> ranges_;
   std::vector<CoverageRange> others_;
   std::vector<DamagedWal> damaged_wal_;
-  bool newest_ = false;  // the timeline
+  bool current_ = false;  // the timeline
   std::optional<Error> history_damage_;
   bool only_damaged_snapshots_ = false;
   RecoveryPlan plan_;
@@ -289,17 +291,17 @@ Result<void> end_on_its_own_timeline(const ClusterSpace& space, const WalInvento
   return {};
 }
 
-// A moment before the newest timeline's way left the asked one is on both; coverage lists it under the
-// newest.
+// A moment before the current timeline's way left the asked one is on both; coverage lists it under the
+// current one.
 Result<std::optional<RecoveryPlan>> plan_on_shared_way(const ClusterSpace& space, const Coverage& coverage,
                                                        const RecoveryTarget& target,
                                                        const WalInventory& inventory,
                                                        const Cancellation& cancellation) {
-  PGS_TRY(const auto way, timeline_ancestry(space, *coverage.newest_timeline));
+  PGS_TRY(const auto way, timeline_ancestry(space, *coverage.current_timeline));
   const auto shared = std::ranges::find(way, *target.timeline, &TimelineStretch::timeline);
   if (shared == way.end() || std::holds_alternative<LatestTarget>(target.point)) return std::nullopt;
   auto plan =
-      Planner(space, coverage, target, *coverage.newest_timeline, inventory, way, cancellation).plan();
+      Planner(space, coverage, target, *coverage.current_timeline, inventory, way, cancellation).plan();
   if (!plan) {
     if (plan.error().code() == ErrorCode::outside_coverage) return std::nullopt;
     return std::unexpected(std::move(plan).error());
@@ -334,13 +336,13 @@ Error point_to_timeline(Error refusal, const ClusterSpace& space, const Coverage
 Result<RecoveryPlan> plan_recovery(const ClusterSpace& space, std::uint32_t wal_segment_bytes,
                                    const Coverage& coverage, const RecoveryTarget& target,
                                    const Cancellation& cancellation) {
-  const auto newest = coverage.newest_timeline.value_or(TimelineId{1});
-  const TimelineId timeline = target.timeline.value_or(newest);
+  const auto current = coverage.current_timeline.value_or(TimelineId{1});
+  const TimelineId timeline = target.timeline.value_or(current);
   PGS_TRY(const auto inventory, WalInventory::load(space, wal_segment_bytes));
   PGS_TRY(const auto way, timeline_ancestry(space, timeline));
   auto plan = Planner(space, coverage, target, timeline, inventory, way, cancellation).plan();
   const bool refused = !plan && plan.error().code() == ErrorCode::outside_coverage;
-  if (refused && timeline != newest) {
+  if (refused && timeline != current) {
     PGS_TRY(auto shared, plan_on_shared_way(space, coverage, target, inventory, cancellation));
     if (shared) return *std::move(shared);
   }
@@ -348,7 +350,9 @@ Result<RecoveryPlan> plan_recovery(const ClusterSpace& space, std::uint32_t wal_
     return std::unexpected(point_to_timeline(std::move(plan).error(), space, coverage, target, timeline,
                                              inventory, cancellation));
   }
-  if (plan) PGS_CHECK(end_on_its_own_timeline(space, inventory, way, *plan));
+  if (!plan) return plan;
+  if (!target.timeline) PGS_CHECK(check_left_timelines(space, inventory, coverage, way, *plan, cancellation));
+  PGS_CHECK(end_on_its_own_timeline(space, inventory, way, *plan));
   return plan;
 }
 

@@ -40,7 +40,7 @@ using TargetPoint = std::variant<LatestTarget, TimeTarget, LsnTarget, XidTarget,
 struct RecoveryTarget {
   TargetPoint point = LatestTarget{};
   bool inclusive = true;               // means nothing to latest and to restore points
-  std::optional<TimelineId> timeline;  // the newest, when absent
+  std::optional<TimelineId> timeline;  // the current one, when absent
 };
 
 // "the time 2026-11-21 10:00:00 UTC", "transaction 733", "the latest moment".

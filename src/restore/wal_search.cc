@@ -17,7 +17,7 @@ class FactsOfRecord final : public WalEventHandler {
   }
   void restore_point(const RestorePoint& point) override { facts_.restore_point = std::string(point.name); }
   void checkpoint(const Checkpoint&) override {}
-  void timeline_switch(const TimelineChange&) override {}
+  void timeline_switch(const TimelineChange& change) override { facts_.timeline_change = change; }
   void database_created(Oid) override {}
   void database_dropped(Oid) override {}
   void change(const RelationFile&, ChangeKind, std::uint32_t) override {}

@@ -18,14 +18,15 @@ struct TablespaceCreation {
   std::string location;  // as the source had it
 };
 
-// A record that ends a transaction, is a restore point or makes a tablespace; of any other record only its
-// place is told.
+// A record that ends a transaction, is a restore point, begins a timeline or makes a tablespace; of any other
+// record only its place is told.
 struct RecordFacts {
   Lsn start;
   Lsn end;
   std::optional<TransactionEnd> transaction;
   std::optional<std::string> restore_point;
   std::optional<TablespaceCreation> tablespace = {};
+  std::optional<TimelineChange> timeline_change = {};
 };
 
 struct SearchedWal {

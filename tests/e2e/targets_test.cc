@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "e2e/main_job_fixture.h"
+#include "e2e/numbered_rows.h"
 #include "support/wait_until.h"
 
 namespace pgstrata::testing {
@@ -13,27 +14,6 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-
-constexpr const char* rows_of_t = "SELECT coalesce(string_agg(n::text, ',' ORDER BY n), '') FROM t";
-constexpr const char* utc = "AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'";
-
-struct Commit {
-  std::string xid;
-  std::string time;   // as the commit record has it
-  std::string after;  // the insert position behind it
-};
-
-Commit insert_row(const PostgresServer& source, int row) {
-  SqlConnection connection(source.conninfo());
-  connection.run("BEGIN");
-  connection.run(fmt::format("INSERT INTO t VALUES ({})", row));
-  Commit commit{.xid = connection.value("SELECT pg_current_xact_id()::xid"), .time = {}, .after = {}};
-  connection.run("COMMIT");
-  commit.after = connection.value("SELECT pg_current_wal_insert_lsn()");
-  commit.time = connection.value(
-      fmt::format("SELECT to_char(pg_xact_commit_timestamp('{}'::xid) {})", commit.xid, utc));
-  return commit;
-}
 
 // Rows 1 to 5, each in a transaction of its own; between 3 and 4 a restore point and one rolled back.
 struct Scenario {
@@ -348,44 +328,6 @@ TEST_F(MainJobTest, DeltaRewritesOnlyWhatDiffers) {
   EXPECT_EQ(copy.query_value("SELECT count(*) FROM pg_database WHERE datname = 'stray'"), "0");
 }
 
-// A restored copy becomes the source, while what the old one went on to write is kept too.
-TEST_F(MainJobTest, EachTimelineHasItsOwnPast) {
-  PostgresServer source;
-  source.start();
-  source.query("CREATE TABLE t (n int)");
-  protect(source);
-  start_stream(source);
-  backup();
-  insert_row(source, 1);
-  insert_row(source, 2);
-  const std::string fork = server_time(source);
-  const Commit third = insert_row(source, 3);
-  wait_until_durable(source);
-  stop_stream();
-
-  const auto successor = restore_and_start("successor", {"--at", fork});
-  successor->query("SELECT pg_create_physical_replication_slot('pgstrata_app', true)");
-  successor->query("INSERT INTO t VALUES (102)");
-  const std::string end = successor->query_value("SELECT pg_current_wal_flush_lsn()");
-  const std::string place =
-      fmt::format("host={} port={} user=backup dbname=postgres", successor->host(), successor->port());
-  const Json stream = json_of({"stream", "app", "--url", place, "--until-lsn", end});
-  EXPECT_EQ(stream.at("timeline"), 2);
-
-  const auto rows = [&](const std::string& name, std::vector<std::string> target) {
-    return restore_and_start(name, std::move(target))->query_value(rows_of_t);
-  };
-  EXPECT_EQ(rows("newest", {"--latest"}), "1,2,102");
-  EXPECT_EQ(rows("newest_fork", {"--at", fork}), "1,2");
-  EXPECT_EQ(rows("old", {"--latest", "--timeline", "1"}), "1,2,3");
-  EXPECT_EQ(rows("old_at", {"--at", third.time, "--timeline", "1"}), "1,2,3");
-  EXPECT_EQ(rows("old_xid", {"--xid", third.xid, "--timeline", "1", "--exclusive"}), "1,2");
-  const ProgramRun elsewhere =
-      pgstrata({"restore", "app", "--to", path("none").string(), "--timeline", "1", "--lsn", end});
-  EXPECT_EQ(elsewhere.exit_code, 4) << elsewhere.describe();
-  EXPECT_THAT(elsewhere.err, HasSubstr("Timeline 2 has it: add --timeline 2"));
-}
-
 // Its checkpoint's time is cut to seconds: a moment between that and the last commit it holds is not to be
 // had from it.
 TEST_F(MainJobTest, ASnapshotClaimsNoMomentBeforeTheLastCommitItHolds) {
@@ -441,30 +383,6 @@ TEST_F(MainJobTest, NothingIsRestoredIntoARepositoryOrADataDirectory) {
     EXPECT_EQ(refused.exit_code, 2) << refused.describe();
     EXPECT_FALSE(std::filesystem::exists(target));
   }
-}
-
-// After a promotion in good order nothing lies beyond the fork, and its segment is there on both timelines.
-TEST_F(MainJobTest, TheOldTimelineIsFollowedUpToTheFork) {
-  PostgresServer source;
-  source.start();
-  source.query("CREATE TABLE t (n int)");
-  protect(source);
-  start_stream(source);
-  backup();
-  insert_row(source, 1);
-  const std::string moment = server_time(source);
-  insert_row(source, 2);
-  wait_until_durable(source);
-  source.restart_promoted();
-  insert_row(source, 3);
-  wait_until_durable(source);
-  stop_stream();
-  const auto rows = [&](const std::string& name, std::vector<std::string> target) {
-    return restore_and_start(name, std::move(target))->query_value(rows_of_t);
-  };
-  EXPECT_EQ(rows("old", {"--at", moment, "--timeline", "1"}), "1");
-  EXPECT_EQ(rows("new_before", {"--at", moment}), "1");
-  EXPECT_EQ(rows("newest", {"--latest"}), "1,2,3");
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 
 #include "capture/wal_receiver.h"
+#include "catalog/timelines.h"
 #include "catalog/wal_reader.h"
 #include "pg/format/wal_name.h"
 #include "storage/memory/memory_store.h"

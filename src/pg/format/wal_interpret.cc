@@ -114,7 +114,7 @@ Result<void> interpret_checkpoint(const WalRecord& record, WalEventHandler& hand
 
   const TimelineId previous{load_little<std::uint32_t>(data + 12)};
   if (checkpoint.shutdown && previous != checkpoint.timeline) {
-    handler.timeline_switch({previous, checkpoint.timeline, record.start});
+    handler.timeline_switch({previous, checkpoint.timeline, record.start, checkpoint.time});
   }
   return {};
 }
@@ -134,11 +134,11 @@ Result<void> interpret_restore_point(const WalRecord& record, WalEventHandler& h
 
 Result<void> interpret_end_of_recovery(const WalRecord& record, WalEventHandler& handler) {
   ByteReader reader(record.main_data);
-  reader.skip(8);
+  const Timestamp time = read_record_time(reader);
   const TimelineId to{reader.u32()};
   const TimelineId from{reader.u32()};
   if (reader.failed()) return too_short(record);
-  if (from != to) handler.timeline_switch({from, to, record.start});
+  if (from != to) handler.timeline_switch({from, to, record.start, time});
   return {};
 }
 

@@ -64,7 +64,8 @@ struct Checkpoint {
 struct TimelineChange {
   TimelineId from;
   TimelineId to;
-  Lsn lsn;  // start of the record that says so
+  Lsn lsn;         // start of the record that says so
+  Timestamp time;  // when it was; in whole seconds where a checkpoint says so
 };
 
 // How a relation changed. `inserted`, `updated` and `removed` count rows.

@@ -1,0 +1,38 @@
+// A cluster's timelines: their histories, and which of them the cluster is on.
+#pragma once
+
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "pg/format/timeline_history.h"
+#include "repo/repository.h"
+
+namespace pgstrata {
+
+// The record `timelines/00000002`: the history file as the server sent it.
+// Durable when it returns; storing the same one again is no error. One that is damaged makes room, with a
+// word in the log. Errors: already_exists, when another history of that timeline is stored; those of the
+// store.
+Result<void> put_timeline_history(const ClusterSpace& space, TimelineId timeline, ByteView content);
+// Nothing for timeline 1 and for those not stored. Errors: damaged.
+Result<std::optional<Bytes>> get_timeline_history(const ClusterSpace& space, TimelineId timeline);
+// Parsed; without ancestors where none is stored. Errors: damaged.
+Result<TimelineHistory> stored_history(const ClusterSpace& space, TimelineId timeline);
+Result<std::vector<TimelineId>> list_timeline_histories(const ClusterSpace& space);
+
+// The cluster is on its newest timeline, unless that was set aside: the server that made it was none of the
+// cluster's, or has been given up for an older one. All that is here of such a timeline can be restored by
+// its number. The mark is the record `timelines/00000002.aside`.
+//
+// The cluster is on `timeline` from now on: the younger ones among `known` are set aside, it and those on its
+// way are not. Durable when it returns. Errors: damaged (its history); those of the store.
+Result<void> make_timeline_current(const ClusterSpace& space, TimelineId timeline,
+                                   const std::set<TimelineId>& known);
+// A mark that cannot be read counts as none, with a word in the log. Errors: those of the store.
+Result<std::set<TimelineId>> timelines_set_aside(const ClusterSpace& space);
+// Of `timelines` the one that the cluster is on; nothing without any. Errors: those of the store.
+Result<std::optional<TimelineId>> current_timeline(const ClusterSpace& space,
+                                                   const std::set<TimelineId>& timelines);
+
+}  // namespace pgstrata
