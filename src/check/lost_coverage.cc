@@ -1,6 +1,7 @@
 #include "check/lost_coverage.h"
 
 #include <algorithm>
+#include <tuple>
 
 namespace pgstrata {
 
@@ -107,6 +108,38 @@ void add_lost_with_record(std::string_view id, const WalInventory& inventory, co
   lost.push_back(range);
 }
 
+// What lies behind a hole could be restored up to where the range before the hole ends.
+void add_lost_behind_holes(const Breakage& broken, const std::vector<CoverageRange>& ranges,
+                           std::vector<LostCoverage>& lost) {
+  for (auto behind : broken.behind_holes) {
+    Lsn nearest;
+    for (const auto& range : ranges) {
+      if (range.timeline > behind.timeline || range.to_lsn > behind.from_lsn || range.to_lsn < nearest)
+        continue;
+      nearest = range.to_lsn;
+      behind.from_time = range.to_time;
+    }
+    behind.to_time = std::max(behind.to_time, behind.from_time);
+    lost.push_back(behind);
+  }
+}
+
+// What is lost for two reasons is said once.
+void join_overlapping(std::vector<LostCoverage>& lost) {
+  std::ranges::sort(lost, {}, [](const auto& range) { return std::tie(range.timeline, range.from_lsn); });
+  std::vector<LostCoverage> joined;
+  for (const auto& range : lost) {
+    if (joined.empty() || joined.back().timeline != range.timeline ||
+        range.from_lsn >= joined.back().to_lsn) {
+      joined.push_back(range);
+    } else if (range.to_lsn > joined.back().to_lsn) {
+      joined.back().to_lsn = range.to_lsn;
+      joined.back().to_time = range.to_time;
+    }
+  }
+  lost = std::move(joined);
+}
+
 }  // namespace
 
 Result<std::vector<LostCoverage>> find_lost_coverage(const ClusterSpace& space, SnapshotList list,
@@ -121,6 +154,8 @@ Result<std::vector<LostCoverage>> find_lost_coverage(const ClusterSpace& space, 
   std::vector<LostCoverage> lost;
   for (const auto& range : before.ranges) subtract(range, after, lost);
   for (const auto& damaged : list.damaged) add_lost_with_record(damaged.id, inventory, after, lost);
+  add_lost_behind_holes(broken, before.ranges, lost);
+  join_overlapping(lost);
   return lost;
 }
 

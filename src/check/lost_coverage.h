@@ -16,6 +16,7 @@ struct Breakage {
   std::set<std::string> snapshots;                // ids
   std::set<std::pair<TimelineId, Lsn>> segments;  // timeline and start of those that cannot be read
   std::set<TimelineId> histories;
+  std::vector<LostCoverage> behind_holes;  // what follows no snapshot because WAL is missing
 };
 
 // Where the end of lost WAL can no longer be read, to_lsn is the end of its segment and to_time is not valid;

@@ -6,7 +6,7 @@
 #include <thread>
 
 #include "catalog/wal_reader.h"
-#include "check/lost_coverage.h"
+#include "check/missing_wal.h"
 #include "check/pack_check.h"
 #include "repo/lease.h"
 #include "snapshot/file_tree_reader.h"
@@ -46,6 +46,7 @@ class Verification {
     for (const auto& snapshot : list.snapshots) check_wal_of(snapshot, inventory);
     PGS_CHECK(check_histories(list, inventory));
     PGS_CHECK(check_leases());
+    PGS_CHECK(check_holes(list, inventory));
     if (!report_.sound()) {
       if (wal_moved_) {
         PGS_TRY(inventory, WalInventory::load(space_, wal_segment_bytes));
@@ -277,6 +278,26 @@ class Verification {
       if (!is_damage(path.error())) return std::unexpected(path.error());
       note(name, path.error(), {});
       broken_.histories.insert(timeline);
+    }
+    return {};
+  }
+
+  // A stream may have replaced objects while they were listed, and may be about to heal what it has lost:
+  // only what is missing at a second look counts.
+  Result<void> check_holes(const SnapshotList& list, const WalInventory& inventory) {
+    PGS_TRY(auto holes, find_wal_holes(space_, list, inventory, broken_, cancellation_));
+    if (holes.empty()) return {};
+    PGS_TRY(const auto list_now, list_snapshots(space_));
+    PGS_TRY(const auto inventory_now, WalInventory::load(space_, inventory.segment_bytes()));
+    PGS_TRY(const auto holes_now, find_wal_holes(space_, list_now, inventory_now, broken_, cancellation_));
+    for (const auto& hole : holes_now) {
+      const auto same = [&](const WalHole& seen) {
+        return seen.missing.timeline == hole.missing.timeline && seen.missing.to_lsn == hole.missing.to_lsn;
+      };
+      if (std::ranges::none_of(holes, same)) continue;
+      const bool known = std::ranges::find(report_.missing_wal, hole.missing) != report_.missing_wal.end();
+      if (!known) report_.missing_wal.push_back(hole.missing);
+      if (hole.missing.healed_by.empty()) broken_.behind_holes.push_back(hole.behind);
     }
     return {};
   }

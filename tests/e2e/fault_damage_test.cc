@@ -293,6 +293,23 @@ TEST_F(FaultDamageTest, OfSealedWal) {
   for (const Json& problem : now.at("problems")) gap = gap || problem.at("code") == "coverage_gap";
   EXPECT_TRUE(gap);
   EXPECT_EQ(restore_code({"--timeline", "2"}), 0);
+
+  // As it is after WAL that the source had removed: the second snapshot has healed it.
+  const Json healed = json_of({"verify"}).at("clusters").at(0).at("missing_wal");
+  ASSERT_THAT(healed, SizeIs(1));
+  EXPECT_EQ(healed.at(0).at("healed_by"), second_);
+  EXPECT_THAT(ok({"verify"}).out, HasSubstr("snapshot " + second_ + " makes a new beginning behind it"));
+  damage("clusters/app/snapshots/" + second_, "missing");
+  const ProgramRun run = pgstrata({"verify", "--output", "json"});
+  EXPECT_EQ(run.exit_code, 5) << run.describe();
+  const Json cluster = Json::parse(run.out).at("clusters").at(0);
+  EXPECT_EQ(cluster.at("sound"), false);
+  ASSERT_THAT(cluster.at("missing_wal"), SizeIs(1));
+  EXPECT_TRUE(cluster.at("missing_wal").at(0).at("healed_by").is_null());
+  ASSERT_THAT(cluster.at("lost_coverage"), Not(IsEmpty()));
+  EXPECT_EQ(cluster.at("lost_coverage").at(0).at("from_lsn"), cluster.at("missing_wal").at(0).at("from_lsn"));
+  EXPECT_THAT(pgstrata({"verify"}).out,
+              AllOf(HasSubstr("MISSING WAL of app on timeline"), HasSubstr("pgstrata backup app --base")));
 }
 
 TEST_F(FaultDamageTest, OfWalThatASnapshotNeeds) {
