@@ -44,15 +44,15 @@ class Verification {
     for (const auto& snapshot : list.snapshots) PGS_CHECK(check_snapshot(snapshot));
     PGS_CHECK(check_wal(list, inventory));
     for (const auto& snapshot : list.snapshots) check_wal_of(snapshot, inventory);
-    PGS_CHECK(check_histories(list, inventory));
+    PGS_CHECK(check_histories(list));
     PGS_CHECK(check_leases());
     PGS_CHECK(check_holes(list, inventory));
     if (!report_.sound()) {
       if (wal_moved_) {
         PGS_TRY(inventory, WalInventory::load(space_, wal_segment_bytes));
       }
-      PGS_TRY(report_.lost,
-              find_lost_coverage(space_, std::move(list), std::move(inventory), broken_, cancellation_));
+      PGS_TRY(report_.lost, find_lost_coverage(space_, std::move(list), std::move(inventory), broken_,
+                                               wal_ends_, cancellation_));
     }
     report_.bytes_read = progress_.bytes_read;
     report_.objects = progress_.objects;
@@ -259,11 +259,12 @@ class Verification {
     return objects.partial.empty() ? objects.tails.front().name : objects.partial;
   }
 
-  // Each timeline that is here came with its history, but for timeline 1, which has none.
-  Result<void> check_histories(const SnapshotList& list, const WalInventory& inventory) {
+  // Each timeline that is here came with its history, but for timeline 1, which has none. A file makes none
+  // by its name.
+  Result<void> check_histories(const SnapshotList& list) {
     PGS_TRY(const auto stored, list_timeline_histories(space_));
     std::set<TimelineId> timelines(stored.begin(), stored.end());
-    for (const auto& [timeline, segments] : inventory.timelines()) timelines.insert(timeline);
+    for (const auto& [segment, end] : wal_ends_) timelines.insert(segment.first);
     for (const auto& snapshot : list.snapshots) timelines.insert(snapshot.timeline);
     for (const auto timeline : timelines) {
       const auto name = space_.object_name(fmt::format("timelines/{:08X}", timeline.value));
@@ -322,8 +323,8 @@ class Verification {
   VerifyProgress progress_;
   PackCheck packs_;
   Breakage broken_;
-  bool wal_moved_ = false;                              // since the inventory was loaded
-  std::map<std::pair<TimelineId, Lsn>, Lsn> wal_ends_;  // of the segments that can be read
+  bool wal_moved_ = false;  // since the inventory was loaded
+  WalEnds wal_ends_;
 };
 
 }  // namespace
