@@ -39,7 +39,7 @@ class Verification {
                                 [&](std::uint64_t bytes) { count(bytes); }));
     for (const auto& [id, damage] : packs_.damaged) {
       report_.damaged.push_back(
-          {space_.object_name(pack_name(id)), damage.what, {}, {}, cure_of(damage.code)});
+          {space_.object_name(pack_name(id)), damage.what, {}, {}, cure_of_pack(damage)});
     }
     for (const auto& snapshot : list.snapshots) PGS_CHECK(check_snapshot(snapshot));
     PGS_CHECK(check_wal(list, inventory));
@@ -61,13 +61,14 @@ class Verification {
 
  private:
   // New snapshots go on using what a pack holds for as long as it is there, unread.
-  [[nodiscard]] std::string cure_of(ErrorCode code) const {
+  [[nodiscard]] std::string cure_of_pack(const PackDamage& damage) const {
+    if (!damage.cure.empty()) return damage.cure;
     const auto backup = fmt::format(
         "run `pgstrata backup {}`: what the pack held is stored anew, for the new snapshot and those after "
         "it",
         space_.name());
-    if (code == ErrorCode::damaged) return "move this object out of the repository, then " + backup;
-    return code == ErrorCode::not_found ? backup : std::string();
+    if (damage.code == ErrorCode::damaged) return "move this object out of the repository, then " + backup;
+    return damage.code == ErrorCode::not_found ? backup : std::string();
   }
 
   [[nodiscard]] unsigned worker_count() const {
@@ -105,7 +106,8 @@ class Verification {
   }
 
   void note(std::string object, const Error& error, std::vector<std::string> snapshots) {
-    report_.damaged.push_back({std::move(object), error.describe(), std::move(snapshots), {}});
+    report_.damaged.push_back(
+        {std::move(object), error.describe(), std::move(snapshots), {}, cure_of(error)});
   }
 
   DamagedObject& damaged_object(const std::string& name, const std::string& what) {
@@ -355,7 +357,7 @@ Result<std::vector<DamagedObject>> verify_key_slots(const Repository& repository
     // Removed meanwhile, or of an init that was cut short: readers pass over it, too.
     if (checked || checked.error().code() == ErrorCode::not_found) continue;
     if (!is_damage(checked.error())) return std::unexpected(checked.error());
-    damaged.push_back({object.name, checked.error().describe(), {}, {}});
+    damaged.push_back({object.name, checked.error().describe(), {}, {}, cure_of(checked.error())});
   }
   return damaged;
 }
