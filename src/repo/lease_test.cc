@@ -277,7 +277,7 @@ TEST_F(LeaseTest, ThatSomebodyRemovedIsMadeAgain) {
   const auto lease = acquire(clock_);
   ASSERT_TRUE(memory_.remove(object_).has_value());
   clock_.pass(std::chrono::hours(2));
-  EXPECT_EQ(code_of(lease->check()), "ok");
+  ASSERT_EQ(code_of(lease->check()), "ok");
   EXPECT_EQ(content().holder.process, *ProcessIdentity::self());
 }
 
