@@ -6,8 +6,21 @@ namespace pgstrata {
 
 namespace {
 
+constexpr const char* closed_hint = "Check owner and permissions there: this user may not look into it.";
+
 DamagedObject unreadable(std::string name, const Error& error) {
-  return {.name = std::move(name), .what = error.describe(), .snapshots = {}, .files = {}};
+  return {.name = std::move(name),
+          .what = error.describe(),
+          .snapshots = {},
+          .files = {},
+          .cure = is_lasting_damage(error) ? std::string() : error.hint()};
+}
+
+// "clusters/app".
+std::string folder_of(const std::string& cluster) {
+  std::string folder = cluster_object_name(cluster, "");
+  folder.pop_back();
+  return folder;
 }
 
 // An `add` that was cut short leaves a key and nothing else: no damage.
@@ -69,8 +82,12 @@ Result<VerifyOutcome> verify_repository(const Repository& repository,
     }
   }
   for (const std::string& name : names) {
-    PGS_TRY(auto failed, verify_one(repository, name, options, cancellation, outcome));
-    if (failed) outcome.unreadable_clusters.push_back(*std::move(failed));
+    auto failed = verify_one(repository, name, options, cancellation, outcome);
+    // A folder of it that this user may not enter: the other clusters' may be open.
+    if (!failed && failed.error().code() == ErrorCode::permission)
+      failed = unreadable(folder_of(name), std::move(failed).error().with_hint(closed_hint));
+    if (!failed) return std::unexpected(std::move(failed).error());
+    if (*failed) outcome.unreadable_clusters.push_back(**std::move(failed));
   }
   return outcome;
 }

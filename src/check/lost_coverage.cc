@@ -1,6 +1,7 @@
 #include "check/lost_coverage.h"
 
 #include <algorithm>
+#include <tuple>
 
 namespace pgstrata {
 
@@ -10,27 +11,35 @@ bool covers(const CoverageRange& range, TimelineId timeline, Lsn from, Lsn to) {
   return range.timeline == timeline && range.from_lsn < to && range.to_lsn > from;
 }
 
-// Where the segments end that follow each other from `at` on.
-Lsn end_of_stretch(const WalInventory& inventory, TimelineId timeline, Lsn at) {
-  while (inventory.find(timeline, at) != nullptr) at += inventory.segment_bytes();
+// Where the WAL ends that follows from `at` on, a segment's start, be it broken.
+Lsn end_of_stretch(const WalInventory& inventory, const WalEnds& ends, TimelineId timeline, Lsn at) {
+  for (; inventory.find(timeline, at) != nullptr; at += inventory.segment_bytes()) {
+    const auto end = ends.find({timeline, at});
+    if (end != ends.end() && end->second < at + inventory.segment_bytes()) return end->second;
+  }
   return at;
 }
 
 // Coverage says how far WAL can be read. What is broken at the end of a range was promised all the same, and
 // so was what follows a snapshot in whose segment nothing can be read.
 void promise_broken_segments(const std::vector<SnapshotRecord>& snapshots, const WalInventory& inventory,
-                             const Breakage& broken, std::vector<CoverageRange>& ranges) {
+                             const Breakage& broken, const WalEnds& ends,
+                             std::vector<CoverageRange>& ranges) {
   const auto segment_bytes = inventory.segment_bytes();
   for (const auto& [timeline, start] : broken.segments) {
     const Lsn end = start + segment_bytes;
     const auto reaches = [&, tli = timeline, to = start](const CoverageRange& range) {
       if (range.timeline != tli || range.to_lsn > to) return false;
       Lsn at = inventory.segment_start(range.to_lsn);
-      while (at < to && inventory.find(tli, at) != nullptr) at += segment_bytes;
-      return at == to;
+      // Nothing follows a segment that is not full.
+      for (; at < to; at += segment_bytes) {
+        const auto* objects = inventory.find(tli, at);
+        if (objects == nullptr || objects->sealed.empty()) return false;
+      }
+      return true;
     };
     if (const auto before = std::ranges::find_if(ranges, reaches); before != ranges.end()) {
-      before->to_lsn = end_of_stretch(inventory, timeline, end);
+      before->to_lsn = end_of_stretch(inventory, ends, timeline, end);
       before->to_time = {};
       continue;
     }
@@ -45,22 +54,22 @@ void promise_broken_segments(const std::vector<SnapshotRecord>& snapshots, const
       promised.timeline = timeline;
       promised.from_lsn = snapshot.consistent_lsn;
       promised.from_time = snapshot.consistent_time;
-      promised.to_lsn = std::max(end_of_stretch(inventory, timeline, end), snapshot.consistent_lsn);
+      promised.to_lsn = std::max(end_of_stretch(inventory, ends, timeline, end), snapshot.consistent_lsn);
       ranges.push_back(std::move(promised));
     }
   }
 }
 
 // Without its history, a timeline's WAL follows no snapshot of an earlier one.
-void promise_cut_off_timelines(const WalInventory& inventory, const Breakage& broken,
+void promise_cut_off_timelines(const Breakage& broken, const WalEnds& ends,
                                std::vector<CoverageRange>& ranges) {
   for (const auto timeline : broken.histories) {
-    const auto segments = inventory.timelines().find(timeline);
-    if (segments == inventory.timelines().end() || segments->second.empty()) continue;
+    const auto first = ends.lower_bound({timeline, {}});
+    if (first == ends.end() || first->first.first != timeline) continue;
     CoverageRange promised;
     promised.timeline = timeline;
-    promised.from_lsn = segments->second.begin()->first;
-    promised.to_lsn = segments->second.rbegin()->first + inventory.segment_bytes();
+    promised.from_lsn = first->first.second;
+    promised.to_lsn = std::prev(ends.upper_bound({timeline, {UINT64_MAX}}))->second;
     std::erase_if(ranges, [timeline = timeline](const auto& range) { return range.timeline == timeline; });
     ranges.push_back(std::move(promised));
   }
@@ -90,14 +99,15 @@ Timestamp begun(std::string_view id) {
 }
 
 // What followed a snapshot whose record cannot be read, as far as nothing else covers it.
-void add_lost_with_record(std::string_view id, const WalInventory& inventory, const Coverage& after,
+void add_lost_with_record(std::string_view id, const WalEnds& ends, const Coverage& after,
                           std::vector<LostCoverage>& lost) {
-  if (inventory.timelines().empty()) return;
-  const auto& [timeline, segments] = *inventory.timelines().rbegin();
-  if (segments.empty()) return;
-  LostCoverage range{timeline, {}, segments.rbegin()->first + inventory.segment_bytes(), begun(id), {}};
+  if (ends.empty()) return;
+  const auto& [newest, end] = *ends.rbegin();
+  LostCoverage range{newest.first, {}, end, begun(id), {}};
   for (const auto& kept : after.ranges) {
-    if (kept.to_time < range.from_time) continue;
+    // One that reaches the end has all that followed, whenever the last commit was.
+    const bool to_the_end = kept.open_ended && kept.timeline == range.timeline;
+    if (kept.to_time < range.from_time && !to_the_end) continue;
     // The id says the second: whatever begins within it may have begun before the snapshot did.
     if (kept.from_time < range.from_time + std::chrono::seconds(1)) return;
     range.to_lsn = kept.from_lsn;
@@ -107,20 +117,54 @@ void add_lost_with_record(std::string_view id, const WalInventory& inventory, co
   lost.push_back(range);
 }
 
+// What lies behind a hole could be restored up to where the range before the hole ends.
+void add_lost_behind_holes(const Breakage& broken, const std::vector<CoverageRange>& ranges,
+                           std::vector<LostCoverage>& lost) {
+  for (auto behind : broken.behind_holes) {
+    Lsn nearest;
+    for (const auto& range : ranges) {
+      if (range.timeline > behind.timeline || range.to_lsn > behind.from_lsn || range.to_lsn < nearest)
+        continue;
+      nearest = range.to_lsn;
+      behind.from_time = range.to_time;
+    }
+    behind.to_time = std::max(behind.to_time, behind.from_time);
+    lost.push_back(behind);
+  }
+}
+
+// What is lost for two reasons is said once.
+void join_overlapping(std::vector<LostCoverage>& lost) {
+  std::ranges::sort(lost, {}, [](const auto& range) { return std::tie(range.timeline, range.from_lsn); });
+  std::vector<LostCoverage> joined;
+  for (const auto& range : lost) {
+    if (joined.empty() || joined.back().timeline != range.timeline ||
+        range.from_lsn >= joined.back().to_lsn) {
+      joined.push_back(range);
+    } else if (range.to_lsn > joined.back().to_lsn) {
+      joined.back().to_lsn = range.to_lsn;
+      joined.back().to_time = range.to_time;
+    }
+  }
+  lost = std::move(joined);
+}
+
 }  // namespace
 
 Result<std::vector<LostCoverage>> find_lost_coverage(const ClusterSpace& space, SnapshotList list,
                                                      WalInventory inventory, const Breakage& broken,
-                                                     const Cancellation& cancellation) {
+                                                     const WalEnds& ends, const Cancellation& cancellation) {
   PGS_TRY(auto before, compute_coverage(space, inventory, list, cancellation));
-  promise_broken_segments(list.snapshots, inventory, broken, before.ranges);
-  promise_cut_off_timelines(inventory, broken, before.ranges);
+  promise_broken_segments(list.snapshots, inventory, broken, ends, before.ranges);
+  promise_cut_off_timelines(broken, ends, before.ranges);
   std::erase_if(list.snapshots, [&](const auto& snapshot) { return broken.snapshots.contains(snapshot.id); });
   for (const auto& [timeline, start] : broken.segments) inventory.forget(timeline, start);
   PGS_TRY(const auto after, compute_coverage(space, inventory, list, cancellation));
   std::vector<LostCoverage> lost;
   for (const auto& range : before.ranges) subtract(range, after, lost);
-  for (const auto& damaged : list.damaged) add_lost_with_record(damaged.id, inventory, after, lost);
+  for (const auto& damaged : list.damaged) add_lost_with_record(damaged.id, ends, after, lost);
+  add_lost_behind_holes(broken, before.ranges, lost);
+  join_overlapping(lost);
   return lost;
 }
 

@@ -17,6 +17,10 @@ Result<PackReader> open_pack(const ClusterSpace& space, const PackId& id) {
   return map ? std::move(map) : std::move(pack);
 }
 
+PackDamage damage_of(const Error& error, bool whole) {
+  return {error.describe(), whole, {}, error.code(), cure_of(error)};
+}
+
 struct OnePack {
   std::optional<PackDamage> damage;
   std::vector<ChunkLocation> chunks;
@@ -28,7 +32,7 @@ Result<OnePack> check_pack(const ClusterSpace& space, const PackId& id, const Ca
   auto pack = open_pack(space, id);
   if (!pack) {
     if (!is_damage(pack.error())) return std::unexpected(std::move(pack).error());
-    checked.damage = PackDamage{pack.error().describe(), true, {}, pack.error().code()};
+    checked.damage = damage_of(pack.error(), true);
     return checked;
   }
   checked.bytes_read = pack->size_bytes();
@@ -36,12 +40,11 @@ Result<OnePack> check_pack(const ClusterSpace& space, const PackId& id, const Ca
   std::ranges::sort(checked.chunks, {}, &ChunkLocation::offset);
   const auto read = pack->read_all([&](const PackDirectoryEntry&, ByteView) { return cancellation.check(); },
                                    [&](const PackDirectoryEntry& entry, const Error& error) {
-                                     if (!checked.damage)
-                                       checked.damage = PackDamage{error.describe(), false, {}, error.code()};
+                                     if (!checked.damage) checked.damage = damage_of(error, false);
                                      checked.damage->offsets.insert(entry.location.offset);
                                    });
   if (!read && !is_damage(read.error())) return std::unexpected(read.error());
-  if (!read) checked.damage = PackDamage{read.error().describe(), true, {}, read.error().code()};
+  if (!read) checked.damage = damage_of(read.error(), true);
   return checked;
 }
 
@@ -50,6 +53,11 @@ Result<OnePack> check_pack(const ClusterSpace& space, const PackId& id, const Ca
 bool is_damage(const Error& error) {
   return error.code() == ErrorCode::damaged || error.code() == ErrorCode::not_found ||
          error.code() == ErrorCode::newer_format;
+}
+
+std::string cure_of(const Error& error) {
+  const bool may_pass = error.code() == ErrorCode::damaged && !is_lasting_damage(error);
+  return may_pass ? error.hint() : std::string();
 }
 
 std::string PackCheck::fault_of(const ChunkRef& ref) const {

@@ -15,6 +15,7 @@ struct PackDamage {
   bool whole = false;                   // no chunk of it can be trusted to be there
   std::set<std::uint64_t> offsets;      // of the damaged chunks
   ErrorCode code = ErrorCode::damaged;  // also not_found, newer_format
+  std::string cure = {};                // as cure_of
 };
 
 struct PackCheck {
@@ -36,5 +37,8 @@ Result<PackCheck> check_packs(const ClusterSpace& space, const std::vector<PackI
 
 // Damage is what reading again will not cure.
 [[nodiscard]] bool is_damage(const Error& error);
+
+// Of damage that need not last, what its error says is to be done; else nothing.
+[[nodiscard]] std::string cure_of(const Error& error);
 
 }  // namespace pgstrata

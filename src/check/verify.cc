@@ -6,7 +6,7 @@
 #include <thread>
 
 #include "catalog/wal_reader.h"
-#include "check/lost_coverage.h"
+#include "check/missing_wal.h"
 #include "check/pack_check.h"
 #include "repo/lease.h"
 #include "snapshot/file_tree_reader.h"
@@ -39,19 +39,20 @@ class Verification {
                                 [&](std::uint64_t bytes) { count(bytes); }));
     for (const auto& [id, damage] : packs_.damaged) {
       report_.damaged.push_back(
-          {space_.object_name(pack_name(id)), damage.what, {}, {}, cure_of(damage.code)});
+          {space_.object_name(pack_name(id)), damage.what, {}, {}, cure_of_pack(damage)});
     }
     for (const auto& snapshot : list.snapshots) PGS_CHECK(check_snapshot(snapshot));
     PGS_CHECK(check_wal(list, inventory));
     for (const auto& snapshot : list.snapshots) check_wal_of(snapshot, inventory);
-    PGS_CHECK(check_histories(list, inventory));
+    PGS_CHECK(check_histories(list));
     PGS_CHECK(check_leases());
+    PGS_CHECK(check_holes(list, inventory));
     if (!report_.sound()) {
       if (wal_moved_) {
         PGS_TRY(inventory, WalInventory::load(space_, wal_segment_bytes));
       }
-      PGS_TRY(report_.lost,
-              find_lost_coverage(space_, std::move(list), std::move(inventory), broken_, cancellation_));
+      PGS_TRY(report_.lost, find_lost_coverage(space_, std::move(list), std::move(inventory), broken_,
+                                               wal_ends_, cancellation_));
     }
     report_.bytes_read = progress_.bytes_read;
     report_.objects = progress_.objects;
@@ -60,13 +61,14 @@ class Verification {
 
  private:
   // New snapshots go on using what a pack holds for as long as it is there, unread.
-  [[nodiscard]] std::string cure_of(ErrorCode code) const {
+  [[nodiscard]] std::string cure_of_pack(const PackDamage& damage) const {
+    if (!damage.cure.empty()) return damage.cure;
     const auto backup = fmt::format(
         "run `pgstrata backup {}`: what the pack held is stored anew, for the new snapshot and those after "
         "it",
         space_.name());
-    if (code == ErrorCode::damaged) return "move this object out of the repository, then " + backup;
-    return code == ErrorCode::not_found ? backup : std::string();
+    if (damage.code == ErrorCode::damaged) return "move this object out of the repository, then " + backup;
+    return damage.code == ErrorCode::not_found ? backup : std::string();
   }
 
   [[nodiscard]] unsigned worker_count() const {
@@ -104,7 +106,8 @@ class Verification {
   }
 
   void note(std::string object, const Error& error, std::vector<std::string> snapshots) {
-    report_.damaged.push_back({std::move(object), error.describe(), std::move(snapshots), {}});
+    report_.damaged.push_back(
+        {std::move(object), error.describe(), std::move(snapshots), {}, cure_of(error)});
   }
 
   DamagedObject& damaged_object(const std::string& name, const std::string& what) {
@@ -258,11 +261,12 @@ class Verification {
     return objects.partial.empty() ? objects.tails.front().name : objects.partial;
   }
 
-  // Each timeline that is here came with its history, but for timeline 1, which has none.
-  Result<void> check_histories(const SnapshotList& list, const WalInventory& inventory) {
+  // Each timeline that is here came with its history, but for timeline 1, which has none. A file makes none
+  // by its name.
+  Result<void> check_histories(const SnapshotList& list) {
     PGS_TRY(const auto stored, list_timeline_histories(space_));
     std::set<TimelineId> timelines(stored.begin(), stored.end());
-    for (const auto& [timeline, segments] : inventory.timelines()) timelines.insert(timeline);
+    for (const auto& [segment, end] : wal_ends_) timelines.insert(segment.first);
     for (const auto& snapshot : list.snapshots) timelines.insert(snapshot.timeline);
     for (const auto timeline : timelines) {
       const auto name = space_.object_name(fmt::format("timelines/{:08X}", timeline.value));
@@ -277,6 +281,26 @@ class Verification {
       if (!is_damage(path.error())) return std::unexpected(path.error());
       note(name, path.error(), {});
       broken_.histories.insert(timeline);
+    }
+    return {};
+  }
+
+  // A stream may have replaced objects while they were listed, and may be about to heal what it has lost:
+  // only what is missing at a second look counts.
+  Result<void> check_holes(const SnapshotList& list, const WalInventory& inventory) {
+    PGS_TRY(auto holes, find_wal_holes(space_, list, inventory, broken_, cancellation_));
+    if (holes.empty()) return {};
+    PGS_TRY(const auto list_now, list_snapshots(space_));
+    PGS_TRY(const auto inventory_now, WalInventory::load(space_, inventory.segment_bytes()));
+    PGS_TRY(const auto holes_now, find_wal_holes(space_, list_now, inventory_now, broken_, cancellation_));
+    for (const auto& hole : holes_now) {
+      const auto same = [&](const WalHole& seen) {
+        return seen.missing.timeline == hole.missing.timeline && seen.missing.to_lsn == hole.missing.to_lsn;
+      };
+      if (std::ranges::none_of(holes, same)) continue;
+      const bool known = std::ranges::find(report_.missing_wal, hole.missing) != report_.missing_wal.end();
+      if (!known) report_.missing_wal.push_back(hole.missing);
+      if (hole.missing.healed_by.empty()) broken_.behind_holes.push_back(hole.behind);
     }
     return {};
   }
@@ -301,8 +325,8 @@ class Verification {
   VerifyProgress progress_;
   PackCheck packs_;
   Breakage broken_;
-  bool wal_moved_ = false;                              // since the inventory was loaded
-  std::map<std::pair<TimelineId, Lsn>, Lsn> wal_ends_;  // of the segments that can be read
+  bool wal_moved_ = false;  // since the inventory was loaded
+  WalEnds wal_ends_;
 };
 
 }  // namespace
@@ -333,7 +357,7 @@ Result<std::vector<DamagedObject>> verify_key_slots(const Repository& repository
     // Removed meanwhile, or of an init that was cut short: readers pass over it, too.
     if (checked || checked.error().code() == ErrorCode::not_found) continue;
     if (!is_damage(checked.error())) return std::unexpected(checked.error());
-    damaged.push_back({object.name, checked.error().describe(), {}, {}});
+    damaged.push_back({object.name, checked.error().describe(), {}, {}, cure_of(checked.error())});
   }
   return damaged;
 }

@@ -1,10 +1,11 @@
-// Verify: re-reads and authenticates everything a root reaches, and says what damage costs.
+// Verify: re-reads and authenticates everything a root reaches, and says what damage and missing WAL cost.
 //
 // Roots are the snapshots' records; the WAL and the timelines' histories are reached by their names. Damage
 // is reported, never an error of the call: errors are those of a store that cannot be read at all, and
 // cancelled. Reads packs on one thread per core; memory is a few MiB a thread.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <string>
 #include <vector>
@@ -30,6 +31,18 @@ struct LostCoverage {
   Lsn to_lsn;
   Timestamp from_time;
   Timestamp to_time;
+  auto operator<=>(const LostCoverage&) const = default;
+};
+
+// WAL that is not there between some that is. Its source may have removed it before it was received, or
+// somebody has from the repository: nothing here tells the two apart. A snapshot behind it makes up for it
+// but for what lies between; without one all that follows is lost.
+struct MissingWal {
+  TimelineId timeline;  // the one it ends on
+  Lsn from_lsn;
+  Lsn to_lsn;
+  std::string healed_by;  // id of the first whole snapshot behind it; empty: there is none
+  auto operator<=>(const MissingWal&) const = default;
 };
 
 struct VerifyProgress {
@@ -52,9 +65,12 @@ struct VerifyReport {
   std::uint64_t unreferenced_packs = 0;      // of interrupted or running work: garbage at worst
   std::vector<std::string> unknown_objects;  // not ours; left alone
   std::vector<DamagedObject> damaged;
+  std::vector<MissingWal> missing_wal;  // also where it is healed
   std::vector<LostCoverage> lost;
 
-  [[nodiscard]] bool sound() const { return damaged.empty(); }
+  [[nodiscard]] bool sound() const {
+    return damaged.empty() && std::ranges::none_of(missing_wal, &std::string::empty, &MissingWal::healed_by);
+  }
 };
 
 Result<VerifyReport> verify_cluster(const ClusterSpace& space, std::uint32_t wal_segment_bytes,

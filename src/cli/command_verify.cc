@@ -11,13 +11,14 @@ namespace {
 
 constexpr const char* verify_details =
     R"(Reads and authenticates everything that the snapshots and the WAL consist of, names each damaged
-object, and says which snapshots and which range of time can be restored no more because of it.
+object and each stretch of WAL that is missing, and says which snapshots and which range of time can be
+restored no more because of it.
 
 Examples:
   pgstrata verify
   pgstrata verify app --output json
 
-Exit codes: 0 sound, 5 something is damaged.)";
+Exit codes: 0 sound, 5 something is damaged or missing.)";
 
 struct VerifyFlags {
   std::optional<std::string> cluster;
@@ -32,6 +33,17 @@ Json json_damage(const std::vector<DamagedObject>& damaged) {
                     {"snapshots", object.snapshots},
                     {"files", object.files},
                     {"cure", object.cure.empty() ? Json() : Json(object.cure)}});
+  }
+  return list;
+}
+
+Json json_missing(const std::vector<MissingWal>& missing) {
+  Json list = Json::array();
+  for (const MissingWal& wal : missing) {
+    list.push_back({{"timeline", wal.timeline.value},
+                    {"from_lsn", json_lsn(wal.from_lsn)},
+                    {"to_lsn", json_lsn(wal.to_lsn)},
+                    {"healed_by", wal.healed_by.empty() ? Json() : Json(wal.healed_by)}});
   }
   return list;
 }
@@ -56,6 +68,7 @@ Json to_json(const VerifyOutcome& outcome) {
                         {"unreferenced_packs", report.unreferenced_packs},
                         {"unknown_objects", report.unknown_objects},
                         {"damaged", json_damage(report.damaged)},
+                        {"missing_wal", json_missing(report.missing_wal)},
                         {"lost_coverage", std::move(lost)}});
   }
   Json damaged = json_damage(outcome.damaged_keys);
@@ -73,12 +86,25 @@ std::string text_damage(const DamagedObject& object) {
   return text;
 }
 
+std::string text_missing(const std::string& cluster, const MissingWal& wal) {
+  const auto where =
+      fmt::format("WAL of {} on timeline {} from {} to {}", cluster, wal.timeline, wal.from_lsn, wal.to_lsn);
+  if (!wal.healed_by.empty())
+    return fmt::format("gap: {} is not there; snapshot {} makes a new beginning behind it\n", where,
+                       wal.healed_by);
+  return fmt::format(
+      "MISSING {}: no snapshot lies behind it\n  cure: run `pgstrata backup {} --base`: what "
+      "comes after it can be restored again\n",
+      where, cluster);
+}
+
 std::string to_text(const VerifyOutcome& outcome) {
   std::string text;
   for (const DamagedObject& object : outcome.damaged_keys) text += text_damage(object);
   for (const DamagedObject& object : outcome.unreadable_clusters) text += text_damage(object);
   for (const auto& [name, report] : outcome.clusters) {
     for (const DamagedObject& object : report.damaged) text += text_damage(object);
+    for (const MissingWal& wal : report.missing_wal) text += text_missing(name, wal);
     for (const LostCoverage& lost : report.lost) {
       text += fmt::format("LOST {} to {} ({} to {}, timeline {}) cannot be restored any more\n",
                           human_time(lost.from_time), human_time(lost.to_time), lost.from_lsn, lost.to_lsn,

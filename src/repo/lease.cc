@@ -186,9 +186,11 @@ Result<void> Lease::State::replace_own() {
     if (replaced.error().code() != ErrorCode::busy || tries == tries_max) {
       return std::unexpected(std::move(replaced).error());
     }
-    // The answer to an earlier write may have been lost: what is there may be ours.
+    // The answer to an earlier write may have been lost: what is there may be ours. Where nothing is there,
+    // nobody has taken it.
     PGS_TRY(LeaseObject there, look(space, name));
-    if (there.content.token != content.token) return std::unexpected(std::move(replaced).error());
+    const bool ours_or_none = !there.version || there.content.token == content.token;
+    if (!ours_or_none) return std::unexpected(std::move(replaced).error());
     version = std::move(there.version);
   }
 }
@@ -274,12 +276,15 @@ Result<void> Lease::check() const {
   if (renewed.has_value()) {
     const std::lock_guard lock(state.mutex);
     if (!state.stale()) return {};
-    return fail(ErrorCode::busy, "{} of {} could not be renewed in time: the repository is too slow",
+    return fail(ErrorCode::unavailable,
+                "the lease of {} on {} could not be renewed in time: the repository is too slow",
                 state.content.holder.purpose, state.space.name());
   }
   if (renewed.error().code() == ErrorCode::busy) return state.lost();
-  return fail(ErrorCode::busy, "{} of {} could not be renewed in time: {}", state.content.holder.purpose,
-              state.space.name(), renewed.error().describe());
+  return std::unexpected(
+      make_error(ErrorCode::unavailable, "the lease of {} on {} could not be renewed in time: {}",
+                 state.content.holder.purpose, state.space.name(), renewed.error().describe())
+          .with_hint(renewed.error().hint()));
 }
 
 Result<std::optional<LeaseHolder>> lease_holder(const ClusterSpace& space, std::string_view name) {

@@ -45,8 +45,9 @@ class Lease {
   ~Lease();
 
   // Still held, and not to be taken over within a third of the time to live. Renews on the spot when the last
-  // renewal is too long ago (this process or its machine was stopped). Thread-safe. Error: busy, when
-  // somebody took it over or it could not be renewed in time; publish nothing after that.
+  // renewal is too long ago (this process or its machine was stopped). Thread-safe. Errors: busy, when
+  // somebody took it over: publish nothing any more; unavailable, when it could not be renewed in time:
+  // publish nothing until a later check succeeds, before which nobody else has had it.
   Result<void> check() const;
 
  private:

@@ -227,7 +227,7 @@ TEST_F(LeaseTest, OfAHolderThatSleptIsRenewedBeforeItCounts) {
   EXPECT_EQ(store_.replaced, before + 1);
   clock_.pass(std::chrono::hours(2));
   store_.failing = true;
-  EXPECT_EQ(code_of(lease->check()), "busy");
+  EXPECT_EQ(code_of(lease->check()), "unavailable");
   store_.failing = false;
   EXPECT_EQ(code_of(lease->check()), "ok");
 }
@@ -239,7 +239,7 @@ TEST_F(LeaseTest, IsNotClaimedUpToTheMomentItMayBeTaken) {
   clock_.pass(std::chrono::milliseconds(19'999));
   EXPECT_EQ(code_of(lease->check()), "ok");
   clock_.pass(std::chrono::milliseconds(1));
-  EXPECT_EQ(code_of(lease->check()), "busy");
+  EXPECT_EQ(code_of(lease->check()), "unavailable");
   store_.failing = false;
   EXPECT_EQ(code_of(lease->check()), "ok");
 }
@@ -258,11 +258,34 @@ TEST_F(LeaseTest, ThatWasTakenOverIsLostAndNotGivenBack) {
   EXPECT_FALSE(content().released);
 }
 
+// As when the repository's disk was away: whoever took it meanwhile has it, and nobody else.
+TEST_F(LeaseTest, ThatCouldNotBeRenewedForLongIsHeldUnlessSomebodyTookIt) {
+  const auto lease = acquire(clock_);
+  for (int round = 0; round < 2; ++round) {
+    store_.failing = true;
+    clock_.pass(std::chrono::hours(2));
+    const auto away = lease->check();
+    EXPECT_EQ(code_of(away), "unavailable");
+    EXPECT_THAT(message_of(away), HasSubstr("no answer"));
+    store_.failing = false;
+    if (round == 1) write(of_other_machine());
+    EXPECT_EQ(code_of(lease->check()), round == 0 ? "ok" : "busy");
+  }
+}
+
+TEST_F(LeaseTest, ThatSomebodyRemovedIsMadeAgain) {
+  const auto lease = acquire(clock_);
+  ASSERT_TRUE(memory_.remove(object_).has_value());
+  clock_.pass(std::chrono::hours(2));
+  ASSERT_EQ(code_of(lease->check()), "ok");
+  EXPECT_EQ(content().holder.process, *ProcessIdentity::self());
+}
+
 TEST_F(LeaseTest, SurvivesALostAnswer) {
   const auto lease = acquire(clock_);
   store_.losing_answers = true;
   clock_.pass(std::chrono::hours(2));
-  EXPECT_EQ(code_of(lease->check()), "busy");
+  EXPECT_EQ(code_of(lease->check()), "unavailable");
   store_.losing_answers = false;
   EXPECT_EQ(code_of(lease->check()), "ok");
 }

@@ -124,9 +124,10 @@ Result<void> remove_foreign_slots(ObjectStore& store, const RepositoryId& id) {
 // What came of trying a secret on every slot.
 struct SlotTrial {
   std::optional<SecretKey> key;
-  std::vector<KeySlotKind> kinds;  // of the slots there are
-  std::string opened;              // the slot that gave the key
-  std::optional<Error> obstacle;   // why a slot could not be tried
+  std::vector<KeySlotKind> kinds;    // of the slots there are
+  std::string opened;                // the slot that gave the key
+  std::optional<Error> obstacle;     // why a slot could not be tried
+  std::vector<std::string> foreign;  // names of those that are another repository's
 };
 
 SlotTrial try_slots(const std::vector<ListedSlot>& slots, const RepositoryId& id, const KeySource& source) {
@@ -134,7 +135,11 @@ SlotTrial try_slots(const std::vector<ListedSlot>& slots, const RepositoryId& id
   for (const ListedSlot& slot : slots) {
     const auto info = read_key_slot_info(id, slot.id, slot.content);
     if (!info.has_value()) {
-      if (info.error().code() != ErrorCode::not_found) trial.obstacle = info.error();
+      if (info.error().code() != ErrorCode::not_found) {
+        trial.obstacle = info.error();
+      } else {
+        trial.foreign.push_back(key_slot_name(slot.id));
+      }
       continue;
     }
     trial.kinds.push_back(info->kind);
@@ -185,16 +190,37 @@ std::string display_names(std::vector<KeySlotKind> kinds) {
   return text;
 }
 
+std::string display_foreign(const SlotTrial& trial) {
+  std::string names;
+  for (const std::string& name : trial.foreign)
+    names += fmt::format("{}\"{}\"", names.empty() ? "" : ", ", name);
+  return fmt::format("{} {} of another repository than \"{}\"", names,
+                     trial.foreign.size() == 1 ? "is" : "are", descriptor_name);
+}
+
+// An init that was cut short leaves such slots; so does whoever copies them over those of this one.
+std::string hint_at_foreign(const SlotTrial& trial) {
+  return trial.foreign.empty() ? ""
+                               : " " + display_foreign(trial) + ": was it copied over one of this one's?";
+}
+
 Error explain_refusal(const SlotTrial& trial, KeySlotKind tried) {
   if (std::ranges::find(trial.kinds, tried) != trial.kinds.end()) {
     if (trial.obstacle.has_value() && trial.obstacle->code() == ErrorCode::usage) return *trial.obstacle;
     return make_error(ErrorCode::wrong_key, "no key slot of this repository opens with this {}",
                       tried == KeySlotKind::passphrase ? "passphrase" : "key file")
-        .with_hint(fmt::format("The repository opens with {}; check that it is the one of this repository.",
-                               display_names(trial.kinds)));
+        .with_hint(fmt::format("The repository opens with {}; check that it is the one of this repository.{}",
+                               display_names(trial.kinds), hint_at_foreign(trial)));
   }
   if (trial.obstacle.has_value()) return *trial.obstacle;
-  if (trial.kinds.empty()) return make_error(ErrorCode::damaged, "the repository has no key slot any more");
+  if (trial.kinds.empty() && !trial.foreign.empty()) {
+    return make_error(ErrorCode::damaged, "the repository has no key slot of its own: {}",
+                      display_foreign(trial))
+        .with_hint("One of the two was copied here from elsewhere: bring back the one that belongs here.");
+  }
+  if (trial.kinds.empty())
+    return make_error(ErrorCode::damaged, "the repository has no key slot any more, nothing below \"{}\"",
+                      key_slot_prefix);
   const bool open = std::ranges::find(trial.kinds, KeySlotKind::none) != trial.kinds.end();
   if (open) {
     return make_error(ErrorCode::wrong_key, "this repository is not encrypted, and was given {}",
@@ -205,7 +231,8 @@ Error explain_refusal(const SlotTrial& trial, KeySlotKind tried) {
   }
   return make_error(ErrorCode::wrong_key, "this repository opens with {}, and was given {}",
                     display_names(trial.kinds), display_name(tried))
-      .with_hint("Give the key with --key-file or the passphrase with --passphrase-env.");
+      .with_hint("Give the key with --key-file or the passphrase with --passphrase-env." +
+                 hint_at_foreign(trial));
 }
 
 bool has_open_slot(const std::vector<KeySlotKind>& kinds) {

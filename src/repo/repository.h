@@ -81,7 +81,7 @@ class Repository {
   // the same time and none would be left: this one is there again.
   Result<void> remove_key_slot(std::string_view id);
 
-  // Sorted names of the clusters that have a key.
+  // Sorted names of the clusters that have a key, be it damaged.
   Result<std::vector<std::string>> clusters() const;
   // Sorted names of those that have none, of which nothing can be read: the key is lost, or was destroyed and
   // the rest not removed yet.

@@ -19,9 +19,10 @@ bool fits_cluster_name(char c) {
   return is_lower_letter(c) || (c >= '0' && c <= '9') || c == '_' || c == '-';
 }
 
+// What is damaged is there: whoever opens it says so.
 Result<bool> exists(ObjectStore& store, std::string_view name) {
   const auto info = store.stat(name);
-  if (info.has_value()) return true;
+  if (info.has_value() || info.error().code() == ErrorCode::damaged) return true;
   if (info.error().code() == ErrorCode::not_found) return false;
   return std::unexpected(info.error());
 }

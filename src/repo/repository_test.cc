@@ -283,6 +283,40 @@ TEST_F(RepositoryTest, WithoutAnySlotIsDamaged) {
   EXPECT_EQ(code_of(open(key_file_)), "damaged");
 }
 
+TEST_F(RepositoryTest, WhatIsAnotherRepositorysIsNamed) {
+  ASSERT_EQ(code_of(create(key_file_)), "ok");
+  MemoryStore elsewhere;
+  ASSERT_EQ(code_of(Repository::create(borrow(elsewhere), key_file_, clock_)), "ok");
+  const auto slot = store_.list_all("keys/")->front().name;
+  const auto foreign_slot = elsewhere.list_all("keys/")->front().name;
+  const auto hint_of = [](const auto& refused) { return refused ? std::string() : refused.error().hint(); };
+
+  // Beside this one's own.
+  ASSERT_TRUE(store_.put(foreign_slot, *elsewhere.get(foreign_slot)).has_value());
+  EXPECT_EQ(code_of(open(key_file_)), "ok");
+  const auto wrong = open(other_key_file_);
+  EXPECT_EQ(code_of(wrong), "wrong_key");
+  EXPECT_THAT(hint_of(wrong), HasSubstr(foreign_slot));
+  EXPECT_THAT(hint_of(open(NoEncryption{})), HasSubstr(foreign_slot));
+
+  // In its place.
+  const Bytes own = *store_.get(slot);
+  ASSERT_TRUE(store_.remove(slot).has_value());
+  const auto no_own = open(key_file_);
+  EXPECT_EQ(code_of(no_own), "damaged");
+  EXPECT_THAT(message_of(no_own), HasSubstr("\"" + foreign_slot + "\" is of another repository"));
+  EXPECT_THAT(hint_of(no_own), HasSubstr("copied"));
+  ASSERT_TRUE(store_.remove(foreign_slot).has_value());
+  EXPECT_THAT(message_of(open(key_file_)), HasSubstr("\"keys/\""));
+  ASSERT_TRUE(store_.put(slot, own).has_value());
+
+  overwrite(store_, "repository", *elsewhere.get("repository"));
+  const auto descriptor = open(key_file_);
+  EXPECT_EQ(code_of(descriptor), "damaged");
+  EXPECT_THAT(message_of(descriptor),
+              HasSubstr("\"" + slot + "\" is of another repository than \"repository\""));
+}
+
 TEST_F(RepositoryTest, ClustersComeBackWithTheirKeys) {
   auto repository = create(key_file_);
   const auto made = repository->create_cluster("app");

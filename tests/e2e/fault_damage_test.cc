@@ -242,6 +242,46 @@ TEST_F(FaultDamageTest, OfPacks) {
   ok({"verify"});
 }
 
+// By one object that may not be read neither the rest is hidden, nor the other cluster.
+TEST_F(FaultDamageTest, OfWhatMayNotBeRead) {
+  ok({"add", "other", "--url", server().url()});
+  const auto packs = objects("clusters/app/packs/");
+  const auto sealed = objects("clusters/app/wal/00000001/");
+  for (const std::string& name :
+       {packs.front(), sealed.front(), objects(".partial").front(), "clusters/app/snapshots/" + second_,
+        std::string("clusters/app/timelines/00000002"), std::string("clusters/app/leases/stream")}) {
+    SCOPED_TRACE(name);
+    std::filesystem::permissions(repository() / name, std::filesystem::perms::none);
+    const ProgramRun run = pgstrata({"verify", "--output", "json"});
+    EXPECT_EQ(run.exit_code, 5) << run.describe();
+    const Json clusters = Json::parse(run.out).at("clusters");
+    ASSERT_THAT(clusters, SizeIs(2)) << run.describe();
+    const Json damaged = clusters.at(0).at("damaged");
+    ASSERT_THAT(damaged, SizeIs(1)) << run.describe();
+    EXPECT_EQ(damaged.at(0).at("name"), name);
+    EXPECT_THAT(std::string(damaged.at(0).at("what")), HasSubstr("Permission denied"));
+    EXPECT_THAT(std::string(damaged.at(0).at("cure")), HasSubstr("owner and permissions"));
+    const Json now = status();  // exit code 0
+    EXPECT_EQ(now.at("name"), "app");
+    std::filesystem::permissions(repository() / name, std::filesystem::perms::owner_read);
+  }
+  for (const auto* name : {"clusters/app/cluster", "clusters/app/key", "clusters/app/packs"}) {
+    SCOPED_TRACE(name);
+    const auto before = std::filesystem::status(repository() / name).permissions();
+    std::filesystem::permissions(repository() / name, std::filesystem::perms::none);
+    const ProgramRun run = pgstrata({"verify", "--output", "json"});
+    EXPECT_EQ(run.exit_code, 5) << run.describe();
+    const Json report = Json::parse(run.out);
+    EXPECT_THAT(report.at("clusters"), SizeIs(1)) << "the other one: " << run.describe();
+    ASSERT_THAT(report.at("damaged"), SizeIs(1));
+    EXPECT_THAT(std::string(report.at("damaged").at(0).at("what")), HasSubstr("Permission denied"));
+    EXPECT_THAT(std::string(report.at("damaged").at(0).at("cure")), HasSubstr("owner and permissions"));
+    EXPECT_THAT(ok({"status"}).out, AllOf(HasSubstr("cluster app: "), HasSubstr("other")));
+    std::filesystem::permissions(repository() / name, before);
+  }
+  ok({"verify"});
+}
+
 // A new backup goes on using the damaged pack until it is moved away.
 TEST_F(FaultDamageAndStreamTest, OfAPackIsCuredAsVerifySays) {
   const auto name = largest("clusters/app/packs/");
@@ -293,6 +333,23 @@ TEST_F(FaultDamageTest, OfSealedWal) {
   for (const Json& problem : now.at("problems")) gap = gap || problem.at("code") == "coverage_gap";
   EXPECT_TRUE(gap);
   EXPECT_EQ(restore_code({"--timeline", "2"}), 0);
+
+  // As it is after WAL that the source had removed: the second snapshot has healed it.
+  const Json healed = json_of({"verify"}).at("clusters").at(0).at("missing_wal");
+  ASSERT_THAT(healed, SizeIs(1));
+  EXPECT_EQ(healed.at(0).at("healed_by"), second_);
+  EXPECT_THAT(ok({"verify"}).out, HasSubstr("snapshot " + second_ + " makes a new beginning behind it"));
+  damage("clusters/app/snapshots/" + second_, "missing");
+  const ProgramRun run = pgstrata({"verify", "--output", "json"});
+  EXPECT_EQ(run.exit_code, 5) << run.describe();
+  const Json cluster = Json::parse(run.out).at("clusters").at(0);
+  EXPECT_EQ(cluster.at("sound"), false);
+  ASSERT_THAT(cluster.at("missing_wal"), SizeIs(1));
+  EXPECT_TRUE(cluster.at("missing_wal").at(0).at("healed_by").is_null());
+  ASSERT_THAT(cluster.at("lost_coverage"), Not(IsEmpty()));
+  EXPECT_EQ(cluster.at("lost_coverage").at(0).at("from_lsn"), cluster.at("missing_wal").at(0).at("from_lsn"));
+  EXPECT_THAT(pgstrata({"verify"}).out,
+              AllOf(HasSubstr("MISSING WAL of app on timeline"), HasSubstr("pgstrata backup app --base")));
 }
 
 TEST_F(FaultDamageTest, OfWalThatASnapshotNeeds) {

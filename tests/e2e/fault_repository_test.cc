@@ -1,4 +1,6 @@
 // A repository that is not there, not ours, not readable, not whole.
+#include <sys/stat.h>
+
 #include "codec/digest.h"
 #include "e2e/fault_test.h"
 
@@ -77,6 +79,42 @@ TEST_F(FaultRepositoryTest, AnotherRepositorysKeyAndParts) {
       0);
   const ProgramRun foreign = run_pgstrata({"status", "app"}, other);
   expect_clear(foreign, 5, "clusters/app/key");
+}
+
+// What a fifo would give nobody waits for, and what a link leads to nobody takes.
+TEST_F(FaultRepositoryTest, AnythingButAFileInPlaceOfAClustersKeyHidesNoOther) {
+  PostgresServer server;
+  protect(server);
+  ok({"add", "other", "--url", server.url()});
+  for (const auto* name : {"clusters/app/key", "clusters/app/cluster"}) {
+    const auto file = repository() / name;
+    std::filesystem::rename(file, path("moved"));
+    for (const auto* what : {"fifo", "link", "link to nothing"}) {
+      SCOPED_TRACE(fmt::format("{}: {}", name, what));
+      if (what == std::string_view("fifo")) {
+        ASSERT_EQ(::mkfifo(file.c_str(), 0666), 0);
+        std::filesystem::permissions(file, std::filesystem::perms::all);
+      } else {
+        std::filesystem::create_symlink(what == std::string_view("link") ? path("moved") : "nowhere", file);
+      }
+      const ProgramRun verify = pgstrata({"verify", "--output", "json"});
+      EXPECT_EQ(verify.exit_code, 5) << verify.describe();
+      const Json report = Json::parse(verify.out);
+      ASSERT_THAT(report.at("damaged"), ::testing::SizeIs(1)) << verify.describe();
+      EXPECT_EQ(report.at("damaged").at(0).at("name"), name);
+      EXPECT_THAT(std::string(report.at("damaged").at(0).at("what")), HasSubstr("no regular file"));
+      ASSERT_THAT(report.at("clusters"), ::testing::SizeIs(1)) << verify.describe();
+      EXPECT_EQ(report.at("clusters").at(0).at("name"), "other");
+      const Json status = json_of({"status"});
+      ASSERT_THAT(status.at("clusters"), ::testing::SizeIs(1));
+      EXPECT_EQ(status.at("clusters").at(0).at("name"), "other");
+      EXPECT_EQ(status.at("problems").at(0).at("code"), "cluster_unreadable");
+      expect_clear(pgstrata({"status", "app"}), 5, name);
+      std::filesystem::remove(file);
+    }
+    std::filesystem::rename(path("moved"), file);
+  }
+  ok({"verify"});
 }
 
 TEST_F(FaultRepositoryTest, ANewerFormatAsksForAnUpgrade) {

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "pg/format/wal_index.h"
+#include "repo/lease.h"
 #include "storage/disk/disk_store.h"
 #include "storage/fault/fault_store.h"
 #include "wal_receiver_test.h"
@@ -268,6 +269,39 @@ std::unique_ptr<PostgresServer> make_standby(const PostgresServer& primary, cons
 std::string either_url(const PostgresServer& first, const PostgresServer& second) {
   return fmt::format("host=127.0.0.1,127.0.0.1 port={},{} user=postgres dbname=postgres", first.port(),
                      second.port());
+}
+
+TEST_F(WalReceiverFaultsTest, ARepositoryThatIsAwayForLongerThanTheLeaseIsWaitedFor) {
+  PostgresServer server(keeping_wal());
+  server.start();
+  const TemporaryDirectory folder;
+  const auto here = folder.path() / "repository";
+  const auto store = must(DiskStore::open_or_make(here));
+  const auto lease = must(Lease::acquire(Reception::space_over(*store), "stream", "stream", system_clock(),
+                                         {.time_to_live = milliseconds(600)}));
+  ReceptionOptions options{.store = *store, .url = server.url(), .cluster = register_cluster(server)};
+  options.timings.tell_change_after = options.timings.tell_again_after = milliseconds(50);
+  options.still_allowed = [&] { return lease.check(); };
+  Reception receiving(options);
+  write_and_wait(server, receiving);
+  std::filesystem::rename(here, folder.path() / "elsewhere");
+  write_rows(server, 1000);
+  wait_until("the lease to be past its time", [&] { return !lease.check(); });
+  EXPECT_EQ(lease.check().error().code(), ErrorCode::unavailable);
+  receiving.wait_state(WalReceiverState::blocked);
+  const Lsn before = receiving.status().durable;
+  write_rows(server, 1000);
+  wait_until("another try", [&] {
+    return std::ranges::any_of(log_.problems(),
+                               [](const auto& line) { return line.contains("still does not take WAL"); });
+  });
+  EXPECT_EQ(receiving.status().durable, before);
+  EXPECT_LT(before, flushed(server));
+  std::filesystem::rename(folder.path() / "elsewhere", here);
+  write_and_wait(server, receiving);
+  EXPECT_TRUE(lease.check());
+  expect_as_on_server(receiving.space(), server, flushed(server));
+  EXPECT_THAT(receiving.gaps(), IsEmpty());
 }
 
 TEST_F(WalReceiverFaultsTest, APromotionIsFollowed) {

@@ -83,6 +83,7 @@ struct ReceptionOptions {
   std::optional<Lsn> until{};
   std::string application_name = "pgstrata";
   WalReceiverTimings timings{};
+  PublishingAllowed still_allowed = [] { return Result<void>(); };
 };
 
 class Reception : private WalReceiverObserver {
@@ -166,7 +167,7 @@ class Reception : private WalReceiverObserver {
                           .url = must(ConnectionUrl::parse(options.url)),
                           .clock = system_clock(),
                           .cancellation = cancellation_,
-                          .still_allowed = [] { return Result<void>(); },
+                          .still_allowed = options.still_allowed,
                           .random = [] { return 0.5; },
                           .until = options.until,
                           .observer = this,

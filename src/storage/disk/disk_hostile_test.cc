@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "storage/disk/disk_store.h"
+#include "sys/file_access.h"
 #include "sys/process.h"
 #include "sys/temporary_directory.h"
 
@@ -175,6 +176,32 @@ TEST_F(DiskHostileTest, AnObjectThatTheDiskCannotReadIsDamaged) {
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   if (WIFEXITED(status) && WEXITSTATUS(status) == no_mounts) GTEST_SKIP() << "mounting is not allowed";
   EXPECT_EQ(status, 0) << "exit code " << WEXITSTATUS(status);
+}
+
+// Of a closed folder no object is to blame. As somebody who is not root, who reads everything.
+TEST_F(DiskHostileTest, AnObjectThatMayNotBeReadIsDamagedAndNotForGood) {
+  ASSERT_TRUE(store_->put("a", as_byte_view("x")));
+  ASSERT_TRUE(store_->put("closed/b", as_byte_view("x")));
+  ASSERT_EQ(::chmod((path_ / "a").c_str(), 0), 0);
+  ASSERT_EQ(::chmod((path_ / "closed").c_str(), 0), 0);
+  if (::geteuid() == 0) {
+    std::filesystem::permissions(directory_.path(), std::filesystem::perms::all);
+    std::filesystem::permissions(path_, std::filesystem::perms::all);
+  }
+  const auto look = [&]() -> Result<void> {
+    const auto object = store_->get("a");
+    EXPECT_FALSE(object);
+    if (object) return {};
+    EXPECT_EQ(object.error().code(), ErrorCode::damaged);
+    EXPECT_THAT(object.error().message(), AllOf(HasSubstr("\"a\""), HasSubstr("Permission denied")));
+    EXPECT_FALSE(is_lasting_damage(object.error()));
+    const auto closed = store_->get("closed/b");
+    EXPECT_FALSE(closed);
+    EXPECT_TRUE(closed || closed.error().code() == ErrorCode::permission);
+    return {};
+  };
+  EXPECT_TRUE(::geteuid() == 0 ? with_file_access_of("nobody", look) : look());
+  ASSERT_EQ(::chmod((path_ / "closed").c_str(), 0700), 0);
 }
 
 TEST_F(DiskHostileTest, AJournalThatWasRemovedOrCutIsGivenUp) {

@@ -84,7 +84,16 @@ std::unexpected<Error> DiskStore::not_found_or(Error error, std::string_view nam
 }
 
 Error DiskStore::unreadable_or(Error error, std::string_view name) const {
+  std::string_view hint =
+      "The disk may give it back later; if it never does, move the object out of the repository.";
   switch (error.error_number()) {
+    case EACCES: {
+      // Where the way to it is closed, no object is to blame.
+      const Result<FileInfo> info = stat_file(root_.path_of(name));
+      if (!info || info->kind != FileType::regular) return error;
+      hint = "Check the file's owner and permissions: this user may look at it, but not read it.";
+      break;
+    }
     case EIO:
     case ENODATA:  // a sector that the drive gave up
     case EBADMSG:  // a checksum of the file system
@@ -97,7 +106,7 @@ Error DiskStore::unreadable_or(Error error, std::string_view name) const {
   Result<void> present = root_.check_present();
   if (!present) return std::move(present).error();
   return make_error(ErrorCode::damaged, "object \"{}\" cannot be read: {}", name, error.message())
-      .with_hint("The disk may give it back later; if it never does, move the object out of the repository.")
+      .with_hint(std::string(hint))
       .with_error_number(error.error_number());
 }
 

@@ -6,7 +6,7 @@
 //
 // Errors beside the contract's: no_space hints at what is free. A symbolic link, fifo, socket or device by an
 // object's name is a damaged object; none is followed, nor waited for. So is what the disk fails to read
-// (EIO).
+// (EIO) and a file that this user may not read, where the way to it is open; neither is lasting damage.
 #pragma once
 
 #include "storage/disk/disk_root.h"
