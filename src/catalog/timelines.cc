@@ -113,6 +113,18 @@ Result<std::set<TimelineId>> timelines_set_aside(const ClusterSpace& space) {
   return timelines;
 }
 
+Result<std::map<TimelineId, Error>> damaged_marks(const ClusterSpace& space) {
+  PGS_TRY(const auto marked, list_timelines(space, aside_suffix));
+  std::map<TimelineId, Error> damaged;
+  for (const auto timeline : marked) {
+    auto mark = get_record(space, aside_name(timeline), RecordKind::timeline_set_aside);
+    if (mark || mark.error().code() == ErrorCode::not_found) continue;
+    if (mark.error().code() != ErrorCode::damaged) return std::unexpected(std::move(mark).error());
+    damaged.emplace(timeline, std::move(mark).error());
+  }
+  return damaged;
+}
+
 Result<std::optional<TimelineId>> current_timeline(const ClusterSpace& space,
                                                    const std::set<TimelineId>& timelines) {
   if (timelines.empty()) return std::nullopt;

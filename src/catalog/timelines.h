@@ -1,6 +1,7 @@
 // A cluster's timelines: their histories, and which of them the cluster is on.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <set>
 #include <vector>
@@ -31,6 +32,8 @@ Result<void> make_timeline_current(const ClusterSpace& space, TimelineId timelin
                                    const std::set<TimelineId>& known);
 // A mark that cannot be read counts as none, with a word in the log. Errors: those of the store.
 Result<std::set<TimelineId>> timelines_set_aside(const ClusterSpace& space);
+// The timelines whose mark is there and cannot be read. Errors: those of the store.
+Result<std::map<TimelineId, Error>> damaged_marks(const ClusterSpace& space);
 // Of `timelines` the one that the cluster is on; nothing without any. Errors: those of the store.
 Result<std::optional<TimelineId>> current_timeline(const ClusterSpace& space,
                                                    const std::set<TimelineId>& timelines);

@@ -282,6 +282,17 @@ class Verification {
       note(name, path.error(), {});
       broken_.histories.insert(timeline);
     }
+    PGS_TRY(const auto marks, damaged_marks(space_));
+    for (const auto& [timeline, error] : marks) {
+      report_.damaged.push_back(
+          {space_.object_name(fmt::format("timelines/{:08X}.aside", timeline.value)),
+           fmt::format("{}; timeline {} counts as the cluster's", error.describe(), timeline),
+           {},
+           {},
+           fmt::format(
+               "run `pgstrata stream {} --new-primary` with the primary's --url: it makes the mark anew",
+               space_.name())});
+    }
     return {};
   }
 

@@ -267,6 +267,20 @@ TEST_F(VerifyTest, AClusterThatCameOnALaterTimelineNeedsItsHistory) {
   EXPECT_TRUE(sound());
 }
 
+TEST_F(VerifyTest, ADamagedMarkOfATimelineSetAsideIsNamedAndLosesNothing) {
+  cluster_.seal(3, 4, TimelineId{2});
+  ASSERT_TRUE(put_timeline_history(*cluster_.space, TimelineId{2},
+                                   as_byte_view(fmt::format("1\t{}\tx\n", segment_at(3)))));
+  ASSERT_TRUE(make_timeline_current(*cluster_.space, TimelineId{1}, {TimelineId{2}}));
+  ASSERT_TRUE(verify().sound());
+  const std::string name = cluster_.space->object_name("timelines/00000002.aside");
+  flip(name);
+  const auto report = verify();
+  ASSERT_THAT(report.damaged, ElementsAre(damaged(name)));
+  EXPECT_THAT(report.damaged[0].what, ::testing::HasSubstr("timeline 2 counts as the cluster's"));
+  EXPECT_THAT(report.lost, IsEmpty());
+}
+
 TEST_F(VerifyTest, ADamagedLeaseIsNamed) {
   {
     const auto lease = must(Lease::acquire(*cluster_.space, "stream", "stream", system_clock()));
