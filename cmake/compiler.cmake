@@ -12,10 +12,12 @@ endif()
 if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
   # Its -Wconversion includes changes of sign, which g++'s does not: one meaning for both.
   add_compile_options(-Wthread-safety -Wno-sign-conversion)
+  # A precompiled header is the same whenever it is made: ccache then knows it again.
+  add_compile_options("SHELL:-Xclang -fno-pch-timestamp")
 endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
   # g++ 12 takes the value of a std::expected that holds an error for used, once it has inlined enough.
-  add_compile_options($<$<OR:$<CONFIG:Release>,$<BOOL:${PGSTRATA_SANITIZE}>>:-Wno-maybe-uninitialized>)
+  add_compile_options(-Wno-maybe-uninitialized)
 endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND PGSTRATA_SANITIZE)
   # And reports false positives of this under instrumentation.
@@ -38,6 +40,20 @@ elseif(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
   # Every type that a .cc has for itself is in "another file" then.
   add_compile_options(-Wshadow=local -Wno-subobject-linkage)
 endif()
+
+# What most files include is read once for all rooms, and once for all tests. `owner` is the target that has it.
+function(pgs_precompile target owner)
+  if(NOT PGSTRATA_UNITY)
+    return()
+  endif()
+  if(NOT target STREQUAL owner)
+    target_precompile_headers(${target} REUSE_FROM ${owner})
+    return()
+  endif()
+  target_precompile_headers(${target} PRIVATE ${ARGN}
+    <algorithm> <atomic> <condition_variable> <deque> <expected> <filesystem> <functional> <map> <memory> <mutex> <optional>
+    <random> <ranges> <set> <span> <string> <thread> <variant> <vector> <fmt/format.h> <fmt/ranges.h>)
+endfunction()
 
 find_program(PGSTRATA_CCACHE ccache)
 if(PGSTRATA_CCACHE)

@@ -55,37 +55,51 @@ class LeftTimelines {
     return {from, to, static_cast<int>(plan_.snapshot.server_version / 10000)};
   }
 
-  // When the next timeline began; nothing when that is not here.
+  // When the next timeline began, by the record that says so; nothing when that is not here.
   Result<std::optional<Timestamp>> beginning(const Departure& departure) {
     WalSearch search(space_, inventory_, way_, cancellation_);
-    const auto any = [](const auto&) { return true; };
-    PGS_TRY(const auto first, search.find_first(searched(departure.at, plan_.end_lsn), any, any));
-    if (!first || !first->timeline_change || first->timeline_change->to != departure.next)
-      return std::nullopt;
-    return first->timeline_change->time;
+    PGS_TRY(const auto record, search.find_first(
+                                   searched(departure.at, plan_.end_lsn), [](const auto&) { return true; },
+                                   [&](const RecordFacts& facts) {
+                                     return facts.timeline_change &&
+                                            facts.timeline_change->to == departure.next;
+                                   }));
+    if (!record) return std::nullopt;
+    return record->timeline_change->time;
   }
 
-  // The first commit that the way does not have.
-  Result<std::optional<Timestamp>> first_commit_left_behind(const Departure& departure, Lsn end) {
-    PGS_TRY(const auto left_way, timeline_ancestry(space_, departure.left));
-    WalSearch search(space_, inventory_, left_way, cancellation_);
+  // The first commit from a departure on, on the way of the timeline that was left or of the one that left it.
+  Result<std::optional<Timestamp>> first_commit(const std::vector<TimelineStretch>& way, Lsn from, Lsn to) {
+    WalSearch search(space_, inventory_, way, cancellation_);
     PGS_TRY(const auto commit,
             search.find_first(
-                searched(departure.at, end), [](const WalIndex& index) { return index.commits > 0; },
+                searched(from, to), [](const WalIndex& index) { return index.commits > 0; },
                 [](const RecordFacts& facts) { return facts.transaction && facts.transaction->committed; }));
     if (!commit) return std::nullopt;
     return commit->transaction->time;
   }
 
+  // A checkpoint says in whole seconds when a timeline began: anywhere in that second.
+  static bool within_its_second(Timestamp begun, Timestamp time) {
+    return begun.micros % 1'000'000 == 0 && begun <= time && time < begun + std::chrono::seconds(1);
+  }
+
   Result<void> check_time(const Departure& departure, Lsn end, Timestamp time) {
     PGS_TRY(const auto begun, beginning(departure));
-    if (begun && *begun <= time) return {};
-    PGS_TRY(const auto commit, first_commit_left_behind(departure, end));
-    if (!commit || (plan_.target.inclusive ? *commit > time : *commit >= time)) return {};
+    const bool uncertain = begun && within_its_second(*begun, time);
+    if (begun && *begun <= time && !uncertain) return {};
+    if (uncertain) {
+      PGS_TRY(const auto gained, first_commit(way_, departure.at, plan_.end_lsn));
+      if (gained && *gained <= time) return {};
+    }
+    PGS_TRY(const auto left_way, timeline_ancestry(space_, departure.left));
+    PGS_TRY(const auto lost, first_commit(left_way, departure.at, end));
+    if (!lost || (plan_.target.inclusive ? *lost > time : *lost >= time)) return {};
     return std::unexpected(
         make_error(ErrorCode::outside_coverage,
-                   "{} is a moment of timeline {}: timeline {} left it at {}, but began only later",
-                   describe(plan_.target.point), departure.left, departure.next, departure.at)
+                   "{} {} a moment of timeline {}: timeline {} left it at {}, but began {}",
+                   describe(plan_.target.point), uncertain ? "may be" : "is", departure.left, departure.next,
+                   departure.at, uncertain ? "only within that second" : "only later")
             .with_hint(
                 fmt::format("Timeline {0} had commits after {1} that timeline {2} never had: add "
                             "--timeline {0} for that moment with them, or --timeline {2} for the state "

@@ -35,7 +35,14 @@ TEST_F(TimelinesTest, EachTimelineHasItsOwnPast) {
   stop_stream();
 
   const auto successor = restore_and_start("successor", {"--at", fork});
-  const std::string begun = successor->query_value(fmt::format("SELECT to_char(clock_timestamp() {})", utc));
+  // PostgreSQL notes in whole seconds when a timeline begins: not before the next one is it known to have begun.
+  const auto now = [&] { return successor->query_value(fmt::format("SELECT to_char(clock_timestamp() {})", utc)); };
+  const std::string beginning = now();
+  wait_until("a second that is the new timeline's alone", [&] {
+    return successor->query_value(fmt::format(
+               "SELECT date_trunc('second', clock_timestamp()) > timestamptz '{}'", beginning)) == "t";
+  });
+  const std::string begun = now();
   successor->query("SELECT pg_create_physical_replication_slot('pgstrata_app', true)");
   successor->query("INSERT INTO t VALUES (102)");
   const std::string end = successor->query_value("SELECT pg_current_wal_flush_lsn()");

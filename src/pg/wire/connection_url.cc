@@ -52,7 +52,7 @@ bool is_secret(std::string_view keyword) {
   return rank < known_keywords().size() && known_keywords()[rank].secret;
 }
 
-std::string quoted(std::string_view value) {
+std::string in_quotes(std::string_view value) {
   std::string out = "'";
   for (const char c : value) {
     if (c == '\'' || c == '\\') out += '\\';
@@ -65,7 +65,7 @@ std::string as_text(const std::vector<Parameter>& parameters) {
   std::string text;
   for (const auto& [keyword, value] : parameters) {
     if (!text.empty()) text += ' ';
-    text += keyword + "=" + quoted(value);
+    text += keyword + "=" + in_quotes(value);
   }
   return text;
 }
