@@ -6,8 +6,9 @@ namespace {
 // Waits for WAL up to the backup's end.
 using WaitForWal = std::function<Result<void>(TimelineId timeline, Lsn lsn)>;
 
-Result<SnapshotRecord> take_snapshot(const SourceWork& work, const Lease& lease,
-                                     const BackupObserver& observer, const WaitForWal& wait_for_wal) {
+Result<SnapshotRecord> take_snapshot(const SourceWork& work, ReplicationConnection connection,
+                                     const Lease& lease, const BackupObserver& observer,
+                                     const WaitForWal& wait_for_wal) {
   const auto enter = [&](BackupPhase phase) {
     if (observer.on_phase) observer.on_phase(phase);
   };
@@ -21,12 +22,15 @@ Result<SnapshotRecord> take_snapshot(const SourceWork& work, const Lease& lease,
             enter(phase == BaseBackupPhase::checkpoint ? BackupPhase::checkpoint : BackupPhase::receiving);
           },
       .on_progress = observer.on_progress};
-  PGS_TRY(ReplicationConnection connection, ReplicationConnection::connect(work.url, {}, work.cancellation));
   PGS_TRY(UnpublishedBackup backup, receive_base_backup(connection, request));
   enter(BackupPhase::completing);
   PGS_CHECK(wait_for_wal(backup.record.timeline, backup.record.consistent_lsn));
   PGS_CHECK(lease.check());
   return publish_base_backup(request, std::move(backup));
+}
+
+Result<ReplicationConnection> connect(const SourceWork& work) {
+  return ReplicationConnection::connect(work.url, {}, work.cancellation);
 }
 
 Result<Lease> take_backup_lease(const SourceWork& work) {
@@ -39,11 +43,13 @@ Result<Lease> take_backup_lease(const SourceWork& work) {
 Result<BackupOutcome> backup_cluster(const SourceWork& work, const BackupObserver& observer) {
   if (observer.on_phase) observer.on_phase(BackupPhase::starting);
   PGS_TRY(const Lease lease, take_backup_lease(work));
+  // First: a stream would wait for a source that is away, a backup is to say so.
+  PGS_TRY(ReplicationConnection connection, connect(work));
   PGS_TRY(WalArrival wal, WalArrival::start(work));
   const auto wait_for_wal = [&wal](TimelineId timeline, Lsn lsn) {
     return wal.wait_until_durable(timeline, lsn);
   };
-  PGS_TRY(SnapshotRecord snapshot, take_snapshot(work, lease, observer, wait_for_wal));
+  PGS_TRY(SnapshotRecord snapshot, take_snapshot(work, std::move(connection), lease, observer, wait_for_wal));
   return BackupOutcome{.snapshot = std::move(snapshot), .own_stream = wal.own_stream()};
 }
 
@@ -52,7 +58,8 @@ Result<SnapshotRecord> backup_beside_stream(const SourceWork& work, StreamProgre
   const auto wait_for_wal = [&](TimelineId, Lsn lsn) {
     return stream.wait_until_durable(lsn, work.cancellation);
   };
-  return take_snapshot(work, lease, {}, wait_for_wal);
+  PGS_TRY(ReplicationConnection connection, connect(work));
+  return take_snapshot(work, std::move(connection), lease, {}, wait_for_wal);
 }
 
 }  // namespace pgstrata

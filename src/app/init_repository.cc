@@ -4,7 +4,6 @@
 
 #include "codec/digest.h"
 #include "storage/disk/disk_store.h"
-#include "sys/durable.h"
 
 namespace pgstrata {
 namespace {
@@ -33,13 +32,9 @@ Result<void> check_key_choice(const KeyChoice& key) {
               "the variable V; --no-encryption leaves everything readable."));
 }
 
-// A key that was made for a repository that certainly did not come to be protects nothing.
-Error without_useless_key_file(Error error, const fs::path& key_file) {
-  if (error.code() == ErrorCode::already_exists || error.code() == ErrorCode::usage) {
-    // What went wrong first is what matters.
-    static_cast<void>(durable_remove(key_file).has_value());
-  }
-  return error;
+Result<Repository> make_repository(const fs::path& folder, const KeySource& key, const Clock& clock) {
+  PGS_TRY(auto store, DiskStore::open_or_make(folder));
+  return Repository::create(std::move(store), key, clock);
 }
 
 }  // namespace
@@ -57,13 +52,12 @@ Result<InitOutcome> init_repository(const InitRequest& request, const Clock& clo
                                  .with_hint("Keep the key apart from what it protects."));
     }
   }
-  PGS_TRY(auto store, DiskStore::open_or_make(folder));
+  // The key first: where it is of no use, no folder is made.
   PGS_TRY(const NewKey key, read_or_generate_key(request.key));
   outcome.key_file_generated = key.generated;
-  auto repository = Repository::create(std::move(store), key.source, clock);
+  auto repository = make_repository(folder, key.source, clock);
   if (!repository.has_value()) {
-    if (!key.generated) return std::unexpected(std::move(repository).error());
-    return std::unexpected(without_useless_key_file(std::move(repository).error(), *outcome.key_file));
+    return std::unexpected(without_useless_key_file(std::move(repository).error(), request.key, key));
   }
   outcome.id = to_hex(repository->id().bytes);
   PGS_TRY(const auto slots, repository->key_slots());

@@ -75,4 +75,11 @@ Result<NewKey> read_or_generate_key(const KeyChoice& choice) {
   return key;
 }
 
+Error without_useless_key_file(Error error, const KeyChoice& choice, const NewKey& key) {
+  const bool uncertain = error.code() == ErrorCode::unavailable || error.code() == ErrorCode::failed;
+  // What went wrong first is what matters.
+  if (key.generated && !uncertain) static_cast<void>(durable_remove(*choice.key_file).has_value());
+  return error;
+}
+
 }  // namespace pgstrata

@@ -40,5 +40,8 @@ struct NewKey {
 };
 // read_key, but a key file that does not exist is generated.
 [[nodiscard]] Result<NewKey> read_or_generate_key(const KeyChoice& choice);
+// For the error that kept a new slot from being stored: a key that was generated for it protects nothing, and
+// its file is removed. It stays where the slot may be there all the same, its answer lost.
+[[nodiscard]] Error without_useless_key_file(Error error, const KeyChoice& choice, const NewKey& key);
 
 }  // namespace pgstrata

@@ -59,7 +59,12 @@ Result<std::unique_ptr<ObjectStore>> open_store(const std::string& location) {
 }
 
 Result<Repository> open_repository(const RepositoryAccess& access) {
-  PGS_TRY(auto store, open_store(access.location));
+  auto opened = open_store(access.location);
+  if (!opened && opened.error().code() == ErrorCode::not_found) {
+    auto hint = "Make a new one with `pgstrata init`. " + opened.error().hint();
+    return std::unexpected(std::move(opened).error().with_hint(std::move(hint)));
+  }
+  PGS_TRY(auto store, std::move(opened));
   PGS_TRY(const KeySource key, choose_key(access, *store));
   return Repository::open(std::move(store), key);
 }

@@ -9,8 +9,9 @@ Result<AddKeyOutcome> add_repository_key(Repository& repository, const KeyChoice
                                           "--new-passphrase-env V."));
   }
   PGS_TRY(const NewKey made, read_or_generate_key(key));
-  PGS_TRY(KeySlotInfo slot, repository.add_key_slot(made.source, clock));
-  return AddKeyOutcome{.slot = std::move(slot), .key_file_generated = made.generated};
+  auto slot = repository.add_key_slot(made.source, clock);
+  if (!slot) return std::unexpected(without_useless_key_file(std::move(slot).error(), key, made));
+  return AddKeyOutcome{.slot = *std::move(slot), .key_file_generated = made.generated};
 }
 
 }  // namespace pgstrata

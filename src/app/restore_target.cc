@@ -92,10 +92,18 @@ Error point_to_latest(Error refusal, const RegisteredCluster& cluster, const Rec
   return std::move(refusal).with_hint(std::move(hint));
 }
 
-// PostgreSQL's words for a port that another server has, by TCP or by its socket.
-Error point_to_port(Error error) {
+// PostgreSQL's words for a folder in which it cannot make its socket, and for a port that another server has,
+// by TCP or by its socket.
+Error point_to_address(Error error) {
   const std::string text = error.describe();
   const auto says = [&](std::string_view words) { return text.find(words) != std::string::npos; };
+  if (says("could not create lock file") && !says("File exists") && says(".s.PGSQL.")) {
+    auto hint =
+        "The folder for its socket is missing or not its own: choose one with `--set "
+        "unix_socket_directories=DIR`. " +
+        error.hint();
+    return std::move(error).with_hint(std::move(hint));
+  }
   if (!says("could not create any TCP/IP sockets") && !says("Address already in use") && !says(".s.PGSQL.")) {
     return error;
   }
@@ -127,7 +135,7 @@ Result<RestoreOutcome> restore_target(const Repository& repository, const Restor
     if (started) {
       outcome.started = *std::move(started);
     } else {
-      outcome.start_error = point_to_port(std::move(started).error());
+      outcome.start_error = point_to_address(std::move(started).error());
     }
   }
   return outcome;

@@ -41,10 +41,18 @@ void StreamProgress::ended(const Result<void>& outcome) {
 }
 
 template <class Done>
-Result<void> StreamProgress::wait(const Cancellation& cancellation, const Done& done) {
+Result<void> StreamProgress::wait(const Cancellation& cancellation, Patience patience, const Done& done) {
   std::unique_lock lock(mutex_);
+  auto received_at = std::chrono::steady_clock::now();
   while (!done()) {
     PGS_CHECK(cancellation.check());
+    const auto now = std::chrono::steady_clock::now();
+    if (receives(status_.state)) received_at = now;
+    if (patience && now - received_at > *patience) {
+      return fail(ErrorCode::unavailable, "no WAL has come for {} s: {}",
+                  std::chrono::duration_cast<std::chrono::seconds>(*patience).count(),
+                  status_.problem.empty() ? to_string(status_.state) : status_.problem);
+    }
     if (outcome_) {
       if (!outcome_->has_value()) return *outcome_;
       return fail(ErrorCode::failed, "the stream ended before the WAL that is needed was stored");
@@ -56,12 +64,13 @@ Result<void> StreamProgress::wait(const Cancellation& cancellation, const Done& 
   return {};
 }
 
-Result<void> StreamProgress::wait_until_connected(const Cancellation& cancellation) {
-  return wait(cancellation, [this] { return receives(status_.state); });
+Result<void> StreamProgress::wait_until_connected(const Cancellation& cancellation, Patience patience) {
+  return wait(cancellation, patience, [this] { return receives(status_.state); });
 }
 
-Result<void> StreamProgress::wait_until_durable(Lsn lsn, const Cancellation& cancellation) {
-  return wait(cancellation, [this, lsn] { return status_.durable >= lsn; });
+Result<void> StreamProgress::wait_until_durable(Lsn lsn, const Cancellation& cancellation,
+                                                Patience patience) {
+  return wait(cancellation, patience, [this, lsn] { return status_.durable >= lsn; });
 }
 
 std::optional<WalGap> StreamProgress::next_gap(std::chrono::milliseconds span) {

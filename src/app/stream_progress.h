@@ -17,17 +17,20 @@ class StreamProgress final : public WalReceiverObserver {
   // The receiver has returned; whoever waits is told.
   void ended(const Result<void>& outcome);
 
+  // Of a stream that receives nothing, because the source is away or the repository takes nothing.
+  using Patience = std::optional<std::chrono::milliseconds>;  // nothing: without an end
   // Waits until WAL comes from the source, so that a slot that was lost is known to be. Errors: cancelled;
-  // what the receiver ended with.
-  [[nodiscard]] Result<void> wait_until_connected(const Cancellation& cancellation);
+  // unavailable (the patience is used up: why it receives nothing); what the receiver ended with.
+  [[nodiscard]] Result<void> wait_until_connected(const Cancellation& cancellation, Patience patience = {});
   // Waits until everything before `lsn` is durable. Errors: as above.
-  [[nodiscard]] Result<void> wait_until_durable(Lsn lsn, const Cancellation& cancellation);
+  [[nodiscard]] Result<void> wait_until_durable(Lsn lsn, const Cancellation& cancellation,
+                                                Patience patience = {});
   // The next gap that was not handed out yet; waits at most `span`.
   [[nodiscard]] std::optional<WalGap> next_gap(std::chrono::milliseconds span);
 
  private:
   template <class Done>
-  Result<void> wait(const Cancellation& cancellation, const Done& done);
+  Result<void> wait(const Cancellation& cancellation, Patience patience, const Done& done);
 
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -2,6 +2,7 @@
 
 #include <thread>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace pgstrata {
@@ -33,6 +34,20 @@ TEST(StreamProgress, TellsWhyTheStreamEnded) {
   progress.ended(fail(ErrorCode::busy, "taken over"));
   EXPECT_TRUE(progress.wait_until_durable({100}, cancellation).has_value());
   EXPECT_EQ(progress.wait_until_durable({101}, cancellation).error().code(), ErrorCode::busy);
+}
+
+TEST(StreamProgress, PatienceEndsAWaitForAStreamThatReceivesNothing) {
+  StreamProgress progress;
+  const Cancellation cancellation;
+  constexpr std::chrono::milliseconds patience{20};
+  EXPECT_EQ(progress.wait_until_connected(cancellation, patience).error().code(), ErrorCode::unavailable);
+  auto status = at(WalReceiverState::blocked, 100);
+  status.problem = "no space left";
+  progress.wal_status(status);
+  const auto waited = progress.wait_until_durable({101}, cancellation, patience);
+  ASSERT_FALSE(waited);
+  EXPECT_EQ(waited.error().code(), ErrorCode::unavailable);
+  EXPECT_THAT(waited.error().message(), ::testing::HasSubstr("no space left"));
 }
 
 TEST(StreamProgress, AStopEndsEveryWait) {

@@ -8,6 +8,9 @@ namespace {
 
 constexpr std::chrono::milliseconds poll_interval{500};
 constexpr std::chrono::seconds silence_limit{60};
+// Of a stream of our own: longer than it waits for its slot, of which it says more.
+constexpr std::chrono::seconds own_silence_limit{120};
+static_assert(own_silence_limit > WalReceiverTimings{}.slot_busy_limit);
 
 // Up to where the WAL of the segment that holds the byte before `lsn` is known to be durable in the
 // repository; its start when nothing of it is. What another stream has appended may not be synced yet: that
@@ -74,7 +77,7 @@ Result<void> WalArrival::take_over() {
     return std::unexpected(std::move(own).error());
   }
   own_ = *std::move(own);
-  return own_->progress().wait_until_connected(work_.cancellation);
+  return own_->progress().wait_until_connected(work_.cancellation, own_silence_limit);
 }
 
 Result<void> WalArrival::wait_until_durable(TimelineId timeline, Lsn lsn) {
@@ -97,7 +100,7 @@ Result<void> WalArrival::wait_until_durable(TimelineId timeline, Lsn lsn) {
     if (!holder) PGS_CHECK(take_over());
     if (own_ == nullptr && work_.cancellation.wait_for(poll_interval)) return work_.cancellation.check();
   }
-  return own_->progress().wait_until_durable(lsn, work_.cancellation);
+  return own_->progress().wait_until_durable(lsn, work_.cancellation, own_silence_limit);
 }
 
 }  // namespace pgstrata

@@ -44,12 +44,12 @@ class OwnStream {
 // does. Belongs to one thread.
 class WalArrival {
  public:
-  // Returns when WAL comes in. Errors: cancelled; those of WalReceiver::run.
+  // Returns when WAL comes in. Errors: cancelled; unavailable (none comes for a minute or two); those of
+  // WalReceiver::run.
   static Result<WalArrival> start(const SourceWork& work);
 
   // Returns when everything of the timeline before `lsn` from its segment's start on is durable in the
-  // repository. A stream elsewhere that ends meanwhile is replaced by one of its own. Errors: cancelled;
-  // unavailable (the stream elsewhere brings nothing for a minute); those of WalReceiver::run.
+  // repository. A stream elsewhere that ends meanwhile is replaced by one of its own. Errors: as above.
   Result<void> wait_until_durable(TimelineId timeline, Lsn lsn);
 
   [[nodiscard]] bool own_stream() const { return own_ != nullptr; }

@@ -46,7 +46,7 @@ void WalIndexer::feed(ByteView bytes) {
   }
 }
 
-WalSegmentSummary WalIndexer::seal(Lsn end, Timestamp sent) {
+WalSegmentSummary WalIndexer::seal(Lsn end, Timestamp sent, Timestamp complete_until) {
   WalSegmentSummary summary;
   summary.system_identifier = options_.system_identifier;
   summary.timeline = options_.timeline;
@@ -62,6 +62,7 @@ WalSegmentSummary WalIndexer::seal(Lsn end, Timestamp sent) {
         std::max(options_.reaches_to, std::min(summary.index.last_end_time, sent + believed_ahead));
   }
   summary.reaches_to = options_.reaches_to;
+  summary.complete_until = complete_until;
   return summary;
 }
 

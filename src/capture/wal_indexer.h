@@ -33,9 +33,9 @@ class WalIndexer {
 
   // The next bytes; they stay within one segment.
   void feed(ByteView bytes);
-  // What the segment that has been fed up to `end` holds, whose last byte the source sent at `sent` by its
-  // clock, if known; what follows belongs to the next.
-  [[nodiscard]] WalSegmentSummary seal(Lsn end, Timestamp sent);
+  // What the segment that has been fed up to `end` holds; what follows belongs to the next. By the source's
+  // clock and as far as known: when it sent the last byte, and the last mark up to there.
+  [[nodiscard]] WalSegmentSummary seal(Lsn end, Timestamp sent, Timestamp complete_until);
 
  private:
   void start_reader(Lsn at);

@@ -29,6 +29,7 @@ class RecordBeginning {
         resume_.last_break = summary->last_break;
         resume_.sent = summary->sent;
         resume_.reaches_to = summary->reaches_to;
+        resume_.complete_until = summary->complete_until;
       }
       // No record reaches across a break.
       if (summary->last_break.to == from) break;

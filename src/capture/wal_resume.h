@@ -25,6 +25,7 @@ struct WalResume {
   WalBreak last_break;               // as well
   Timestamp sent;                    // when its last byte was, or the mark; see WalSegmentSummary
   Timestamp reaches_to;
+  Timestamp complete_until;
 
   // Everything before it is durable.
   [[nodiscard]] Lsn position() const { return segment_start + bytes.size(); }

@@ -32,6 +32,7 @@ WalSink::WalSink(const WalSinkOptions& options, const WalResume& resume)
       timeline_(resume.timeline),
       received_(resume.segment_start),
       sent_(resume.sent),
+      complete_until_(std::max(resume.complete_until, resume.mark.time)),
       indexer_(indexer_options(options, resume), resume.index_from()),
       pieces_(piece_limit),
       pipeline_({options.space, options.segment_bytes, options.clock, options.still_allowed,
@@ -129,8 +130,14 @@ void WalSink::finish_segment() {
   if (current_->piece) push_piece();
   if (current_->tail) current_->obsolete.push_back(current_->tail->name());
   sealing_.push_back(current_->durable_end);
-  pipeline_.finish(indexer_.seal(received_, sent_), std::move(current_->obsolete));
+  pipeline_.finish(seal(), std::move(current_->obsolete));
   current_.reset();
+}
+
+WalSegmentSummary WalSink::seal() {
+  // The clock that a mark was made by may have stepped back since: what it is known to have said holds.
+  if (sent_.valid()) complete_until_ = std::min(complete_until_, sent_);
+  return indexer_.seal(received_, sent_, complete_until_);
 }
 
 Result<void> WalSink::append_to_tail() {
@@ -190,6 +197,7 @@ Result<void> WalSink::write_tail(const std::optional<WalMark>& mark) {
   // be about to remove it.
   PGS_CHECK(check_allowed());
   current_->durable_end = received_;
+  if (mark) complete_until_ = std::max(complete_until_, mark->time);
   return superseded.empty() ? Result<void>()
                             : options_.space.store().remove(options_.space.object_name(superseded));
 }
@@ -234,7 +242,7 @@ Result<void> WalSink::end_timeline() {
   PGS_TRY(const Lsn end, read_wal(options_.space, inventory, timeline_, current_->start, received_, copy));
   if (end != received_)
     return fail(ErrorCode::damaged, "the WAL tails before {} cannot be read back", received_);
-  PGS_CHECK(writer.commit(indexer_.seal(received_, sent_)));
+  PGS_CHECK(writer.commit(seal()));
   for (const auto& name : current_->obsolete) {
     if (!name.ends_with(".partial"))
       PGS_CHECK(options_.space.store().remove(options_.space.object_name(name)));

@@ -1,5 +1,7 @@
 #include "capture/wal_sink_test.h"
 
+#include "catalog/wal_run.h"
+
 namespace pgstrata {
 namespace {
 
@@ -81,6 +83,48 @@ TEST_F(WalSinkTest, AYearOfSilenceTakesNoMoreRoomThanAFewHours) {
   Lsn durable;
   ASSERT_TRUE(feed(*sink, wal_sample().end(), random, durable));
   expect_complete(space, "after the silence");
+}
+
+// What a tail promised still holds when its segment is sealed, whoever goes on after it.
+TEST_F(WalSinkTest, NoMarkIsTakenBack) {
+  const auto space = space_over(store_);
+  const Lsn start = wal_sample().start;
+  const auto complete_until = [&] {
+    const auto inventory = *WalInventory::load(space, WalSample::segment_size_bytes);
+    const auto runs = wal_runs(inventory, {{first_timeline, {}, Lsn{UINT64_MAX}}});
+    return examine_run_end(space, inventory, runs.back())->complete_until;
+  };
+  const auto end_of = [&](std::uint64_t number) { return start + number * WalSample::segment_size_bytes; };
+  const Timestamp promised{1'795'255'200'000'000};
+  const auto receive = [&](WalSink& sink, Lsn to, Timestamp sent) {
+    while (sink.received() < to) {
+      const Lsn next = std::min(to, sink.received() + 500'000);
+      ASSERT_EQ(message_of(sink.accept(sink.received(), sample_bytes(sink.received(), next), sent)), "ok");
+    }
+    ASSERT_EQ(message_of(sink.finish(std::nullopt)), "ok");
+  };
+  const auto later = promised + std::chrono::hours(1);
+  {
+    auto sink = *open(space);
+    receive(*sink, start + 5000, later);
+    ASSERT_TRUE(sink->flush(WalMark{start + 5000, promised}));
+    receive(*sink, end_of(1), later);
+    EXPECT_EQ(complete_until(), promised) << "sealed";
+    receive(*sink, end_of(1) + 5000, later);
+    EXPECT_EQ(complete_until(), promised) << "the next tail has no mark yet";
+  }
+  {
+    auto sink = *open(space);
+    receive(*sink, end_of(2), later);
+    EXPECT_EQ(complete_until(), promised) << "by another receiver";
+    receive(*sink, end_of(2) + 5000, later);
+    ASSERT_TRUE(sink->flush(WalMark{end_of(2) + 5000, promised + std::chrono::seconds(7)}));
+  }
+  // The clock by which that mark was made has stepped back.
+  const auto earlier = promised + std::chrono::seconds(5);
+  auto sink = *open(space);
+  receive(*sink, end_of(3), earlier);
+  EXPECT_EQ(complete_until(), earlier);
 }
 
 TEST_F(WalSinkTest, GoesOnAnywhereInASegmentAsIfNothingHadHappened) {

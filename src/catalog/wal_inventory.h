@@ -30,7 +30,8 @@ class WalInventory {
  public:
   using Segments = std::map<Lsn, WalSegmentObjects>;
 
-  // Names that are no WAL objects go to unknown_names(): verify speaks of them, nothing else does.
+  // Names that are no WAL objects go to unknown_names(): verify speaks of them, nothing else does. Errors:
+  // those of the store, here and below.
   static Result<WalInventory> load(const ClusterSpace& space, std::uint32_t segment_bytes);
 
   // As load, and every name in it is durable when it returns: for who confirms to a server what is behind it.

@@ -31,7 +31,7 @@ WalRunEnd end_of_sealed(const WalSegmentSummary& summary) {
           summary.end_lsn,
           std::max(summary.index.last_record_end, summary.start_lsn),
           summary.latest_transaction_end,
-          {},
+          summary.complete_until,
           {},
           summary.sent,
           summary.reaches_to.valid() ? summary.reaches_to : summary.latest_transaction_end,
@@ -78,6 +78,7 @@ Result<WalRunEnd> end_by_records(const ClusterSpace& space, const WalInventory& 
                 {}};
 
   Lsn from = last.start;
+  Timestamp before_complete_until;
   if (run.segments.size() > 1) {
     PGS_TRY(const auto before, sealed_summary(space, inventory, run.segments[run.segments.size() - 2]));
     if (before) {
@@ -85,6 +86,8 @@ Result<WalRunEnd> end_by_records(const ClusterSpace& space, const WalInventory& 
       end.last_break = before->last_break;
       end.reaches_to = before->reaches_to.valid() ? before->reaches_to : before->latest_transaction_end;
       if (!end.sent.valid()) end.sent = before->sent;
+      before_complete_until = before->complete_until;
+      end.complete_until = std::max(end.complete_until, before_complete_until);
       const bool behind_break = before->last_break.to == last.start;
       if (!behind_break) end.records_end = before->index.last_record_end;
       if (end.records_end.valid() && end.records_end < last.start) from = end.records_end;
@@ -108,11 +111,11 @@ Result<WalRunEnd> end_by_records(const ClusterSpace& space, const WalInventory& 
   }
   if (const auto fed = reader.feed(content.bytes, index); !fed) {
     end.damaged.push_back({last.timeline, reader.valid_to(), fed.error()});
-    end.complete_until = {};
+    end.complete_until = before_complete_until;
   } else if (reader.ended()) {
     end.damaged.push_back(
         {last.timeline, reader.valid_to(), make_error(ErrorCode::damaged, "zeros where a record should be")});
-    end.complete_until = {};
+    end.complete_until = before_complete_until;
   }
   end.records_end = std::max(end.records_end, reader.valid_to());
   const Timestamp last_end = index.seal_segment(end.bytes_end).last_end_time;

@@ -33,7 +33,7 @@ struct WalRunEnd {
   Lsn bytes_end;                     // what is there
   Lsn records_end;                   // end of the last whole record
   Timestamp latest_transaction_end;  // of the run; invalid when it holds none
-  Timestamp complete_until;          // the last mark; invalid when there is none
+  Timestamp complete_until;          // by the last mark; invalid when there is none
   std::vector<DamagedWal> damaged;   // what was left out at the end, newest first
   // By the source's clock, when the newest of it was sent, or up to when a mark says that it is complete; not
   // valid when that is not known.

@@ -14,7 +14,8 @@ namespace pgstrata {
 
 inline constexpr std::size_t wal_piece_bytes = 1U << 20;
 
-// Writes one segment front to back. Belongs to one thread. Nothing is visible until commit.
+// Writes one segment front to back. Belongs to one thread. Nothing is visible until commit. Each call may end
+// with an error of the store; every later one fails then.
 class WalSegmentWriter {
  public:
   static Result<WalSegmentWriter> create(const ClusterSpace& space, TimelineId timeline, Lsn start,
@@ -79,7 +80,6 @@ class WalSegmentReader {
   static Result<WalSegmentReader> open_with_key(ObjectStore& store, std::string_view cluster,
                                                 std::string name, const SecretKey& pack_key);
 
-  [[nodiscard]] const PackId& pack_id() const { return pack_.id(); }
   Result<WalSegmentSummary> summary();
   // All bytes of the segment, in order, piece by piece.
   Result<void> read(const std::function<Result<void>(ByteView piece)>& use);

@@ -20,6 +20,7 @@ Bytes encode_wal_segment_summary(const WalSegmentSummary& summary) {
   writer.u64(summary.last_break.to.value);
   writer.u64(static_cast<std::uint64_t>(summary.sent.micros));
   writer.u64(static_cast<std::uint64_t>(summary.reaches_to.micros));
+  writer.u64(static_cast<std::uint64_t>(summary.complete_until.micros));
   writer.bytes(encode_wal_index(summary.index));
   return writer.take();
 }
@@ -40,6 +41,7 @@ Result<WalSegmentSummary> decode_wal_segment_summary(ByteView bytes) {
   summary.last_break.to = {reader.u64()};
   summary.sent = {static_cast<std::int64_t>(reader.u64())};
   summary.reaches_to = {static_cast<std::int64_t>(reader.u64())};
+  summary.complete_until = {static_cast<std::int64_t>(reader.u64())};
   if (reader.failed() || summary.end_lsn < summary.start_lsn) {
     return fail(ErrorCode::damaged, "WAL segment summary does not parse");
   }

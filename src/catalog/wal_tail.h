@@ -24,6 +24,7 @@ struct WalMark {
 // Belongs to one thread.
 class WalTailWriter {
  public:
+  // Errors: those of the store, here and below; after one of those every later call fails.
   static Result<WalTailWriter> create(const ClusterSpace& space, TimelineId timeline, Lsn start,
                                       std::uint32_t segment_bytes);
   // Follows what was appended before; stays within the segment.

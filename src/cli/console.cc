@@ -26,7 +26,11 @@ void Console::print(std::string_view text) {
 Result<void> Console::finish() {
   const std::lock_guard lock(mutex_);
   out_.flush();
-  if (!out_) return fail(ErrorCode::failed, "could not write the results to standard output");
+  if (!out_) {
+    return std::unexpected(
+        make_error(ErrorCode::failed, "could not write the results to standard output")
+            .with_hint("The command itself has done its work; only its results were not shown."));
+  }
   return {};
 }
 

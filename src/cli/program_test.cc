@@ -84,6 +84,18 @@ class ProgramTest : public ::testing::Test {
   Cancellation cancellation_;
 };
 
+TEST_F(ProgramTest, SaysThatWhatCouldNotBeShownIsDoneAllTheSame) {
+  std::ostringstream out;
+  std::ostringstream err;
+  out.setstate(std::ios::badbit);
+  Console console(out, err, false);
+  EXPECT_EQ(
+      run_program({"init", "--no-encryption", "--repo", repo_, "--config", config_}, console, cancellation_),
+      1);
+  EXPECT_THAT(err.str(), HasSubstr("\nhint: The command itself has done its work"));
+  EXPECT_TRUE(file_exists(repo_).value());
+}
+
 TEST_F(ProgramTest, SaysItsVersion) {
   const CommandRun version = run({"--version"});
   EXPECT_EQ(version.code, 0);
@@ -108,17 +120,19 @@ TEST_F(ProgramTest, EveryCommandHasHelpWithAnExample) {
 }
 
 TEST_F(ProgramTest, RefusesWhatMakesNoSense) {
-  for (const std::vector<std::string>& arguments :
-       std::vector<std::vector<std::string>>{{},
-                                             {"frobnicate"},
-                                             {"snapshot"},
-                                             {"backup"},
-                                             {"status", "a", "b"},
-                                             {"restore", "app"},
-                                             {"restore", "app", "--to", "d", "--at", "now", "--latest"},
-                                             {"status", "--output", "xml"},
-                                             {"init", "--no-encryption", "--key-file", "k"},
-                                             {"stream", "app", "--until-lsn", "x", "--repo", repo_}}) {
+  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
+           {},
+           {"frobnicate"},
+           {"snapshot"},
+           {"backup"},
+           {"status", "a", "b"},
+           {"restore", "app"},
+           {"restore", "app", "--to", "d", "--at", "now", "--latest"},
+           {"restore", "app", "--to", "d", "--exclusive"},
+           {"restore", "app", "--to", "d", "--lsn", "0/1", "--tz", "Atlantis"},
+           {"status", "--output", "xml"},
+           {"init", "--no-encryption", "--key-file", "k"},
+           {"stream", "app", "--until-lsn", "x", "--repo", repo_}}) {
     const CommandRun refused = run(arguments);
     EXPECT_EQ(refused.code, 2) << ::testing::PrintToString(arguments) << refused.err;
     EXPECT_THAT(refused.err, StartsWith("pgstrata: error: "));
@@ -191,6 +205,7 @@ TEST_F(ProgramTest, InitTeachesAboutEncryptionAndPlaces) {
   EXPECT_THAT(inside.err, HasSubstr("apart"));
   ASSERT_TRUE(write_file(path("short"), as_byte_view("short")).has_value());
   EXPECT_EQ(run_here({"init", "--key-file", path("short")}).code, 2);
+  EXPECT_FALSE(file_exists(repo_).value());
   EXPECT_EQ(run({"init", "--no-encryption", "--repo", "s3://bucket/x", "--config", config_}).code, 1);
   EXPECT_EQ(run({"init", "--no-encryption", "--repo", "ftp://host/x", "--config", config_}).code, 2);
 }

@@ -1,6 +1,7 @@
 #include "cli/restore_flags.h"
 
 #include "cli/time_argument.h"
+#include "cli/time_zone.h"
 
 namespace pgstrata {
 namespace {
@@ -108,9 +109,14 @@ void add_restore_flags(CLI::App& command, RestoreFlags& flags) {
 }
 
 Result<RecoveryTarget> recovery_target(const RestoreFlags& flags, const Clock& clock) {
+  if (flags.zone) PGS_CHECK(TimeZone::find(flags.zone));
   RecoveryTarget target;
   PGS_TRY(target.point, target_point(flags, clock));
   target.inclusive = !flags.exclusive;
+  if (flags.exclusive && std::holds_alternative<LatestTarget>(target.point)) {
+    return std::unexpected(make_error(ErrorCode::usage, "--exclusive needs a target to stop before")
+                               .with_hint("Give it with --at, --lsn or --xid."));
+  }
   if (flags.exclusive && std::holds_alternative<RestorePointTarget>(target.point)) {
     return std::unexpected(make_error(ErrorCode::usage, "--exclusive does not go with --restore-point")
                                .with_hint("A restore point changes nothing: there is nothing to leave out."));

@@ -7,7 +7,6 @@
 namespace pgstrata {
 namespace {
 
-constexpr std::size_t size_limit_bytes = 64U << 10;
 constexpr const char* checksum_field = "crc32c";
 
 // Keys are sorted, there are no blanks and all numbers are integers: equal objects have equal text.
@@ -35,7 +34,7 @@ Result<nlohmann::json> parse_clear_json(ByteView stored, const ClearJsonForm& fo
   const auto damaged = [&](std::string_view why) {
     return fail(ErrorCode::damaged, "\"{}\" is damaged: {}", name, why);
   };
-  if (stored.size() > size_limit_bytes) return damaged(fmt::format("it has {} bytes", stored.size()));
+  if (stored.size() > max_clear_json_bytes) return damaged(fmt::format("it has {} bytes", stored.size()));
   const std::string_view text = as_text(stored);
   nlohmann::json json = nlohmann::json::parse(text.begin(), text.end(), nullptr, false);
   if (!json.is_object()) return damaged("it is no JSON object");

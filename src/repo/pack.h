@@ -78,9 +78,8 @@ class PackWriter {
   [[nodiscard]] const PackId& id() const;
   // Bytes written so far.
   [[nodiscard]] std::uint64_t size_bytes() const;
-  [[nodiscard]] bool empty() const;
   // Writes directory and footer, makes the pack durable and visible. To be called once, the last call.
-  // Error: already_exists.
+  // Errors: already_exists; those of the store, after which the pack is given up.
   Result<void> commit();
 
  private:

@@ -78,9 +78,7 @@ TEST_F(PackTest, ChunksComeBackAsTheyWereAppended) {
 TEST_F(PackTest, IsInvisibleUntilCommitted) {
   {
     PackWriter pack = writer();
-    EXPECT_TRUE(pack.empty());
     ASSERT_EQ(code_of(pack.append(sample_content(100, 1), {})), "ok");
-    EXPECT_FALSE(pack.empty());
     EXPECT_EQ(code_of(store_.stat(object_)), "not_found");
   }
   EXPECT_TRUE(store_.list_all("")->empty());

@@ -103,9 +103,6 @@ const PackId& PackWriter::id() const {
 std::uint64_t PackWriter::size_bytes() const {
   return state_->size_bytes;
 }
-bool PackWriter::empty() const {
-  return state_->directory.empty();
-}
 
 Result<void> PackWriter::commit() {
   State& state = *state_;

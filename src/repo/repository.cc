@@ -302,6 +302,14 @@ Result<std::vector<KeySlotInfo>> Repository::key_slots() const {
 }
 
 Result<KeySlotInfo> Repository::add_key_slot(const KeySource& source, const Clock& clock) {
+  PGS_TRY(const auto slots, read_slots(*store_));
+  if (const SlotTrial trial = try_slots(slots, id_, source); trial.key.has_value()) {
+    return std::unexpected(
+        make_error(ErrorCode::already_exists, "key slot {} opens with this {} already", trial.opened,
+                   kind_of(source) == KeySlotKind::passphrase ? "passphrase" : "key file")
+            .with_hint(
+                "Two slots of one key would be no second way in: removing one would leave the other."));
+  }
   PGS_TRY(KeySlotInfo info, put_new_slot(*store_, id_, key_, source, clock));
   if (info.kind == KeySlotKind::none) encrypted_ = false;
   return info;

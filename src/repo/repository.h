@@ -74,7 +74,7 @@ class Repository {
 
   // Errors: damaged (names the slot: it can be removed); newer_format.
   Result<std::vector<KeySlotInfo>> key_slots() const;
-  // Error: usage (as for create).
+  // Errors: usage (as for create); already_exists, when a slot opens with it already.
   Result<KeySlotInfo> add_key_slot(const KeySource& source, const Clock& clock);
   // Errors: not_found; usage when it is the last slot (nothing would open the repository any more) or the one
   // by which this repository was opened (the others may be anybody's); busy when another one was removed at

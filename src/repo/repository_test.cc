@@ -184,6 +184,8 @@ TEST_F(RepositoryTest, SlotsAreAddedAndRemoved) {
   const std::string first = repository->key_slots()->front().id;
   const auto last = repository->remove_key_slot(first);
   EXPECT_EQ(code_of(last), "usage");
+  EXPECT_EQ(code_of(repository->add_key_slot(key_file_, clock_)), "already_exists");
+  EXPECT_EQ(repository->key_slots()->size(), 1U);
   const auto added = repository->add_key_slot(other_key_file_, clock_);
   ASSERT_EQ(message_of(added), "ok");
   EXPECT_EQ(repository->key_slots()->size(), 2U);

@@ -324,6 +324,23 @@ TEST_F(RecoveryPlanTest, ATransactionOfAnotherTimelineIsPointedTo) {
   EXPECT_TRUE(cluster.plan(last, true, TimelineId{1}));
 }
 
+TEST_F(RecoveryPlanTest, APositionThatALeftTimelineHasAsWellIsWarnedOf) {
+  SampleCluster cluster;
+  cluster.seal(0, SampleCluster::segment_count());
+  const auto& fork = records()[records().size() / 4];
+  const auto& behind = records()[records().size() / 4 + 1];
+  const auto fork_segment = (fork.start - testing::wal_sample().start) / testing::segment_bytes;
+  ASSERT_TRUE(
+      put_timeline_history(*cluster.space, TimelineId{2},
+                           as_byte_view(fmt::format("1\t{}\tno recovery target specified\n", fork.start))));
+  cluster.seal(fork_segment, fork_segment + 1, TimelineId{2});
+  cluster.snapshot(records()[0], records()[0]);
+  EXPECT_THAT(must(cluster.plan(LsnTarget{behind.start})).warnings,
+              ::testing::ElementsAre(HasSubstr("add --timeline 1 if that is meant")));
+  EXPECT_THAT(must(cluster.plan(LsnTarget{behind.start}, true, TimelineId{2})).warnings, ::testing::IsEmpty());
+  EXPECT_THAT(must(cluster.plan(LsnTarget{records()[20].start})).warnings, ::testing::IsEmpty());
+}
+
 TEST_F(RecoveryPlanTest, ATimelineWithoutItsHistoryIsRefused) {
   SampleCluster cluster;
   cluster.seal(0, SampleCluster::segment_count(), TimelineId{2});

@@ -148,6 +148,12 @@ bool is_recovery_name(std::string_view name) {
              neutral_values.end();
 }
 
+// What it takes to reach the plan's end: set to anything else, recovery would end elsewhere or nowhere.
+bool decides_the_target(std::string_view name) {
+  return name == "restore_command" || name == "recovery_target_timeline" ||
+         name == "recovery_target_inclusive" || std::ranges::find(target_names, name) != target_names.end();
+}
+
 Result<std::string> read_if_there(const TargetDirectory& data, std::string_view name) {
   const auto content = data.read(name, configuration_limit_bytes);
   if (!content && content.error().code() == ErrorCode::not_found) return std::string();
@@ -200,6 +206,13 @@ Result<std::string> recovery_settings_block(const RecoveryPlan& plan, const Reco
   }
   for (const auto& [name, value] : settings.operator_settings) {
     if (!is_setting_name(name)) return fail(ErrorCode::usage, "\"{}\" is not the name of a setting", name);
+    if (decides_the_target(lower_case(name))) {
+      return std::unexpected(
+          make_error(ErrorCode::usage, "{} is set by the restore itself", name)
+              .with_hint(
+                  "Say where recovery is to end with --at, --lsn, --xid, --restore-point or --latest, with "
+                  "--exclusive and --timeline."));
+    }
     if (value.find_first_of("\r\n") != std::string::npos) {
       return fail(ErrorCode::usage, "the value of {} has more than one line", name);
     }

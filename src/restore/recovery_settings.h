@@ -45,7 +45,8 @@ enum class AtTarget { promote, pause, shutdown };
 [[nodiscard]] AtTarget action_at_target(
     const std::vector<std::pair<std::string, std::string>>& operator_settings);
 
-// The block alone, for tests and messages. Error: usage, when an operator's setting is no setting's name.
+// The block alone, for tests and messages. Error: usage, when an operator's setting is no setting's name, or
+// one of those that decide where recovery ends.
 [[nodiscard]] Result<std::string> recovery_settings_block(const RecoveryPlan& plan,
                                                           const RecoverySettings& settings);
 

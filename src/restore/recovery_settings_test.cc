@@ -69,6 +69,15 @@ TEST(RecoverySettings, OperatorSettingsAreCheckedAndComeLast) {
   }
 }
 
+TEST(RecoverySettings, WhereRecoveryEndsIsNotForTheOperatorsSettings) {
+  for (const char* name : {"recovery_target_time", "Recovery_Target_Xid", "recovery_target_timeline",
+                           "recovery_target_inclusive", "recovery_target", "restore_command"}) {
+    EXPECT_EQ(code_of(recovery_settings_block(plan_for({}), {"/p", {{name, "x"}}})), "usage") << name;
+  }
+  for (const char* name : {"recovery_target_action", "recovery_end_command", "hot_standby"})
+    EXPECT_EQ(code_of(recovery_settings_block(plan_for({}), {"/p", {{name, "x"}}})), "ok") << name;
+}
+
 TEST(RecoverySettings, NoHotStandbyWhileItRecoversUnlessTheOperatorNeedsIt) {
   EXPECT_THAT(block_for({}), HasSubstr("\nhot_standby = 'off'"));
   for (const auto& [name, value] : {std::pair{"Hot_Standby", "off"}, {"recovery_target_action", "Pause"}}) {

@@ -163,7 +163,10 @@ Result<RestoredFiles> restore_files(const ClusterSpace& space, const SnapshotRec
                                                                .mappings = options.tablespace_mappings,
                                                                .delta = options.delta}));
   FileTreeReader tree(space, snapshot.tree);
-  PGS_CHECK(check_free_space(layout, tree, options.further_bytes));
+  if (auto room = check_free_space(layout, tree, options.further_bytes); !room) {
+    layout.unmake();
+    return std::unexpected(std::move(room).error());
+  }
   PGS_CHECK(make_unstartable(layout, snapshot));
   if (layout.over_existing()) PGS_CHECK(remove_what_the_snapshot_lacks(layout, tree, cancellation));
   PGS_CHECK(set_folder_modes(layout, tree));
@@ -188,7 +191,6 @@ Result<RestoredFiles> restore_files(const ClusterSpace& space, const SnapshotRec
   restored.reused_bytes = counts.reused_bytes;
   restored.zero_bytes = counts.zero_bytes;
   restored.owner = layout.data().owner();
-  restored.warnings = layout.warnings();
   return restored;
 }
 

@@ -206,6 +206,13 @@ TEST_F(RestoreFilesTest, TablespacesGoWhereTheyAreMapped) {
   const auto taken = restore(snapshot, true);
   EXPECT_EQ(code_of(taken), "already_exists");
   EXPECT_THAT(taken.error().hint(), HasSubstr("--tablespace " + source + "="));
+
+  // A refusal leaves nothing: neither the folder, nor those above it that were missing.
+  target_ = folder_.path() / "not" / "there" / "yet";
+  const auto refused = restore(snapshot, false);
+  EXPECT_EQ(code_of(refused), "already_exists");
+  EXPECT_THAT(message_of(refused), HasSubstr("the place of tablespace 16400"));
+  EXPECT_FALSE(fs::exists(folder_.path() / "not"));
 }
 
 TEST_F(RestoreFilesTest, ALinkLeadsNowhereThatItsTargetMayNot) {
@@ -353,7 +360,7 @@ TEST_F(RestoreFilesTest, WhatIsWrittenBesideTheSnapshotNeedsRoomToo) {
   options.data_directory = target_;
   options.further_bytes = std::uint64_t{1} << 50;
   EXPECT_EQ(code_of(restore_files(*cluster_.space, snapshot_, options, cancellation_)), "no_space");
-  EXPECT_TRUE(fs::is_empty(target_));
+  EXPECT_FALSE(fs::exists(target_));
 }
 
 TEST_F(RestoreFilesTest, RemovingWhatIsNotTheSnapshotsCanBeStopped) {

@@ -101,9 +101,10 @@ Result<void> check_tablespace(const TargetDirectory& directory, const Tablespace
   if (user) return taken(fmt::format("is used by the server in \"{}\"", user->native()));
   PGS_TRY(const auto marked, marked_system(directory));
   if (marked && *marked == snapshot.system_identifier) return {};
-  PGS_TRY(const auto linked, data.read_link(fmt::format("{}{}", tablespace_folder, place.oid)));
-  if (may_continue && normal(linked) == normal(shown)) return {};
-  return taken("is not empty");
+  if (!may_continue) return taken("is not empty");
+  const auto linked = data.read_link(fmt::format("{}{}", tablespace_folder, place.oid));
+  if (!linked && linked.error().code() != ErrorCode::not_found) return std::unexpected(linked.error());
+  return linked && normal(*linked) == normal(shown) ? Result<void>() : taken("is not empty");
 }
 
 Result<void> check_no_intrusion(const fs::path& target, const fs::path& path) {
@@ -202,17 +203,31 @@ Result<RestoreLayout> RestoreLayout::prepare(const SnapshotRecord& snapshot, con
   PGS_TRY(const auto owner, choose_owner(options.data_directory));
   PGS_TRY(auto data, TargetDirectory::open_or_make(options.data_directory, owner));
   RestoreLayout layout(std::move(data));
-  PGS_TRY(layout.over_existing_, holds_anything(layout.data_));
-  if (layout.over_existing_) PGS_CHECK(check_data_directory(layout.data_, snapshot, options.delta));
-  for (const auto& place : places) {
-    PGS_TRY(auto directory, TargetDirectory::open_or_make(place.location, owner)
-                                .context(fmt::format("place tablespace {}", place.oid)));
-    PGS_CHECK(check_tablespace(directory, place, snapshot, layout.data_, layout.over_existing_));
-    PGS_TRY(const bool holds, holds_anything(directory));
-    layout.over_existing_ = layout.over_existing_ || holds;
-    layout.tablespaces_.emplace(place.oid, std::move(directory));
+  if (auto taken = layout.take_places(snapshot, places, options.delta); !taken) {
+    layout.unmake();
+    return std::unexpected(std::move(taken).error());
   }
   return layout;
+}
+
+Result<void> RestoreLayout::take_places(const SnapshotRecord& snapshot,
+                                        const std::vector<TablespacePlace>& places, bool delta) {
+  PGS_TRY(over_existing_, holds_anything(data_));
+  if (over_existing_) PGS_CHECK(check_data_directory(data_, snapshot, delta));
+  for (const auto& place : places) {
+    PGS_TRY(auto directory, TargetDirectory::open_or_make(place.location, data_.owner())
+                                .context(fmt::format("place tablespace {}", place.oid)));
+    PGS_CHECK(check_tablespace(directory, place, snapshot, data_, over_existing_));
+    PGS_TRY(const bool holds, holds_anything(directory));
+    over_existing_ = over_existing_ || holds;
+    tablespaces_.emplace(place.oid, std::move(directory));
+  }
+  return {};
+}
+
+void RestoreLayout::unmake() const {
+  for (const auto& [oid, directory] : tablespaces_) directory.unmake();
+  data_.unmake();
 }
 
 TargetPath RestoreLayout::resolve(std::string_view path) const {

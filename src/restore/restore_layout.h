@@ -50,26 +50,28 @@ class RestoreLayout {
     std::vector<TablespaceMapping> mappings;
     bool delta = false;
   };
-  // Makes the folders that are missing; writes nothing else. Errors: busy (a server runs there, or another
-  // restore); already_exists (not empty; the hint says --delta, or how to map a tablespace); usage (as above,
-  // or --delta on a folder that is no data directory of this system).
+  // Makes the folders that are missing; writes nothing else, and nothing at all where it fails. Errors: busy
+  // (a server runs there, or another restore); already_exists (not empty; the hint says --delta, or how to
+  // map a tablespace); usage (as above, or --delta on a folder that is no data directory of this system).
   static Result<RestoreLayout> prepare(const SnapshotRecord& snapshot, const Options& options);
 
   [[nodiscard]] const TargetDirectory& data() const { return data_; }
   [[nodiscard]] const std::map<Oid, TargetDirectory>& tablespaces() const { return tablespaces_; }
   // Something was there: compare before writing, and remove what the snapshot does not have.
   [[nodiscard]] bool over_existing() const { return over_existing_; }
-  [[nodiscard]] const std::vector<std::string>& warnings() const { return warnings_; }
   // "pg_tblspc/16400/PG_15_202209061/5/1" leads into the tablespace's folder.
   [[nodiscard]] TargetPath resolve(std::string_view path) const;
+  // Takes the folders away again that prepare made. Nothing may have been written into them.
+  void unmake() const;
 
  private:
   explicit RestoreLayout(TargetDirectory data) : data_(std::move(data)) {}
+  Result<void> take_places(const SnapshotRecord& snapshot, const std::vector<TablespacePlace>& places,
+                           bool delta);
 
   TargetDirectory data_;
   std::map<Oid, TargetDirectory> tablespaces_;
   bool over_existing_ = false;
-  std::vector<std::string> warnings_;
 };
 
 }  // namespace pgstrata

@@ -38,6 +38,17 @@ std::string name_of(uid_t id) {
   return user == nullptr ? fmt::format("{}", id) : std::string(user->pw_name);
 }
 
+// Of a folder and those above it; empty when it is there.
+Result<std::filesystem::path> uppermost_missing(const std::filesystem::path& folder) {
+  std::filesystem::path missing;
+  for (auto at = folder; !at.empty(); at = at.parent_path()) {
+    PGS_TRY(const bool exists, file_exists(at));
+    if (exists) break;
+    missing = at;
+  }
+  return missing;
+}
+
 // Durably, what is missing of the way to a folder. Where the folder will be somebody else's, he must be able
 // to pass, whatever our umask.
 Result<void> make_way(const std::filesystem::path& folder, const FileOwner& owner) {
@@ -79,12 +90,20 @@ Result<TargetDirectory> TargetDirectory::open(const std::filesystem::path& path,
 }
 
 Result<TargetDirectory> TargetDirectory::open_or_make(const std::filesystem::path& path, FileOwner owner) {
-  PGS_TRY(const bool exists, file_exists(path));
-  if (!exists) PGS_CHECK(make_way(path.parent_path(), owner));
-  if (!exists) PGS_CHECK(durable_make_directories(path));
+  PGS_TRY(const auto missing, uppermost_missing(path));
+  if (missing.empty()) return open(path, std::move(owner));
+  PGS_CHECK(make_way(path.parent_path(), owner));
+  PGS_CHECK(durable_make_directories(path));
   PGS_TRY(auto target, open(path, std::move(owner)));
-  if (!exists) PGS_CHECK(target.adopt(target.folder_, 0700));
+  target.made_from_ = missing;
+  PGS_CHECK(target.adopt(target.folder_, 0700));
   return target;
+}
+
+void TargetDirectory::unmake() const {
+  if (made_from_.empty()) return;
+  for (auto folder = path_; ::rmdir(folder.c_str()) == 0 && folder != made_from_;)
+    folder = folder.parent_path();
 }
 
 std::filesystem::path TargetDirectory::shown(std::string_view relative) const {

@@ -35,6 +35,8 @@ class TargetDirectory {
   // Makes it when it does not exist, with mode 0700 and of its owner; missing parents with mode 0755, of this
   // process's user.
   static Result<TargetDirectory> open_or_make(const std::filesystem::path& path, FileOwner owner);
+  // Removes what open_or_make made of it and of its parents, as far as it is empty.
+  void unmake() const;
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   [[nodiscard]] const FileOwner& owner() const { return owner_; }
@@ -80,6 +82,7 @@ class TargetDirectory {
   FileDescriptor folder_;
   FileOwner owner_;
   std::uint64_t device_;
+  std::filesystem::path made_from_;  // the uppermost folder that open_or_make made; empty: none
 };
 
 }  // namespace pgstrata

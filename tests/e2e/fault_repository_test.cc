@@ -26,6 +26,7 @@ TEST_F(FaultRepositoryTest, AFolderThatIsMissingOrHoldsNoRepository) {
   std::filesystem::rename(repository(), away);
   for (const auto* command : {"status", "verify"})
     expect_clear(pgstrata({command}), 3, repository().string());
+  EXPECT_THAT(pgstrata({"status"}).err, HasSubstr("pgstrata init"));
   expect_clear(pgstrata({"backup", "app"}), 3, repository().string());
   std::filesystem::create_directory(repository());  // as the mount point of a disk that is not mounted
   expect_clear(pgstrata({"status"}), 3, "no repository");
@@ -144,6 +145,9 @@ TEST_F(FaultRepositoryTest, AReadOnlyRepositoryIsReadAndNotWritten) {
   expect_clear(pgstrata({"backup", "app"}), 1, repository().string());
   expect_clear(pgstrata({"stream", "app"}), 1, repository().string());
   expect_clear(pgstrata({"add", "second", "--url", server.url()}), 1, repository().string());
+  expect_clear(pgstrata({"key", "add", "--new-key-file", path("useless").string()}), 1,
+               repository().string());
+  EXPECT_FALSE(std::filesystem::exists(path("useless")));
   ok({"status", "app"});
   ok({"verify"});
   ok({"restore", "app", "--to", path("restored").string()});

@@ -189,6 +189,14 @@ std::string lose_wal(const PostgresServer& server) {
   return lost;
 }
 
+// A stream waits for it, a backup does not.
+TEST_F(FaultSourceTest, ABackupOfASourceThatIsAwaySaysSo) {
+  PostgresServer server;
+  protect(server);
+  server.stop();
+  expect_clear(pgstrata({"backup", "app"}), 1, "could not connect");
+}
+
 TEST_F(FaultSourceTest, LostWalIsAGapThatANewBaseBackupEnds) {
   PostgresServer server(keeping_little_wal());
   protect(server);

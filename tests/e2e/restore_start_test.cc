@@ -127,6 +127,17 @@ TEST_F(RestoreStartTest, APortThatIsTakenIsSaid) {
   EXPECT_THAT(run.err, HasSubstr("The files are complete"));
 }
 
+TEST_F(RestoreStartTest, AFolderForItsSocketThatIsMissingIsSaid) {
+  protect_rows();
+  const PortReservation port;
+  const ProgramRun run = pgstrata({"restore", "app", "--to", path("copy"), "--start", "--set",
+                                   fmt::format("port={}", port.port()), "--set",
+                                   "unix_socket_directories=" + path("missing").string()});
+  EXPECT_EQ(run.exit_code, 1) << run.describe();
+  EXPECT_THAT(run.err, HasSubstr("`--set unix_socket_directories=DIR`"));
+  EXPECT_THAT(run.err, Not(HasSubstr("Another server")));
+}
+
 TEST_F(RestoreStartTest, ASignalWhileItRecoversSaysWhatGoesOn) {
   protect_rows();
   const PortReservation port;
