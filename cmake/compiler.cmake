@@ -31,7 +31,7 @@ endif()
 
 # Several files as one unit: a cold build takes a third of the time (docs/decisions/0008-unity-builds.md). OFF is what shows
 # a missing #include, and a local that shadows what is outside of its function.
-option(PGSTRATA_UNITY "compile several files as one unit" ON)
+option(PGSTRATA_UNITY "compile several files as one unit, with precompiled headers" ON)
 set(CMAKE_UNITY_BUILD ${PGSTRATA_UNITY})
 set(CMAKE_UNITY_BUILD_BATCH_SIZE 12)
 if(NOT PGSTRATA_UNITY)
@@ -41,7 +41,8 @@ elseif(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
   add_compile_options(-Wshadow=local -Wno-subobject-linkage)
 endif()
 
-# What most files include is read once for all rooms, and once for all tests. `owner` is the target that has it.
+# What most files include is read once for all rooms, and once for all tests: by the target `owner`, which every other names.
+# Further headers, the same for all that name it, come beside the usual ones.
 function(pgs_precompile target owner)
   if(NOT PGSTRATA_UNITY)
     return()

@@ -1,4 +1,4 @@
-# What is installed where, and the Debian package: `cpack -G DEB` in a release build directory.
+# What is installed where, and the Debian package: `cpack -G DEB` in a build directory of the preset release.
 if(NOT TARGET pgstrata)
   return()
 endif()

@@ -1,8 +1,11 @@
 #include "app/add_cluster.h"
 
 #include <algorithm>
+#include <ranges>
 
 #include "catalog/snapshot_record.h"
+#include "catalog/wal_reader.h"
+#include "pg/format/wal_page.h"
 
 namespace pgstrata {
 namespace {
@@ -26,16 +29,37 @@ Result<std::optional<ClusterSpace>> find_unregistered(const Repository& reposito
   return std::optional(*std::move(space));
 }
 
+// By the header of the newest segment's first page that is here and can be read.
+Result<std::optional<SystemIdentifier>> system_of_wal(const ClusterSpace& space,
+                                                      std::uint32_t segment_bytes) {
+  PGS_TRY(const auto inventory, WalInventory::load(space, segment_bytes));
+  for (const auto& [timeline, segments] : inventory.timelines() | std::views::reverse) {
+    for (const auto& [start, objects] : segments | std::views::reverse) {
+      const auto content = read_wal_segment(space, inventory, timeline, start);
+      if (!content && content.error().code() != ErrorCode::damaged) return std::unexpected(content.error());
+      if (!content || content->bytes.size() < wal_long_page_header_size_bytes) continue;
+      const auto header = parse_wal_page_header(content->bytes);
+      if (header && header->is_long) return header->system_identifier;
+    }
+  }
+  return std::nullopt;
+}
+
 // What is kept under the name of a cluster whose registration is lost goes on with that server alone.
-Result<void> check_same_system(const ClusterSpace& space, SystemIdentifier system) {
+Result<void> check_same_system(const ClusterSpace& space, const SourceFacts& facts) {
   PGS_TRY(const auto kept, list_snapshots(space));
-  const auto other = std::ranges::find_if(
-      kept.snapshots, [&](const auto& snapshot) { return snapshot.system_identifier != system; });
-  if (other == kept.snapshots.end()) return {};
+  std::vector<SystemIdentifier> systems;
+  for (const auto& snapshot : kept.snapshots) systems.push_back(snapshot.system_identifier);
+  PGS_TRY(const auto of_wal, system_of_wal(space, facts.wal_segment_bytes));
+  if (of_wal) systems.push_back(*of_wal);
+  const auto system = facts.identity.system;
+  const auto other = std::ranges::find_if(systems, [&](const auto& known) { return known != system; });
+  if (other == systems.end()) return {};
   return std::unexpected(
-      make_error(ErrorCode::failed,
-                 "cluster {} lost its registration, and its snapshots are of system {}; this server is {}",
-                 space.name(), other->system_identifier, system)
+      make_error(
+          ErrorCode::failed,
+          "cluster {} lost its registration, and what is kept of it is of system {}; this server is {}",
+          space.name(), *other, system)
           .with_hint("Give the URL of the server that it was made of, or add this one under another name."));
 }
 
@@ -123,7 +147,7 @@ Result<AddOutcome> add_cluster(Repository& repository, const AddRequest& request
   if (!outcome.problems.empty()) return outcome;
   PGS_CHECK(warn_of_missing_password(url, cancellation, outcome.warnings));
   if (space) {
-    PGS_CHECK(check_same_system(*space, report.facts->identity.system));
+    PGS_CHECK(check_same_system(*space, *report.facts));
   } else {
     PGS_TRY(space, repository.create_cluster(request.cluster));
   }

@@ -55,6 +55,7 @@ Result<BackupOutcome> backup_cluster(const SourceWork& work, const BackupObserve
 
 Result<SnapshotRecord> backup_beside_stream(const SourceWork& work, StreamProgress& stream) {
   PGS_TRY(const Lease lease, take_backup_lease(work));
+  // Publishing reads it on the backup's timeline, whichever the stream is on by then.
   const auto wait_for_wal = [&](TimelineId, Lsn lsn) {
     return stream.wait_until_durable(lsn, work.cancellation);
   };

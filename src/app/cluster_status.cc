@@ -35,13 +35,6 @@ Result<std::optional<LeaseHolder>> readable_holder(const ClusterSpace& space, st
   return std::nullopt;
 }
 
-const CoverageRange* newest_range(const Coverage& coverage) {
-  for (const CoverageRange& range : coverage.ranges) {
-    if (range.open_ended && coverage.current_timeline == range.timeline) return &range;
-  }
-  return nullptr;
-}
-
 void add_lag(ClusterStatus& status, Timestamp now) {
   const CoverageRange* range = newest_range(status.coverage);
   if (range == nullptr) return;

@@ -4,20 +4,12 @@
 
 #include "codec/digest.h"
 #include "storage/disk/disk_store.h"
+#include "sys/files.h"
 
 namespace pgstrata {
 namespace {
 
 namespace fs = std::filesystem;
-
-// With links resolved as far as the path exists.
-Result<fs::path> resolved(const fs::path& path) {
-  std::error_code error;
-  fs::path full = fs::weakly_canonical(fs::absolute(path, error), error);
-  if (error)
-    return std::unexpected(error_from_errno(error.value(), fmt::format("find \"{}\"", path.string())));
-  return without_last_separator(full);
-}
 
 bool lies_in(const fs::path& path, const fs::path& folder) {
   return std::ranges::mismatch(folder, path).in1 == folder.end();
@@ -42,10 +34,10 @@ Result<Repository> make_repository(const fs::path& folder, const KeySource& key,
 Result<InitOutcome> init_repository(const InitRequest& request, const Clock& clock) {
   PGS_CHECK(check_key_choice(request.key));
   PGS_TRY(const fs::path given, parse_repository_location(request.location));
-  PGS_TRY(const fs::path folder, resolved(given));
+  PGS_TRY(const fs::path folder, resolved_path(given));
   InitOutcome outcome{.location = folder.string(), .id = {}, .key_slot = {}, .key_file = {}};
   if (request.key.key_file) {
-    PGS_TRY(outcome.key_file, resolved(*request.key.key_file));
+    PGS_TRY(outcome.key_file, resolved_path(*request.key.key_file));
     if (lies_in(*outcome.key_file, folder)) {
       return std::unexpected(make_error(ErrorCode::usage, "the key file \"{}\" would lie in the repository",
                                         outcome.key_file->string())

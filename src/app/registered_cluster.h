@@ -3,9 +3,7 @@
 
 #include <optional>
 
-#include "catalog/cluster_record.h"
-#include "pg/wire/connection_url.h"
-#include "repo/lease.h"
+#include "capture/wal_receiver.h"
 
 namespace pgstrata {
 
@@ -14,9 +12,19 @@ namespace pgstrata {
 inline constexpr const char* stream_lease_name = "stream";
 inline constexpr const char* backup_lease_name = "backup";
 
+// Borrows the repository, which must outlive it.
 struct RegisteredCluster {
   ClusterSpace space;
   ClusterRecord record;
+};
+
+// What every work on a cluster's source needs. References are borrowed.
+struct SourceWork {
+  RegisteredCluster cluster;
+  ConnectionUrl url;
+  SourceStanding standing;
+  const Clock& clock;
+  const Cancellation& cancellation;
 };
 
 // Errors: not_found (no such cluster: the hint lists those there are; or `add` did not finish), damaged.

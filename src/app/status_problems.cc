@@ -80,8 +80,7 @@ void find_gaps(const ClusterStatus& status, std::vector<StatusProblem>& problems
     }
     before = &range;
   }
-  const bool open = std::ranges::any_of(status.coverage.ranges, &CoverageRange::open_ended);
-  if (!status.coverage.snapshots.empty() && !open) {
+  if (!status.coverage.snapshots.empty() && newest_range(status.coverage) == nullptr) {
     problems.push_back({.code = "coverage_ended",
                         .what = "the newest WAL cannot be restored: it follows no snapshot without a gap",
                         .hint = fmt::format("Run `pgstrata backup {} --base`.", status.name)});

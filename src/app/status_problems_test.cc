@@ -121,6 +121,11 @@ TEST(StatusProblems, ShowsGaps) {
   EXPECT_THAT(find_problems(status)[0].what, HasSubstr("0/C8"));
   status.coverage.ranges = {range(100, 200, false)};
   EXPECT_THAT(codes(status), ElementsAre("coverage_ended"));
+  // What an old primary wrote beyond the fork goes on for ever.
+  status.coverage.ranges.push_back(range(150, 300, true));
+  status.coverage.ranges[0].timeline = {2};
+  status.coverage.current_timeline = TimelineId{2};
+  EXPECT_THAT(codes(status), ElementsAre("coverage_ended"));
 }
 
 TEST(StatusProblems, NamesDamageAndBadPages) {

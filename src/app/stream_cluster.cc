@@ -42,8 +42,7 @@ class StreamObserver final : public WalReceiverObserver {
 Result<bool> newest_wal_has_no_snapshot(const RegisteredCluster& cluster, const Cancellation& stop) {
   for (bool again = false;; again = true) {
     PGS_TRY(const auto coverage, compute_coverage(cluster.space, cluster.record.wal_segment_bytes, stop));
-    if (coverage.ranges.empty() || std::ranges::any_of(coverage.ranges, &CoverageRange::open_ended))
-      return false;
+    if (coverage.ranges.empty() || newest_range(coverage) != nullptr) return false;
     if (again || coverage.damaged_wal.empty()) return true;
     if (stop.wait_for(damage_retry)) return false;
   }

@@ -1,7 +1,7 @@
 // What went wrong: a code from one table, what failed and why, a hint, and where it happened.
 //
-// The table below is the only one: exit codes of the command line, HTTP statuses and the reference in
-// docs/cli.md follow from it. Errors are values; they are logged where they are handled, never where
+// The table below is the only one: exit codes of the command line and the reference in docs/cli.md follow
+// from it. Errors are values; they are logged where they are handled, never where
 // they are passed on.
 #pragma once
 
@@ -31,7 +31,7 @@ enum class ErrorCode {
   cancelled,         // stopped on request (SIGINT, SIGTERM)
 };
 
-// The process exit code for an error (DESIGN: 1 failed, 2 usage, 3 not found, 4 target outside coverage,
+// The process exit code for an error (docs/cli.md: 1 failed, 2 usage, 3 not found, 4 target outside coverage,
 // 5 repository damaged or wrong key, 6 check failed, 7 busy).
 [[nodiscard]] int exit_code(ErrorCode code);
 

@@ -155,6 +155,7 @@ Result<void> WalPositioning::follow(const TimelineSwitch& end) {
            sink.timeline(), end.switch_point, end.next);
   PGS_CHECK(end_timeline());
   PGS_CHECK(store_history(end.next));
+  PGS_CHECK(make_current(end.next));
   return move_to(end.next, end.switch_point);
 }
 
@@ -244,6 +245,7 @@ Result<void> WalPositioning::go_on_behind_gap(const WalLost& lost) {
       reception_.name(), gap.from, gap.to, lost.message);
   if (reception_.options.observer != nullptr) reception_.options.observer->wal_lost(gap);
   PGS_CHECK(store_history(timeline));
+  PGS_CHECK(make_current(timeline));
   return move_to(timeline, gap.to);
 }
 

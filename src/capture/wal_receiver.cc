@@ -49,6 +49,8 @@ class WalReceiver::Impl {
   Result<void> attempt();
   Result<void> check_cluster(const SystemIdentity& source);
   Result<void> check_synchronous(ReplicationConnection& connection);
+  // In a pause. The source may have gone on meanwhile: its first word afterwards may tell of where we were.
+  Result<void> look_around(ReplicationConnection& connection);
   Result<void> stream(ReplicationConnection& connection);
   [[nodiscard]] bool curable(const Error& error);
   [[nodiscard]] bool has_to_be_told(const std::string& reason, bool another_loss);
@@ -125,6 +127,13 @@ Result<void> WalReceiver::Impl::check_synchronous(ReplicationConnection& connect
   return {};
 }
 
+Result<void> WalReceiver::Impl::look_around(ReplicationConnection& connection) {
+  PGS_CHECK(check_synchronous(connection));
+  PGS_TRY(const auto source, connection.identify_system());
+  reception_.status.server_end = std::max(reception_.status.server_end, source.flush_position);
+  return {};
+}
+
 Result<void> WalReceiver::Impl::stream(ReplicationConnection& connection) {
   WalPositioning positioning(reception_, connection);
   for (int refusals = 0; refusals < refusal_limit;) {
@@ -141,7 +150,7 @@ Result<void> WalReceiver::Impl::stream(ReplicationConnection& connection) {
       refusals = 0;
       PGS_TRY(end, WalStreamLoop(reception_, connection).run());
       if (std::holds_alternative<WalStreamLoop::Done>(end)) return {};
-      if (std::holds_alternative<WalStreamLoop::Pause>(end)) PGS_CHECK(check_synchronous(connection));
+      if (std::holds_alternative<WalStreamLoop::Pause>(end)) PGS_CHECK(look_around(connection));
       ended = std::get_if<TimelineSwitch>(&end);
       lost = std::get_if<WalLost>(&end);
     } else {

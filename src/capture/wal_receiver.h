@@ -14,9 +14,9 @@
 
 #include "base/cancellation.h"
 #include "capture/wal_backoff.h"
-#include "capture/wal_segment_pipeline.h"
 #include "catalog/cluster_record.h"
 #include "pg/wire/replication_connection.h"
+#include "repo/lease.h"
 
 namespace pgstrata {
 

@@ -29,7 +29,8 @@ class RecordBeginning {
         resume_.last_break = summary->last_break;
         resume_.sent = summary->sent;
         resume_.reaches_to = summary->reaches_to;
-        resume_.complete_until = summary->complete_until;
+        // Another server's clock may be behind the one that marked its ancestor.
+        if (summary->timeline == resume_.timeline) resume_.complete_until = summary->complete_until;
       }
       // No record reaches across a break.
       if (summary->last_break.to == from) break;
@@ -93,6 +94,15 @@ Result<void> find_record_beginning(const ClusterSpace& space, const WalInventory
   return {};
 }
 
+Result<std::optional<WalSegmentSummary>> summary_of_partial(const ClusterSpace& space,
+                                                            const std::string& name) {
+  auto reader = WalSegmentReader::open(space, name);
+  auto summary = reader ? reader->summary() : std::unexpected(reader.error());
+  if (summary) return std::optional(*std::move(summary));
+  if (summary.error().code() == ErrorCode::damaged) return std::nullopt;
+  return std::unexpected(std::move(summary).error());
+}
+
 // The segment in which the stretch of WAL ends that is to be continued.
 const WalSegmentObjects& end_of_stretch(const WalInventory::Segments& segments, std::uint32_t segment_bytes,
                                         Lsn wanted) {
@@ -103,6 +113,18 @@ const WalSegmentObjects& end_of_stretch(const WalInventory::Segments& segments, 
     if (!continues && wanted.valid() && end > wanted) break;
   }
   return segment->second;
+}
+
+// What a partial segment says of its end. One that is damaged says nothing.
+Result<void> take_over_partial(const ClusterSpace& space, const WalSegmentObjects& objects,
+                               WalResume& resume) {
+  if (objects.partial.empty()) return {};
+  PGS_TRY(const auto summary, summary_of_partial(space, objects.partial));
+  if (!summary) return {};
+  resume.sent = std::max(resume.sent, summary->sent);
+  if (summary->complete_until > resume.mark.time && resume.position() >= summary->end_lsn)
+    resume.mark = {summary->end_lsn, summary->complete_until};
+  return {};
 }
 
 }  // namespace
@@ -133,6 +155,7 @@ Result<std::optional<WalResume>> find_wal_resume(const ClusterSpace& space, cons
     resume.bytes = std::move(stored->bytes);
     resume.mark = stored->mark;
     if (resume.mark.time.valid()) resume.sent = resume.mark.time;
+    PGS_CHECK(take_over_partial(space, last, resume));
   } else if (stored.error().code() == ErrorCode::damaged) {
     log_error("{}; the source is asked for the WAL from {} again", stored.error().describe(), last.start);
   } else {

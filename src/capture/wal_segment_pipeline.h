@@ -10,7 +10,6 @@
 
 #include <condition_variable>
 #include <deque>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -20,12 +19,9 @@
 
 #include "capture/wal_piece.h"
 #include "catalog/wal_segment.h"
+#include "repo/lease.h"
 
 namespace pgstrata {
-
-// Asked before anything becomes visible in the repository. Called from several threads. Error: what ends the
-// work (busy: somebody else receives this cluster's WAL now).
-using PublishingAllowed = std::function<Result<void>()>;
 
 struct WalPipelineOptions {
   ClusterSpace space;

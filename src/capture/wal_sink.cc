@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "capture/wal_marks.h"
 #include "catalog/wal_reader.h"
 
 namespace pgstrata {
@@ -75,7 +76,11 @@ Result<void> WalSink::accept(Lsn at, ByteView bytes, Timestamp sent) {
   if (at != received_) {
     return fail(ErrorCode::failed, "the server sent WAL from {} on where {} was due", at, received_);
   }
-  if (sent.valid()) sent_ = sent;
+  if (sent.valid()) {
+    sent_ = sent;
+    // The clock that a mark was made by may have stepped back since: what it says now holds.
+    complete_until_ = std::min(complete_until_, sent - WalMarks::margin);
+  }
   while (!bytes.empty()) {
     if (!current_) begin_segment();
     const auto part = bytes.first(std::min<std::size_t>(bytes.size(), segment_end() - received_));
@@ -130,14 +135,8 @@ void WalSink::finish_segment() {
   if (current_->piece) push_piece();
   if (current_->tail) current_->obsolete.push_back(current_->tail->name());
   sealing_.push_back(current_->durable_end);
-  pipeline_.finish(seal(), std::move(current_->obsolete));
+  pipeline_.finish(indexer_.seal(received_, sent_, complete_until_), std::move(current_->obsolete));
   current_.reset();
-}
-
-WalSegmentSummary WalSink::seal() {
-  // The clock that a mark was made by may have stepped back since: what it is known to have said holds.
-  if (sent_.valid()) complete_until_ = std::min(complete_until_, sent_);
-  return indexer_.seal(received_, sent_, complete_until_);
 }
 
 Result<void> WalSink::append_to_tail() {
@@ -233,16 +232,17 @@ Result<void> WalSink::end_timeline() {
   if (received_ == current_->start) return {};
   if (current_->tail) current_->obsolete.push_back(current_->tail->name());
   PGS_TRY(const auto inventory, WalInventory::load(options_.space, options_.segment_bytes));
+  // What others had received beyond where the way leaves this timeline is kept, as far as it can be read.
+  PGS_TRY(const auto content,
+          read_wal_segment(options_.space, inventory, timeline_, current_->start, received_));
+  const Lsn end = content.start + content.bytes.size();
+  if (end < received_)
+    return fail(ErrorCode::damaged, "the WAL tails before {} cannot be read back", received_);
+  indexer_.feed(ByteView(content.bytes).subspan(received_ - content.start));
   PGS_TRY(auto writer, WalSegmentWriter::create_partial(options_.space, timeline_, current_->start,
                                                         options_.segment_bytes, options_.clock, 3));
-  const auto copy = [&](Lsn, ByteView bytes) -> Result<bool> {
-    PGS_CHECK(writer.append(bytes));
-    return true;
-  };
-  PGS_TRY(const Lsn end, read_wal(options_.space, inventory, timeline_, current_->start, received_, copy));
-  if (end != received_)
-    return fail(ErrorCode::damaged, "the WAL tails before {} cannot be read back", received_);
-  PGS_CHECK(writer.commit(seal()));
+  PGS_CHECK(writer.append(content.bytes));
+  PGS_CHECK(writer.commit(indexer_.seal(end, sent_, complete_until_)));
   for (const auto& name : current_->obsolete) {
     if (!name.ends_with(".partial"))
       PGS_CHECK(options_.space.store().remove(options_.space.object_name(name)));

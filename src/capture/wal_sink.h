@@ -90,7 +90,6 @@ class WalSink {
   void begin_segment();
   void push_piece();
   void finish_segment();
-  WalSegmentSummary seal();
   // All that is not in a tail yet.
   Result<void> append_to_tail();
   Result<void> write_tail(const std::optional<WalMark>& mark);
@@ -103,7 +102,7 @@ class WalSink {
   const TimelineId timeline_;
   Lsn received_;
   Timestamp sent_;            // the newest of it, by the source's clock
-  Timestamp complete_until_;  // by the last mark
+  Timestamp complete_until_;  // by the last mark, as far as the clock has not stepped back behind it
   WalIndexer indexer_;
   WalPieces pieces_;
   std::optional<Current> current_;  // nothing between segments

@@ -91,7 +91,7 @@ TEST_F(WalSinkTest, NoMarkIsTakenBack) {
   const Lsn start = wal_sample().start;
   const auto complete_until = [&] {
     const auto inventory = *WalInventory::load(space, WalSample::segment_size_bytes);
-    const auto runs = wal_runs(inventory, {{first_timeline, {}, Lsn{UINT64_MAX}}});
+    const auto runs = wal_runs(inventory, {{first_timeline, {}, no_end}});
     return examine_run_end(space, inventory, runs.back())->complete_until;
   };
   const auto end_of = [&](std::uint64_t number) { return start + number * WalSample::segment_size_bytes; };
@@ -124,7 +124,26 @@ TEST_F(WalSinkTest, NoMarkIsTakenBack) {
   const auto earlier = promised + std::chrono::seconds(5);
   auto sink = *open(space);
   receive(*sink, end_of(3), earlier);
-  EXPECT_EQ(complete_until(), earlier);
+  EXPECT_EQ(complete_until(), earlier - std::chrono::seconds(1)) << "as a mark made then would say";
+}
+
+TEST_F(WalSinkTest, NorWhenItsTimelineEnds) {
+  const auto space = space_over(store_);
+  const Lsn start = wal_sample().start;
+  const Timestamp sent{1'795'255'200'000'000};
+  const auto promised = sent + std::chrono::hours(1);  // the source has been idle since
+  for (int round = 0; round < 3; ++round) {            // what follows the end may fail, and it ends again
+    auto sink = *open(space);
+    if (round == 0) {
+      ASSERT_TRUE(sink->accept(start, sample_bytes(start, start + 5000), sent));
+      ASSERT_TRUE(sink->flush(WalMark{start + 5000, promised}));
+    }
+    ASSERT_EQ(message_of(sink->end_timeline()), "ok");
+    const auto inventory = *WalInventory::load(space, WalSample::segment_size_bytes);
+    const auto* last = inventory.find(first_timeline, start);
+    ASSERT_NE(last, nullptr);
+    EXPECT_EQ(WalSegmentReader::open(space, last->partial)->summary()->complete_until, promised) << round;
+  }
 }
 
 TEST_F(WalSinkTest, GoesOnAnywhereInASegmentAsIfNothingHadHappened) {
@@ -224,6 +243,37 @@ TEST_F(WalSinkTest, AnEndedTimelineKeepsItsLastSegmentAsPartial) {
     EXPECT_EQ(WalSegmentReader::open(space, last->partial)->summary()->end_lsn, end);
     expect_stored(space, end, "after the timeline's end");
   }
+}
+
+// The new primary has left the timeline before the damage: nobody can make up for it, and nobody needs to.
+TEST_F(WalSinkTest, DamageBehindTheEndOfATimelineKeepsNobodyFromEndingIt) {
+  const auto space = space_over(store_);
+  const Lsn start = wal_sample().start;
+  const Lsn end = start + 300'000;
+  {
+    auto sink = *open(space);
+    for (Lsn at = start; at < start + 900'000; at += 100'000) {
+      ASSERT_TRUE(sink->accept(at, sample_bytes(at, at + 100'000)));
+      ASSERT_TRUE(sink->flush(std::nullopt));
+    }
+    ASSERT_TRUE(*sink->finish(std::nullopt));
+  }
+  const auto before = *WalInventory::load(space, WalSample::segment_size_bytes);
+  const auto name = space.object_name(before.find(first_timeline, start)->tails.front().name);
+  Bytes damaged = *store_.get(name);
+  damaged[damaged.size() * 2 / 3] ^= std::byte{1};
+  overwrite(store_, name, damaged);
+
+  auto sink = *open(space);
+  ASSERT_EQ(sink->received(), start);
+  ASSERT_TRUE(sink->accept(start, sample_bytes(start, end)));
+  ASSERT_EQ(message_of(sink->end_timeline()), "ok");
+  const auto inventory = *WalInventory::load(space, WalSample::segment_size_bytes);
+  EXPECT_TRUE(inventory.find(first_timeline, start)->tails.empty());
+  const auto kept = read_wal_segment(space, inventory, first_timeline, start);
+  ASSERT_TRUE(kept) << kept.error().describe();
+  EXPECT_GT(kept->bytes.size(), 500'000U) << "also what the old primary wrote up to the damage";
+  EXPECT_TRUE(std::ranges::equal(kept->bytes, ByteView(wal_sample().bytes).first(kept->bytes.size())));
 }
 
 TEST_F(WalSinkTest, NothingIsPublishedOnceTheLeaseIsLost) {

@@ -6,13 +6,10 @@
 
 #include "base/log.h"
 #include "catalog/wal_reader.h"
-#include "catalog/wal_run.h"
 
 namespace pgstrata {
 
 namespace {
-
-constexpr Lsn no_end{UINT64_MAX};
 
 // Where on the way to a timeline its ancestor `timeline` is left; nothing when it is not on the way.
 std::optional<Lsn> end_on_path(const std::vector<TimelineStretch>& path, TimelineId timeline) {
@@ -144,16 +141,11 @@ Result<std::set<TimelineId>> known_timelines(const ClusterSpace& space, const Wa
 
 }  // namespace
 
-Result<std::vector<TimelineStretch>> timeline_ancestry(const ClusterSpace& space, TimelineId timeline) {
-  PGS_TRY(const auto history, stored_history(space, timeline));
-  std::vector<TimelineStretch> path;
-  Lsn from;
-  for (const auto& ancestor : history.ancestors) {
-    path.push_back({ancestor.timeline, from, ancestor.end});
-    from = ancestor.end;
+const CoverageRange* newest_range(const Coverage& coverage) {
+  for (const CoverageRange& range : coverage.ranges) {
+    if (range.open_ended && coverage.current_timeline == range.timeline) return &range;
   }
-  path.push_back({timeline, from, no_end});
-  return path;
+  return nullptr;
 }
 
 Result<std::optional<TimelineId>> current_timeline_with_wal(const ClusterSpace& space,
@@ -186,9 +178,10 @@ Result<Coverage> compute_coverage(const ClusterSpace& space, std::uint32_t wal_s
   }
 }
 
-Result<Coverage> compute_coverage(const ClusterSpace& space, const WalInventory& inventory,
-                                  const SnapshotList& list, const Cancellation& cancellation) {
+Result<Coverage> compute_coverage(const ClusterSpace& space, WalInventory inventory, const SnapshotList& list,
+                                  const Cancellation& cancellation) {
   Coverage coverage;
+  PGS_CHECK(forget_mere_beginnings(space, inventory));
   PGS_TRY(const auto timelines, known_timelines(space, inventory, list.snapshots, coverage.damaged_wal));
   coverage.wal_stored_bytes = inventory.stored_bytes();
   coverage.damaged_snapshots = list.damaged;

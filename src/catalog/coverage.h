@@ -13,20 +13,9 @@
 #include "base/cancellation.h"
 #include "catalog/snapshot_record.h"
 #include "catalog/timelines.h"
-#include "catalog/wal_inventory.h"
+#include "catalog/wal_run.h"
 
 namespace pgstrata {
-
-// A stretch of one timeline within an ancestry: from is included, to is not.
-struct TimelineStretch {
-  TimelineId timeline;
-  Lsn from;
-  Lsn to;  // {UINT64_MAX} for the newest
-};
-
-// The way from the first timeline to `timeline`, oldest first; that one alone when its history is not stored.
-// Error: damaged.
-Result<std::vector<TimelineStretch>> timeline_ancestry(const ClusterSpace& space, TimelineId timeline);
 
 struct CoverageRange {
   TimelineId timeline;  // the one the range ends on
@@ -38,13 +27,6 @@ struct CoverageRange {
   Timestamp last_commit;    // the latest stamp of a commit or abort in the range, be it from the future
   bool open_ended = false;  // it reaches the end of the WAL that is there: more may come
   std::vector<std::string> snapshots;  // ids, oldest first
-};
-
-// WAL that is there and cannot be used, and what follows it on that timeline.
-struct DamagedWal {
-  TimelineId timeline;
-  Lsn from;
-  Error error;
 };
 
 struct Coverage {
@@ -65,6 +47,10 @@ struct Coverage {
   std::vector<DamagedHistory> damaged_histories;  // or missing ones: nothing on those timelines is covered
 };
 
+// The range that the next commit will lengthen; none when the newest WAL follows no snapshot without a gap.
+// Borrows from `coverage`.
+[[nodiscard]] const CoverageRange* newest_range(const Coverage& coverage);
+
 // Of the timelines that WAL is named after and of which something is ours, the one that the cluster is on
 // (catalog/timelines.h); nothing without any.
 // Errors: those of the store.
@@ -78,7 +64,7 @@ Result<Coverage> compute_coverage(const ClusterSpace& space, std::uint32_t wal_s
                                   const Cancellation& cancellation);
 
 // The same from a chosen part of what there is: what would be covered if the rest were lost.
-Result<Coverage> compute_coverage(const ClusterSpace& space, const WalInventory& inventory,
-                                  const SnapshotList& list, const Cancellation& cancellation);
+Result<Coverage> compute_coverage(const ClusterSpace& space, WalInventory inventory, const SnapshotList& list,
+                                  const Cancellation& cancellation);
 
 }  // namespace pgstrata

@@ -183,6 +183,30 @@ TEST_F(CoverageTest, APartialSegmentEndsItsTimeline) {
   EXPECT_EQ(covered.ranges[0].to_lsn.value, segment(5).value - 100);
 }
 
+// A new primary sends the segment in which its timeline began from the beginning: until it has come beyond that
+// point, the old timeline has more.
+TEST_F(CoverageTest, AnUnfinishedBeginningHidesNothingOfItsAncestor) {
+  snapshot(one, segment(3) + 40, segment(3) + 4000, at(5));
+  seal(one, 3, at(30));
+  seal_partial(one, 4, 0x80000, at(41));
+  ASSERT_TRUE(put_timeline_history(space_, two, as_byte_view("1\t0/480000\tno recovery target specified\n")));
+  const Bytes bytes(0x90000, std::byte{0x5A});
+  for (const std::size_t received : {0x0U, 0x1000U, 0x80000U, 0x81000U}) {
+    auto tail = WalTailWriter::create(space_, two, segment(4), segment_bytes).value();
+    ASSERT_TRUE(tail.append(ByteView(bytes).first(received)));
+    ASSERT_TRUE(tail.sync());
+    const auto covered = coverage();
+    if (received > 0x80000) {
+      EXPECT_EQ(covered.current_timeline, two);
+      continue;
+    }
+    EXPECT_EQ(covered.current_timeline, one) << received;
+    ASSERT_EQ(covered.ranges.size(), 1U);
+    EXPECT_EQ(covered.ranges[0].to_lsn.value, segment(4).value + 0x80000 - 100) << received;
+    EXPECT_TRUE(covered.ranges[0].open_ended);
+  }
+}
+
 TEST_F(CoverageTest, ADamagedEndShortensTheRangeAndIsSaid) {
   snapshot(one, segment(3) + 40, segment(3) + 4000, at(5));
   for (const std::uint64_t number : {3U, 4U, 5U})

@@ -80,7 +80,7 @@ TEST_F(CatalogGoldenTest, SnapshotRecord) {
 
 TEST_F(CatalogGoldenTest, WalSegmentSummary) {
   constexpr std::string_view hex =
-      "01874b4f671ff1dd66030000000000001000000000000000110000000003fac3d7c6600600"
+      "02874b4f671ff1dd66030000000000001000000000000000110000000003fac3d7c6600600"
       "0001001000000000000080100000000005fac3d7c660060002fac3d7c660060004fac3d7c66006005047574901118080808001"
       "8080808801ac02"
       "80feff8701f8ffff8701020101fac3d7c660060002fac3d7c660060003fac3d7c6600600faffffff05000000f0a2040a0106"
@@ -99,6 +99,22 @@ TEST_F(CatalogGoldenTest, WalSegmentSummary) {
   EXPECT_EQ(summary->complete_until, Timestamp{1'795'257'000'000'004});
   EXPECT_EQ(summary->index.commits, 2U);
   EXPECT_EQ(to_hex(encode_wal_segment_summary(*summary)), hex);
+}
+
+// As written before there was complete_until.
+TEST_F(CatalogGoldenTest, WalSegmentSummaryOfTheFirstVersion) {
+  constexpr std::string_view hex =
+      "01874b4f671ff1dd66030000000000001000000000000000110000000003fac3d7c6600600"
+      "0001001000000000000080100000000005fac3d7c660060002fac3d7c66006005047574901118080808001"
+      "8080808801ac02"
+      "80feff8701f8ffff8701020101fac3d7c660060002fac3d7c660060003fac3d7c6600600faffffff05000000f0a2040a0106"
+      "6265666f726504fac3d7c660060080828080010201a880808001e08080800100808480800180868080010101104000008088"
+      "8080010500058080010801ff0c05808001f7f40314030101070900000640ac0200016401010100ee098001";
+  const auto summary = decode_wal_segment_summary(*from_hex(hex));
+  ASSERT_EQ(message_of(summary), "ok");
+  EXPECT_EQ(summary->reaches_to, Timestamp{1'795'257'000'000'002});
+  EXPECT_FALSE(summary->complete_until.valid());
+  EXPECT_EQ(summary->index.commits, 2U);
 }
 
 TEST_F(CatalogGoldenTest, WalTail) {

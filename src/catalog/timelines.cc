@@ -86,6 +86,18 @@ Result<TimelineHistory> stored_history(const ClusterSpace& space, TimelineId tim
   return parse_timeline_history(timeline, as_text(*content));
 }
 
+Result<std::vector<TimelineStretch>> timeline_ancestry(const ClusterSpace& space, TimelineId timeline) {
+  PGS_TRY(const auto history, stored_history(space, timeline));
+  std::vector<TimelineStretch> path;
+  Lsn from;
+  for (const auto& ancestor : history.ancestors) {
+    path.push_back({ancestor.timeline, from, ancestor.end});
+    from = ancestor.end;
+  }
+  path.push_back({timeline, from, no_end});
+  return path;
+}
+
 Result<std::vector<TimelineId>> list_timeline_histories(const ClusterSpace& space) {
   return list_timelines(space, {});
 }

@@ -22,6 +22,18 @@ Result<std::optional<Bytes>> get_timeline_history(const ClusterSpace& space, Tim
 Result<TimelineHistory> stored_history(const ClusterSpace& space, TimelineId timeline);
 Result<std::vector<TimelineId>> list_timeline_histories(const ClusterSpace& space);
 
+// A stretch of one timeline within an ancestry: from is included, to is not.
+struct TimelineStretch {
+  TimelineId timeline;
+  Lsn from;
+  Lsn to;  // no_end for the newest
+};
+inline constexpr Lsn no_end{UINT64_MAX};
+
+// The way from the first timeline to `timeline`, oldest first; that one alone when its history is not stored.
+// Error: damaged.
+Result<std::vector<TimelineStretch>> timeline_ancestry(const ClusterSpace& space, TimelineId timeline);
+
 // The cluster is on its newest timeline, unless that was set aside: the server that made it was none of the
 // cluster's, or has been given up for an older one. All that is here of such a timeline can be restored by
 // its number. The mark is the record `timelines/00000002.aside`.

@@ -94,7 +94,9 @@ const WalSegmentObjects* WalInventory::find(TimelineId timeline, Lsn segment_sta
 
 void WalInventory::forget(TimelineId timeline, Lsn segment_start) {
   const auto segments = timelines_.find(timeline);
-  if (segments != timelines_.end()) segments->second.erase(segment_start);
+  if (segments == timelines_.end()) return;
+  segments->second.erase(segment_start);
+  if (segments->second.empty()) timelines_.erase(segments);
 }
 
 }  // namespace pgstrata

@@ -63,8 +63,8 @@ bool made_good(const WalTailContent& tail, Lsn segment_start, Lsn end) {
 }
 
 // What the unsealed objects of a segment hold from its start on. `partial` may be empty.
-Result<WalSegmentBytes> read_tails(const ClusterSpace& space, const WalSegmentObjects& objects,
-                                   Bytes partial) {
+Result<WalSegmentBytes> read_tails(const ClusterSpace& space, const WalSegmentObjects& objects, Bytes partial,
+                                   Lsn needed_to) {
   Pieces pieces;
   std::vector<std::pair<Lsn, Lsn>> durable{{objects.start, objects.start + partial.size()}};
   if (!partial.empty()) pieces.push_back({objects.start, std::move(partial)});
@@ -84,7 +84,7 @@ Result<WalSegmentBytes> read_tails(const ClusterSpace& space, const WalSegmentOb
   WalSegmentBytes segment{objects.start, without_hole(objects.start, std::move(pieces)), {}};
   const Lsn end = segment.start + segment.bytes.size();
   for (const auto& tail : damaged) {
-    if (!made_good(tail, segment.start, end)) return std::unexpected(*tail.damage);
+    if (end < needed_to && !made_good(tail, segment.start, end)) return std::unexpected(*tail.damage);
   }
   segment.durable_to = segment.start;
   std::ranges::sort(durable);
@@ -101,7 +101,7 @@ Result<WalSegmentBytes> read_tails(const ClusterSpace& space, const WalSegmentOb
 }  // namespace
 
 Result<WalSegmentBytes> read_wal_segment(const ClusterSpace& space, const WalInventory& inventory,
-                                         TimelineId timeline, Lsn segment_start) {
+                                         TimelineId timeline, Lsn segment_start, Lsn needed_to) {
   const auto* objects = inventory.find(timeline, segment_start);
   if (objects == nullptr) {
     return fail(ErrorCode::not_found, "the repository holds no WAL of timeline {} at {}", timeline,
@@ -110,14 +110,14 @@ Result<WalSegmentBytes> read_wal_segment(const ClusterSpace& space, const WalInv
   if (!objects->sealed.empty()) return read_sealed(space, objects->sealed, timeline, segment_start);
   if (!objects->partial.empty()) {
     auto partial = read_sealed(space, objects->partial, timeline, segment_start);
-    if (partial) return read_tails(space, *objects, std::move(partial->bytes));
+    if (partial) return read_tails(space, *objects, std::move(partial->bytes), needed_to);
     const auto end = end_of_partial(space, objects->partial);
     if (partial.error().code() != ErrorCode::damaged || !end) return partial;
-    auto tails = read_tails(space, *objects, {});
-    const bool made_up_for = tails && tails->start + tails->bytes.size() >= *end;
+    auto tails = read_tails(space, *objects, {}, needed_to);
+    const bool made_up_for = tails && tails->start + tails->bytes.size() >= std::min(*end, needed_to);
     return made_up_for ? std::move(tails) : std::move(partial);
   }
-  auto segment = read_tails(space, *objects, {});
+  auto segment = read_tails(space, *objects, {}, needed_to);
   if (segment || segment.error().code() != ErrorCode::not_found) return segment;
   // A stream is at work: it has sealed the segment since the listing, and its tails are gone.
   return read_sealed(space, wal_object_name(timeline, segment_start, inventory.segment_bytes()), timeline,
@@ -131,7 +131,7 @@ Result<Lsn> read_wal(const ClusterSpace& space, const WalInventory& inventory,
     const Lsn start = inventory.segment_start(at);
     const auto timeline = timeline_of(start);
     if (!timeline) return at;
-    auto segment = read_wal_segment(space, inventory, *timeline, start);
+    auto segment = read_wal_segment(space, inventory, *timeline, start, to);
     if (!segment && segment.error().code() == ErrorCode::not_found) return at;
     if (!segment) return std::unexpected(std::move(segment).error());
     const Lsn end = std::min(to, start + segment->bytes.size());

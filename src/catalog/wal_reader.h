@@ -8,7 +8,7 @@
 namespace pgstrata {
 
 // The whole of one segment, or as much of it as is there. A damaged tail is passed over when the others make
-// up for it. Errors: not_found, damaged.
+// up for it, or when there is all up to `needed_to` without what it has lost. Errors: not_found, damaged.
 struct WalSegmentBytes {
   Lsn start;
   Bytes bytes;
@@ -16,7 +16,8 @@ struct WalSegmentBytes {
   Lsn durable_to = {};  // up to here a crash takes nothing away; the rest may not have been synced yet
 };
 Result<WalSegmentBytes> read_wal_segment(const ClusterSpace& space, const WalInventory& inventory,
-                                         TimelineId timeline, Lsn segment_start);
+                                         TimelineId timeline, Lsn segment_start,
+                                         Lsn needed_to = {UINT64_MAX});
 
 // Hands out the bytes of [from, to), in order, until `use` returns false, `to`, or the end of what is there.
 // `timeline_of` says which timeline to take a segment from, nothing where the way ends. Returns where it

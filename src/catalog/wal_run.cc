@@ -27,15 +27,14 @@ Way way_to(const WalInventory& inventory, const std::vector<TimelineStretch>& pa
 }
 
 WalRunEnd end_of_sealed(const WalSegmentSummary& summary) {
-  return {summary.timeline,
-          summary.end_lsn,
-          std::max(summary.index.last_record_end, summary.start_lsn),
-          summary.latest_transaction_end,
-          summary.complete_until,
-          {},
-          summary.sent,
-          summary.reaches_to.valid() ? summary.reaches_to : summary.latest_transaction_end,
-          summary.last_break};
+  return {.timeline = summary.timeline,
+          .bytes_end = summary.end_lsn,
+          .records_end = std::max(summary.index.last_record_end, summary.start_lsn),
+          .latest_transaction_end = summary.latest_transaction_end,
+          .complete_until = summary.complete_until,
+          .sent = summary.sent,
+          .reaches_to = summary.reaches_to.valid() ? summary.reaches_to : summary.latest_transaction_end,
+          .last_break = summary.last_break};
 }
 
 // The summary of a segment that is sealed, whole or up to the timeline's end; nothing when it is not.
@@ -67,15 +66,11 @@ Result<WalRunEnd> end_by_records(const ClusterSpace& space, const WalInventory& 
                                  const WalRun& run) {
   const auto& last = run.segments.back();
   PGS_TRY(const auto content, read_last_segment(space, inventory, run));
-  WalRunEnd end{last.timeline,
-                content.start + content.bytes.size(),
-                last.start,
-                {},
-                content.mark.time,
-                {},
-                content.mark.time,
-                {},
-                {}};
+  WalRunEnd end{.timeline = last.timeline,
+                .bytes_end = content.start + content.bytes.size(),
+                .records_end = last.start,
+                .complete_until = content.mark.time,
+                .sent = content.mark.time};
 
   Lsn from = last.start;
   Timestamp before_complete_until;
@@ -86,7 +81,8 @@ Result<WalRunEnd> end_by_records(const ClusterSpace& space, const WalInventory& 
       end.last_break = before->last_break;
       end.reaches_to = before->reaches_to.valid() ? before->reaches_to : before->latest_transaction_end;
       if (!end.sent.valid()) end.sent = before->sent;
-      before_complete_until = before->complete_until;
+      // Another server's clock may be behind the one that marked its ancestor.
+      if (before->timeline == last.timeline) before_complete_until = before->complete_until;
       end.complete_until = std::max(end.complete_until, before_complete_until);
       const bool behind_break = before->last_break.to == last.start;
       if (!behind_break) end.records_end = before->index.last_record_end;
@@ -135,7 +131,7 @@ Result<WalRunEnd> end_of(const ClusterSpace& space, const WalInventory& inventor
 Result<WalRunEnd> end_before_break(const ClusterSpace& space, const WalInventory& inventory,
                                    const WalRun& run, const WalBreak& at) {
   const Lsn ends = std::max(at.from, run.start);
-  WalRunEnd end{run.segments.back().timeline, ends, ends, {}, {}, {}, {}, {}, {}};
+  WalRunEnd end{.timeline = run.segments.back().timeline, .bytes_end = ends, .records_end = ends};
   end.damaged.push_back(
       {end.timeline, end.bytes_end, make_error(ErrorCode::damaged, "the source's own WAL is damaged there")});
   const auto take = [&](std::size_t from_back, const auto& use) -> Result<void> {
@@ -161,6 +157,25 @@ std::optional<TimelineId> WalRun::timeline_of(Lsn segment_start) const {
   const auto segment = std::ranges::lower_bound(segments, segment_start, {}, &WalRunSegment::start);
   if (segment == segments.end() || segment->start != segment_start) return std::nullopt;
   return segment->timeline;
+}
+
+Result<void> forget_mere_beginnings(const ClusterSpace& space, WalInventory& inventory) {
+  std::vector<WalRunSegment> mere;
+  for (const auto& [timeline, segments] : inventory.timelines()) {
+    const auto history = stored_history(space, timeline);
+    if (!history && history.error().code() != ErrorCode::damaged) return std::unexpected(history.error());
+    if (!history || history->ancestors.empty()) continue;
+    const Lsn begun = history->ancestors.back().end;
+    const auto* first = inventory.find(timeline, inventory.segment_start(begun));
+    if (first == nullptr || !first->sealed.empty()) continue;
+    const auto content = read_wal_segment(space, inventory, timeline, first->start);
+    const auto code = content ? ErrorCode{} : content.error().code();
+    if (!content && code != ErrorCode::damaged && code != ErrorCode::not_found)
+      return std::unexpected(content.error());
+    if (content && content->start + content->bytes.size() <= begun) mere.push_back({timeline, first->start});
+  }
+  for (const auto& segment : mere) inventory.forget(segment.timeline, segment.start);
+  return {};
 }
 
 std::vector<WalRun> wal_runs(const WalInventory& inventory, const std::vector<TimelineStretch>& path) {
@@ -195,8 +210,10 @@ Result<WalRunEnd> examine_run_end(const ClusterSpace& space, const WalInventory&
     rest.segments.pop_back();
     rest.left_at = damaged.back().from;
   }
-  return WalRunEnd{
-      run.segments.front().timeline, run.start, run.start, {}, {}, std::move(damaged), {}, {}, {}};
+  return WalRunEnd{.timeline = run.segments.front().timeline,
+                   .bytes_end = run.start,
+                   .records_end = run.start,
+                   .damaged = std::move(damaged)};
 }
 
 Result<std::vector<WalRunPart>> examine_run(const ClusterSpace& space, const WalInventory& inventory,

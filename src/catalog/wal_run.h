@@ -4,7 +4,8 @@
 
 #include <vector>
 
-#include "catalog/coverage.h"
+#include "catalog/timelines.h"
+#include "catalog/wal_inventory.h"
 #include "catalog/wal_segment_summary.h"
 
 namespace pgstrata {
@@ -25,23 +26,36 @@ struct WalRun {
   [[nodiscard]] std::optional<TimelineId> timeline_of(Lsn segment_start) const;
 };
 
+// A timeline's first segment begins with its ancestor's bytes. One that does not reach beyond them says nothing
+// that the ancestor's does not, and less where that one is there whole: it is taken out of the inventory, as
+// if nothing of its timeline were here yet. For whoever looks for what can be restored. Errors: those of the
+// store.
+Result<void> forget_mere_beginnings(const ClusterSpace& space, WalInventory& inventory);
+
 [[nodiscard]] std::vector<WalRun> wal_runs(const WalInventory& inventory,
                                            const std::vector<TimelineStretch>& path);
 
+// WAL that is there and cannot be used, and what follows it on that timeline.
+struct DamagedWal {
+  TimelineId timeline;
+  Lsn from;
+  Error error;
+};
+
 struct WalRunEnd {
   TimelineId timeline;
-  Lsn bytes_end;                     // what is there
-  Lsn records_end;                   // end of the last whole record
-  Timestamp latest_transaction_end;  // of the run; invalid when it holds none
-  Timestamp complete_until;          // by the last mark; invalid when there is none
-  std::vector<DamagedWal> damaged;   // what was left out at the end, newest first
+  Lsn bytes_end;                       // what is there
+  Lsn records_end;                     // end of the last whole record
+  Timestamp latest_transaction_end{};  // of the run; invalid when it holds none
+  Timestamp complete_until{};          // by the last mark; invalid when there is none
+  std::vector<DamagedWal> damaged{};   // what was left out at the end, newest first
   // By the source's clock, when the newest of it was sent, or up to when a mark says that it is complete; not
   // valid when that is not known.
-  Timestamp sent;
+  Timestamp sent{};
   // The last moment that it is said to reach to: by the last mark, else by the stamps of its transactions,
   // where they are not from the future.
-  Timestamp reaches_to;
-  WalBreak last_break;  // the part of the run that ends here begins behind it
+  Timestamp reaches_to{};
+  WalBreak last_break{};  // the part of the run that ends here begins behind it
 };
 
 // The parts of a run between which the source's own WAL is damaged, oldest first: at least one. The last may

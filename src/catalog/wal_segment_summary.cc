@@ -5,7 +5,7 @@
 namespace pgstrata {
 
 namespace {
-constexpr std::uint8_t summary_version = 1;
+constexpr std::uint8_t summary_version = 2;  // 1 had no complete_until
 }  // namespace
 
 Bytes encode_wal_segment_summary(const WalSegmentSummary& summary) {
@@ -27,7 +27,8 @@ Bytes encode_wal_segment_summary(const WalSegmentSummary& summary) {
 
 Result<WalSegmentSummary> decode_wal_segment_summary(ByteView bytes) {
   ByteReader reader(bytes);
-  if (const auto version = reader.u8(); version > summary_version) {
+  const auto version = reader.u8();
+  if (version > summary_version) {
     return fail(ErrorCode::newer_format, "WAL segment summary of format {}; this pgstrata reads up to {}",
                 version, summary_version);
   }
@@ -41,8 +42,8 @@ Result<WalSegmentSummary> decode_wal_segment_summary(ByteView bytes) {
   summary.last_break.to = {reader.u64()};
   summary.sent = {static_cast<std::int64_t>(reader.u64())};
   summary.reaches_to = {static_cast<std::int64_t>(reader.u64())};
-  summary.complete_until = {static_cast<std::int64_t>(reader.u64())};
-  if (reader.failed() || summary.end_lsn < summary.start_lsn) {
+  if (version > 1) summary.complete_until = {static_cast<std::int64_t>(reader.u64())};
+  if (reader.failed() || version == 0 || summary.end_lsn < summary.start_lsn) {
     return fail(ErrorCode::damaged, "WAL segment summary does not parse");
   }
   PGS_TRY(summary.index, decode_wal_index(reader.bytes(reader.remaining())));

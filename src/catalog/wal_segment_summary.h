@@ -33,8 +33,9 @@ struct WalSegmentSummary {
   // The same as latest_transaction_end, but each commit counted as no later than believed_ahead after `sent`
   // of its segment: what the WAL may be said to reach to. Not valid as long as `sent` never was.
   Timestamp reaches_to{};
-  // The time of the last mark (WalMark) since then, this segment included: nothing was committed up to it
-  // that is not here. Not valid when there was none.
+  // The time of the last mark (WalMark) on this timeline since then, this segment included, as far as the
+  // source's clock has not stepped back behind it: nothing was committed up to it that is not here. Not valid
+  // when there was none.
   Timestamp complete_until{};
 };
 

@@ -35,7 +35,7 @@ Result<PackCheck> check_packs(const ClusterSpace& space, const std::vector<PackI
                               const Cancellation& cancellation,
                               const std::function<void(std::uint64_t bytes)>& on_pack);
 
-// Damage is what reading again will not cure.
+// Damage of what is stored, lasting or not (cure_of), as against a store that gives no answer.
 [[nodiscard]] bool is_damage(const Error& error);
 
 // Of damage that need not last, what its error says is to be done; else nothing.

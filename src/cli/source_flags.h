@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "app/wal_arrival.h"
+#include "app/registered_cluster.h"
 #include "cli/command.h"
 
 namespace pgstrata {

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -55,6 +56,10 @@ class Lease {
   explicit Lease(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
+
+// Lease::check for who must not know of the lease: asked before anything becomes visible in the repository,
+// from several threads.
+using PublishingAllowed = std::function<Result<void>()>;
 
 // Who holds it now; nobody when it is free, given back, or its holder is dead on this machine. Does not wait,
 // so a holder that died on another machine is still named. Errors: damaged; newer_format.

@@ -338,7 +338,8 @@ Result<RecoveryPlan> plan_recovery(const ClusterSpace& space, std::uint32_t wal_
                                    const Cancellation& cancellation) {
   const auto current = coverage.current_timeline.value_or(TimelineId{1});
   const TimelineId timeline = target.timeline.value_or(current);
-  PGS_TRY(const auto inventory, WalInventory::load(space, wal_segment_bytes));
+  PGS_TRY(auto inventory, WalInventory::load(space, wal_segment_bytes));
+  PGS_CHECK(forget_mere_beginnings(space, inventory));
   PGS_TRY(const auto way, timeline_ancestry(space, timeline));
   auto plan = Planner(space, coverage, target, timeline, inventory, way, cancellation).plan();
   const bool refused = !plan && plan.error().code() == ErrorCode::outside_coverage;

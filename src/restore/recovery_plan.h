@@ -8,11 +8,9 @@
 //
 // How the end is told to PostgreSQL:
 //  * a target with a record to stop at: its own recovery_target_time, _lsn, _xid or _name. When recovery ends
-//  before
-//    it all the same, PostgreSQL says so and does not open the cluster.
+//    before it all the same, PostgreSQL says so and does not open the cluster.
 //  * latest, and a time or LSN after the last record that could stop there (the quiet stretch at a range's
-//  end): no
-//    target at all; recovery replays what it is handed and ends.
+//    end): no target at all; recovery replays what it is handed and ends.
 #pragma once
 
 #include <optional>

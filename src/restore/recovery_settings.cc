@@ -148,9 +148,10 @@ bool is_recovery_name(std::string_view name) {
              neutral_values.end();
 }
 
-// What it takes to reach the plan's end: set to anything else, recovery would end elsewhere or nowhere.
+// What it takes to reach the plan's end: set to anything else, recovery would end elsewhere or nowhere. A file
+// that is included could set it.
 bool decides_the_target(std::string_view name) {
-  return name == "restore_command" || name == "recovery_target_timeline" ||
+  return name.starts_with("include") || name == "restore_command" || name == "recovery_target_timeline" ||
          name == "recovery_target_inclusive" || std::ranges::find(target_names, name) != target_names.end();
 }
 

@@ -70,8 +70,9 @@ TEST(RecoverySettings, OperatorSettingsAreCheckedAndComeLast) {
 }
 
 TEST(RecoverySettings, WhereRecoveryEndsIsNotForTheOperatorsSettings) {
-  for (const char* name : {"recovery_target_time", "Recovery_Target_Xid", "recovery_target_timeline",
-                           "recovery_target_inclusive", "recovery_target", "restore_command"}) {
+  for (const char* name :
+       {"recovery_target_time", "Recovery_Target_Xid", "recovery_target_timeline",
+        "recovery_target_inclusive", "recovery_target", "restore_command", "include_dir"}) {
     EXPECT_EQ(code_of(recovery_settings_block(plan_for({}), {"/p", {{name, "x"}}})), "usage") << name;
   }
   for (const char* name : {"recovery_target_action", "recovery_end_command", "hot_standby"})

@@ -5,10 +5,10 @@
 //                  exclusive: at or after it). When the source's clock stepped back, WAL after that
 //                  transaction may hold earlier times; recovery does not go on to look for them.
 //   lsn            everything up to and with the first record that starts at or after it; exclusive: without
-//   it. xid            everything up to and with the record that ended this transaction, also when it was
-//   rolled back;
-//                  exclusive: without it. Transactions that ended before it in the WAL are there, whatever
-//                  their numbers. A subtransaction cannot be named.
+//                  it.
+//   xid            everything up to and with the record that ended this transaction, also when it was rolled
+//                  back; exclusive: without it. Transactions that ended before it in the WAL are there,
+//                  whatever their numbers. A subtransaction cannot be named.
 //   restore point  everything up to and with the record that pg_create_restore_point wrote.
 //   latest         all WAL that the repository holds without a gap at the moment of planning.
 #pragma once

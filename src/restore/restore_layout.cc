@@ -128,7 +128,7 @@ Result<void> check_no_intrusion(const fs::path& target, const fs::path& path) {
 Result<void> check_no_intrusion(const fs::path& target) {
   const auto named = fs::absolute(target).lexically_normal();
   PGS_CHECK(check_no_intrusion(named, named));
-  PGS_TRY(const auto found, resolved(target));
+  PGS_TRY(const auto found, resolved_path(target));
   return check_no_intrusion(named, found);
 }
 
@@ -139,17 +139,9 @@ Result<bool> holds_anything(const TargetDirectory& directory) {
 
 }  // namespace
 
-Result<fs::path> resolved(const fs::path& path) {
-  std::error_code error;
-  const auto full = fs::weakly_canonical(fs::absolute(path), error);
-  if (error)
-    return std::unexpected(error_from_errno(error.value(), fmt::format("find \"{}\"", path.native())));
-  return fs::path(normal(full.native()));
-}
-
 bool leads_into(const fs::path& path, const fs::path& folder) {
-  const auto found = resolved(path);
-  const auto place = resolved(folder);
+  const auto found = resolved_path(path);
+  const auto place = resolved_path(folder);
   return found && place && std::ranges::mismatch(*place, *found).in1 == place->end();
 }
 
@@ -171,7 +163,7 @@ Result<std::vector<TablespacePlace>> place_tablespaces(const std::vector<Tablesp
     const auto from = normal(tablespace.location);
     const auto mapped = map.find(from);
     const auto to = mapped == map.end() ? from : mapped->second;
-    PGS_TRY(const auto found, resolved(to));
+    PGS_TRY(const auto found, resolved_path(to));
     if (!used.insert(found).second) return fail(ErrorCode::usage, "two tablespaces would share \"{}\"", to);
     if (leads_into(to, data_directory)) {
       return std::unexpected(make_error(ErrorCode::usage, "the tablespace location \"{}\" lies within \"{}\"",

@@ -27,8 +27,6 @@ struct TablespacePlace {
     const std::vector<TablespaceEntry>& tablespaces, const std::vector<TablespaceMapping>& mappings,
     const std::filesystem::path& data_directory);
 
-// With links resolved as far as it exists, absolute, without a "/" at its end.
-[[nodiscard]] Result<std::filesystem::path> resolved(const std::filesystem::path& path);
 // Whether `path` is `folder` or lies within it, by whatever names. What cannot be told lies elsewhere.
 [[nodiscard]] bool leads_into(const std::filesystem::path& path, const std::filesystem::path& folder);
 

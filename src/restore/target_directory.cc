@@ -49,6 +49,14 @@ Result<std::filesystem::path> uppermost_missing(const std::filesystem::path& fol
   return missing;
 }
 
+// From `folder` up to `uppermost`, as far as they are empty.
+void remove_empty(std::filesystem::path folder, const std::filesystem::path& uppermost) {
+  for (;; folder = folder.parent_path()) {
+    const bool removed = ::rmdir(folder.c_str()) == 0 || errno == ENOENT;
+    if (!removed || folder == uppermost) return;
+  }
+}
+
 // Durably, what is missing of the way to a folder. Where the folder will be somebody else's, he must be able
 // to pass, whatever our umask.
 Result<void> make_way(const std::filesystem::path& folder, const FileOwner& owner) {
@@ -92,18 +100,25 @@ Result<TargetDirectory> TargetDirectory::open(const std::filesystem::path& path,
 Result<TargetDirectory> TargetDirectory::open_or_make(const std::filesystem::path& path, FileOwner owner) {
   PGS_TRY(const auto missing, uppermost_missing(path));
   if (missing.empty()) return open(path, std::move(owner));
+  auto target = make(path, std::move(owner));
+  if (!target) {
+    remove_empty(path, missing);
+    return target;
+  }
+  target->made_from_ = missing;
+  return target;
+}
+
+Result<TargetDirectory> TargetDirectory::make(const std::filesystem::path& path, FileOwner owner) {
   PGS_CHECK(make_way(path.parent_path(), owner));
   PGS_CHECK(durable_make_directories(path));
   PGS_TRY(auto target, open(path, std::move(owner)));
-  target.made_from_ = missing;
   PGS_CHECK(target.adopt(target.folder_, 0700));
   return target;
 }
 
 void TargetDirectory::unmake() const {
-  if (made_from_.empty()) return;
-  for (auto folder = path_; ::rmdir(folder.c_str()) == 0 && folder != made_from_;)
-    folder = folder.parent_path();
+  if (!made_from_.empty()) remove_empty(path_, made_from_);
 }
 
 std::filesystem::path TargetDirectory::shown(std::string_view relative) const {

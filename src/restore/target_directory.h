@@ -73,6 +73,7 @@ class TargetDirectory {
   };
   TargetDirectory(std::filesystem::path path, FileDescriptor folder, FileOwner owner, std::uint64_t device)
       : path_(std::move(path)), folder_(std::move(folder)), owner_(std::move(owner)), device_(device) {}
+  static Result<TargetDirectory> make(const std::filesystem::path& path, FileOwner owner);
   Result<Place> place_of(std::string_view relative) const;
   Result<FileDescriptor> open_folder(std::string_view relative) const;
   Result<void> adopt(const FileDescriptor& file, mode_t mode) const;

@@ -13,14 +13,12 @@
 //  * After a put, commit, replace or remove has returned, also with already_exists, every later call by
 //    anyone sees its effect, also after a crash of any machine.
 //  * Before that others may see the name already, and a crash of the machine may take it away again: on a
-//  disk
-//    a name is durable a moment after it appears, and whoever gave it may have died in between. Who makes a
-//    promise because of a name that he found calls make_names_durable first.
+//    disk a name is durable a moment after it appears, and whoever gave it may have died in between. Who
+//    makes a promise because of a name that he found calls make_names_durable first.
 //  * When a call returns an error, the effect may or may not have happened (a lost answer); repeating it is
-//  safe:
-//    a repeated put may say already_exists, a repeated replace busy.
+//    safe: a repeated put may say already_exists, a repeated replace busy.
 //  * All members are thread-safe. Writers and journals belong to one thread at a time; the store outlives
-//  them.
+//    them.
 //
 // Errors, beside those said at each call: no_space (disk full, quota), permission (read-only, not allowed),
 // unavailable (no answer now; retry may help), not_found, failed (all else the world can say).

@@ -169,6 +169,14 @@ Result<bool> leads_to(const path& path, const FileDescriptor& file) {
          named.stx_dev_minor == open.stx_dev_minor;
 }
 
+Result<std::filesystem::path> resolved_path(const std::filesystem::path& path) {
+  std::error_code error;
+  const auto full = std::filesystem::weakly_canonical(std::filesystem::absolute(path, error), error);
+  if (error)
+    return std::unexpected(error_from_errno(error.value(), fmt::format("find \"{}\"", path.native())));
+  return without_last_separator(full);
+}
+
 Result<bool> file_exists(const path& path) {
   struct stat info {};
   if (::lstat(path.c_str(), &info) == 0) return true;

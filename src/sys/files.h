@@ -67,6 +67,8 @@ struct FileExtent {
 [[nodiscard]] Result<bool> leads_to(const std::filesystem::path& path, const FileDescriptor& file);
 // "a/b/" as "a/b", whose parent is "a". "/" stays.
 [[nodiscard]] std::filesystem::path without_last_separator(const std::filesystem::path& path);
+// With links resolved as far as it exists, absolute, without a "/" at its end.
+[[nodiscard]] Result<std::filesystem::path> resolved_path(const std::filesystem::path& path);
 // Whether anything is at `path`; an error when that cannot be told.
 [[nodiscard]] Result<bool> file_exists(const std::filesystem::path& path);
 

@@ -164,6 +164,10 @@ TEST_F(FaultSourceTest, AnotherClusterBehindTheSameUrl) {
   std::filesystem::remove(repository() / "clusters/app/cluster");
   expect_clear(pgstrata({"status", "app"}), 3, "clusters/app/cluster is gone");
   expect_clear(pgstrata({"add", "app", "--url", other.url()}), 1, "lost its registration");
+  const auto records = repository() / "clusters/app/snapshots";
+  std::filesystem::rename(records, path("snapshots"));
+  expect_clear(pgstrata({"add", "app", "--url", other.url()}), 1, "lost its registration");
+  std::filesystem::rename(path("snapshots"), records);
   EXPECT_EQ(other.query_value("SELECT count(*) FROM pg_replication_slots"), "0");
   ok({"add", "app", "--url", server.url(), "--slot", "pgstrata_app"});
   EXPECT_EQ(snapshots(), 1U);
@@ -187,6 +191,26 @@ std::string lose_wal(const PostgresServer& server) {
     if (round == 1) lost = server.query_value("SELECT pg_current_wal_flush_lsn()");
   }
   return lost;
+}
+
+TEST_F(FaultSourceTest, APasswordThatNoLongerFitsIsTriedAgain) {
+  PostgresServer server;
+  require_passwords(server);
+  server.start();
+  server.query("CREATE ROLE backup LOGIN REPLICATION PASSWORD 's3cret-first'");
+  init();
+  const auto url = fmt::format("postgresql://backup:s3cret-first@127.0.0.1:{}/postgres", server.port());
+  ok({"add", "app", "--url", url});
+  const auto stream = start_pgstrata({"stream", "app", "--url", url});
+  wait_flushed(server);
+  server.query("ALTER ROLE backup PASSWORD 's3cret-second'");
+  server.query("SELECT pg_terminate_backend(pid) FROM pg_stat_replication");
+  stream->wait_for_output("password authentication failed");
+  server.query("ALTER ROLE backup PASSWORD 's3cret-first'");
+  wait_flushed(server);
+  const ProgramRun run = stream->terminate();
+  EXPECT_EQ(run.exit_code, 0) << run.describe();
+  EXPECT_THAT(run.err, Not(HasSubstr("s3cret")));
 }
 
 // A stream waits for it, a backup does not.

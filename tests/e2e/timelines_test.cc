@@ -36,7 +36,9 @@ TEST_F(TimelinesTest, EachTimelineHasItsOwnPast) {
 
   const auto successor = restore_and_start("successor", {"--at", fork});
   // PostgreSQL notes in whole seconds when a timeline begins: not before the next one is it known to have begun.
-  const auto now = [&] { return successor->query_value(fmt::format("SELECT to_char(clock_timestamp() {})", utc)); };
+  const auto now = [&] {
+    return successor->query_value(fmt::format("SELECT to_char(clock_timestamp() {})", utc));
+  };
   const std::string beginning = now();
   wait_until("a second that is the new timeline's alone", [&] {
     return successor->query_value(fmt::format(
@@ -135,6 +137,40 @@ TEST_F(TimelinesTest, ACopyIsNoPrimaryUntilSomebodySaysSo) {
   EXPECT_EQ(rows("newest", {"--latest"}), "1,2,3,4,5");
   EXPECT_EQ(rows("copys", {"--latest", "--timeline", "2"}), "1,102");
   EXPECT_EQ(pgstrata({"verify", "app"}).exit_code, 0);
+}
+
+// Said of the old primary after two failovers, and undone by the stream that finds its way back by itself.
+TEST_F(TimelinesTest, AnOldPrimaryThatWasDeclaredByMistakeIsLeftAgain) {
+  PostgresServer source;
+  source.start();
+  source.query("CREATE TABLE t (n int)");
+  protect(source);
+  backup();
+  insert_row(source, 1);
+  wait_until_durable(source);
+  source.stop();
+  ASSERT_EQ(run_program({"/bin/cp", "-a", source.data_directory().string(), path("old").string()}).exit_code,
+            0);
+  source.restart_promoted();
+  insert_row(source, 2);
+  wait_until_durable(source);
+  source.restart_promoted();
+  insert_row(source, 3);
+  wait_until_durable(source);
+  {
+    auto old = PostgresServer::adopt(path("old"));
+    old.start();
+    old.query("INSERT INTO t VALUES (101)");
+    const std::string end = old.query_value("SELECT pg_current_wal_flush_lsn()");
+    const std::string place = fmt::format("host={} port={} user=backup dbname=postgres",
+                                          old.socket_directory().string(), old.port());
+    json_of({"stream", "app", "--url", place, "--new-primary", "--until-lsn", end});
+    EXPECT_EQ(json_of({"status", "app"}).at("clusters").at(0).at("coverage").at(0).at("timeline"), 1);
+  }
+  insert_row(source, 4);
+  wait_until_durable(source);
+  EXPECT_EQ(rows("newest", {"--latest"}), "1,2,3,4");
+  EXPECT_EQ(rows("mistaken", {"--latest", "--timeline", "1"}), "1,101");
 }
 
 }  // namespace

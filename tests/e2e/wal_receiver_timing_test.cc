@@ -37,7 +37,8 @@ class WalReceiverTimingTest : public ::testing::Test {
 TEST_F(WalReceiverTimingTest, AnIdleDatabaseForLongRaisesNothing) {
   constexpr std::size_t pauses = 40;
   constexpr std::uint64_t mark_bytes = 128;  // at most, with its frame
-  PostgresServer server({.settings = {"autovacuum = off", "log_replication_commands = on"}});
+  PostgresServer server(
+      {.settings = {"autovacuum = off", "log_replication_commands = on", "log_connections = on"}});
   server.start();
   MemoryStore unpausing_store;
   WalReceiverTimings fast{.confirm_interval = milliseconds(100),
@@ -77,7 +78,7 @@ TEST_F(WalReceiverTimingTest, AnIdleDatabaseForLongRaisesNothing) {
   EXPECT_LE(tail_bytes(unpausing.space()), at_first + 3 * mark_bytes) << "marks are seconds apart";
   EXPECT_EQ(must(receiving.space().list("wal/")).size(), 1U) << "one tail";
   EXPECT_EQ(times_in_log(server, "command: START_REPLICATION SLOT \"unpausing\""), 1U) << "on one connection";
-  EXPECT_EQ(times_in_log(server, "command: IDENTIFY_SYSTEM"), 2U + 2U)
+  EXPECT_EQ(times_in_log(server, "replication connection authorized"), 2U + 2U)
       << "two registered, two connected once";
 }
 

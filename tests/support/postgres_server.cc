@@ -218,7 +218,7 @@ void PostgresServer::kill9() {
 
 void PostgresServer::restart_promoted() {
   configure({"restore_command = '/bin/false'"});
-  stop();
+  if (running()) stop();
   (void)std::ofstream(data_directory_ / "standby.signal");
   start();
   promote();

@@ -2,8 +2,7 @@
 //
 // Source: src/include/access/xlog_internal.h. A segment is named by timeline and number, each half of the
 // number written as eight upper-case hexadecimal digits; how they split depends on the segment size. The same
-// from 13 to
-// 18. Pure, thread-safe.
+// from 13 to 18. Pure, thread-safe.
 #pragma once
 
 #include <cstdint>

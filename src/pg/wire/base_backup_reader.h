@@ -1,8 +1,9 @@
 // Reads the answer to BASE_BACKUP in both of its forms. Private to this room.
 //
 //   13, 14   start, tablespaces, then a COPY for each archive (the data directory last), one for the
-//   manifest, end from 15  start, tablespaces, then one COPY of messages: 'n' archive, 'm' manifest, 'd'
-//   data, 'p' progress; end
+//            manifest, end
+//   from 15  start, tablespaces, then one COPY of messages: 'n' archive, 'm' manifest, 'd' data,
+//            'p' progress; end
 #pragma once
 
 #include "pg/wire/connection.h"

@@ -1,9 +1,8 @@
 // The folder of a disk store: paths, temporaries, and the one way in which a name comes to be.
 //
 //   <root>/a/b            object "a/b"
-//   <root>/.tmp/…         objects being written; named after their process, so that the leavings of a dead
-//   one
-//                         can be told and removed
+//   <root>/.tmp/…         objects being written; named after their process, so that the leavings of a
+//                         dead one can be told and removed
 //   <root>/.lock          held while a replaceable object is compared and swapped
 //
 // What root makes in a folder that belongs to another user belongs to that user, too. Nothing is made through
