@@ -148,6 +148,15 @@ const CoverageRange* newest_range(const Coverage& coverage) {
   return nullptr;
 }
 
+Result<std::vector<CoverageRange>> ranges_of_timeline(const ClusterSpace& space,
+                                                      const WalInventory& inventory,
+                                                      const std::vector<SnapshotRecord>& snapshots,
+                                                      TimelineId timeline, const Cancellation& cancellation) {
+  PGS_TRY(const auto path, timeline_ancestry(space, timeline));
+  std::vector<DamagedWal> told_by_coverage;
+  return ranges_on_path(space, inventory, snapshots, path, told_by_coverage, cancellation);
+}
+
 Result<std::optional<TimelineId>> current_timeline_with_wal(const ClusterSpace& space,
                                                             const WalInventory& inventory) {
   std::vector<DamagedWal> damaged;

@@ -1,8 +1,8 @@
-#include "catalog/timelines.h"
 #include "catalog/wal_reader.h"
 
 #include <gtest/gtest.h>
 
+#include "catalog/timelines.h"
 #include "storage/memory/memory_store.h"
 
 namespace pgstrata {

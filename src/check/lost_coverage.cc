@@ -7,8 +7,40 @@ namespace pgstrata {
 
 namespace {
 
-bool covers(const CoverageRange& range, TimelineId timeline, Lsn from, Lsn to) {
-  return range.timeline == timeline && range.from_lsn < to && range.to_lsn > from;
+// The ways to the timelines that have been asked for.
+class Ways {
+ public:
+  explicit Ways(const ClusterSpace& space) : space_(space) {}
+
+  // Up to where the ways to two timelines are one.
+  Lsn shared(TimelineId left, TimelineId right) {
+    if (left == right) return no_end;
+    const auto& one = way_to(left);
+    const auto& other = way_to(right);
+    Lsn to;
+    for (std::size_t i = 0; i < std::min(one.size(), other.size()); ++i) {
+      if (one[i].timeline != other[i].timeline) break;
+      to = std::min(one[i].to, other[i].to);
+      if (one[i].to != other[i].to) break;
+    }
+    return to;
+  }
+
+ private:
+  const std::vector<TimelineStretch>& way_to(TimelineId timeline) {
+    const auto known = ways_.find(timeline);
+    if (known != ways_.end()) return known->second;
+    // Of one whose history cannot be read nothing is known.
+    auto way = timeline_ancestry(space_, timeline);
+    return ways_.emplace(timeline, way ? *std::move(way) : std::vector<TimelineStretch>()).first->second;
+  }
+
+  const ClusterSpace& space_;
+  std::map<TimelineId, std::vector<TimelineStretch>> ways_;
+};
+
+bool overlaps(const CoverageRange& range, Lsn from, Lsn to) {
+  return range.from_lsn < to && range.to_lsn > from;
 }
 
 // Where the WAL ends that follows from `at` on, a segment's start, be it broken.
@@ -23,7 +55,7 @@ Lsn end_of_stretch(const WalInventory& inventory, const WalEnds& ends, TimelineI
 // Coverage says how far WAL can be read. What is broken at the end of a range was promised all the same, and
 // so was what follows a snapshot in whose segment nothing can be read.
 void promise_broken_segments(const std::vector<SnapshotRecord>& snapshots, const WalInventory& inventory,
-                             const Breakage& broken, const WalEnds& ends,
+                             const Breakage& broken, const WalEnds& ends, Ways& ways,
                              std::vector<CoverageRange>& ranges) {
   const auto segment_bytes = inventory.segment_bytes();
   for (const auto& [timeline, start] : broken.segments) {
@@ -47,7 +79,8 @@ void promise_broken_segments(const std::vector<SnapshotRecord>& snapshots, const
       if (snapshot.timeline != timeline || snapshot.start_lsn >= end || snapshot.consistent_lsn < start)
         continue;
       const auto known = [&, tli = timeline](const CoverageRange& range) {
-        return covers(range, tli, snapshot.consistent_lsn, std::max(end, snapshot.consistent_lsn + 1));
+        return ways.shared(range.timeline, tli) >= snapshot.consistent_lsn &&
+               overlaps(range, snapshot.consistent_lsn, std::max(end, snapshot.consistent_lsn + 1));
       };
       if (std::ranges::any_of(ranges, known)) continue;
       CoverageRange promised;
@@ -58,6 +91,11 @@ void promise_broken_segments(const std::vector<SnapshotRecord>& snapshots, const
       ranges.push_back(std::move(promised));
     }
   }
+}
+
+std::vector<CoverageRange> in_order(std::vector<CoverageRange> ranges) {
+  std::ranges::sort(ranges, {}, &CoverageRange::from_lsn);
+  return ranges;
 }
 
 // Without its history, a timeline's WAL follows no snapshot of an earlier one.
@@ -75,15 +113,17 @@ void promise_cut_off_timelines(const Breakage& broken, const WalEnds& ends,
   }
 }
 
-void subtract(const CoverageRange& range, const Coverage& after, std::vector<LostCoverage>& lost) {
+void subtract(const CoverageRange& range, const Coverage& after, Ways& ways,
+              std::vector<LostCoverage>& lost) {
   LostCoverage left{range.timeline, range.from_lsn, range.to_lsn, range.from_time, range.to_time};
-  for (const auto& kept : after.ranges) {
-    if (!covers(kept, left.timeline, left.from_lsn, left.to_lsn)) continue;
+  for (const auto& kept : in_order(after.ranges)) {
+    const Lsn kept_to = std::min(kept.to_lsn, ways.shared(left.timeline, kept.timeline));
+    if (kept.from_lsn >= left.to_lsn || kept_to <= left.from_lsn || kept_to <= kept.from_lsn) continue;
     if (kept.from_lsn > left.from_lsn) {
       lost.push_back({range.timeline, left.from_lsn, kept.from_lsn, left.from_time, kept.from_time});
     }
-    left.from_lsn = kept.to_lsn;
-    left.from_time = kept.to_time;
+    left.from_lsn = kept_to;
+    left.from_time = kept_to == kept.to_lsn ? kept.to_time : Timestamp{};
   }
   if (left.from_lsn < left.to_lsn) lost.push_back(left);
 }
@@ -155,13 +195,14 @@ Result<std::vector<LostCoverage>> find_lost_coverage(const ClusterSpace& space, 
                                                      WalInventory inventory, const Breakage& broken,
                                                      const WalEnds& ends, const Cancellation& cancellation) {
   PGS_TRY(auto before, compute_coverage(space, inventory, list, cancellation));
-  promise_broken_segments(list.snapshots, inventory, broken, ends, before.ranges);
+  Ways ways(space);
+  promise_broken_segments(list.snapshots, inventory, broken, ends, ways, before.ranges);
   promise_cut_off_timelines(broken, ends, before.ranges);
   std::erase_if(list.snapshots, [&](const auto& snapshot) { return broken.snapshots.contains(snapshot.id); });
   for (const auto& [timeline, start] : broken.segments) inventory.forget(timeline, start);
   PGS_TRY(const auto after, compute_coverage(space, inventory, list, cancellation));
   std::vector<LostCoverage> lost;
-  for (const auto& range : before.ranges) subtract(range, after, lost);
+  for (const auto& range : before.ranges) subtract(range, after, ways, lost);
   for (const auto& damaged : list.damaged) add_lost_with_record(damaged.id, ends, after, lost);
   add_lost_behind_holes(broken, before.ranges, lost);
   join_overlapping(lost);

@@ -40,6 +40,21 @@ TEST_F(LostCoverageTest, OfATimelineWithoutItsHistoryOnlyWhatCanBeReadIsLost) {
   EXPECT_EQ(report.lost[0].to_lsn, segment_at(3));
 }
 
+// Coverage counts what the old timeline has up to the fork under the new one.
+TEST_F(LostCoverageTest, OfATimelineThatWasLeftOnlyWhatNothingElseCoversIsLost) {
+  const TimelineId two{2};
+  ASSERT_TRUE(put_timeline_history(
+      *cluster_.space, two,
+      as_byte_view(fmt::format("1\t{}\tno recovery target specified\n", record_in(3, 30).start))));
+  cluster_.seal(3, 4, two);
+  ASSERT_THAT(verify().lost, IsEmpty());
+  remove(wal_name(0));
+  const auto report = verify();
+  ASSERT_THAT(report.lost, SizeIs(1));
+  EXPECT_EQ(report.lost[0].from_lsn, first_.consistent_lsn);
+  EXPECT_EQ(report.lost[0].to_lsn, second_.consistent_lsn);
+}
+
 TEST_F(LostCoverageTest, AFileBehindTheEndOfTheWalIsNoMoreOfIt) {
   remove(name_of(second_));
   remove(wal_name(3));

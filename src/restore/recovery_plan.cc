@@ -291,8 +291,8 @@ Result<void> end_on_its_own_timeline(const ClusterSpace& space, const WalInvento
   return {};
 }
 
-// A moment before the current timeline's way left the asked one is on both; coverage lists it under the
-// current one.
+// A moment before the current timeline's way left the asked one is on both. The segment in which it did may be
+// here only as the current one's.
 Result<std::optional<RecoveryPlan>> plan_on_shared_way(const ClusterSpace& space, const Coverage& coverage,
                                                        const RecoveryTarget& target,
                                                        const WalInventory& inventory,
@@ -309,6 +309,19 @@ Result<std::optional<RecoveryPlan>> plan_on_shared_way(const ClusterSpace& space
   if (plan->end_lsn > shared->to) return std::nullopt;
   PGS_CHECK(end_on_its_own_timeline(space, inventory, way, *plan));
   return std::optional(*std::move(plan));
+}
+
+// Coverage lists what a timeline shares with the current one under that one alone.
+Result<Coverage> with_own_ranges(const ClusterSpace& space, const Coverage& coverage, TimelineId timeline,
+                                 const WalInventory& inventory, const Cancellation& cancellation) {
+  Coverage own = coverage;
+  const auto unusable =
+      std::ranges::find(coverage.damaged_histories, timeline, &Coverage::DamagedHistory::timeline);
+  if (timeline == coverage.current_timeline || unusable != coverage.damaged_histories.end()) return own;
+  PGS_TRY(auto ranges, ranges_of_timeline(space, inventory, coverage.snapshots, timeline, cancellation));
+  std::erase_if(own.ranges, [&](const CoverageRange& range) { return range.timeline == timeline; });
+  std::ranges::move(ranges, std::back_inserter(own.ranges));
+  return own;
 }
 
 // A transaction or a restore point is looked for, not placed: one that is not on the asked timeline may be on
@@ -341,7 +354,8 @@ Result<RecoveryPlan> plan_recovery(const ClusterSpace& space, std::uint32_t wal_
   PGS_TRY(auto inventory, WalInventory::load(space, wal_segment_bytes));
   PGS_CHECK(forget_mere_beginnings(space, inventory));
   PGS_TRY(const auto way, timeline_ancestry(space, timeline));
-  auto plan = Planner(space, coverage, target, timeline, inventory, way, cancellation).plan();
+  PGS_TRY(const auto own, with_own_ranges(space, coverage, timeline, inventory, cancellation));
+  auto plan = Planner(space, own, target, timeline, inventory, way, cancellation).plan();
   const bool refused = !plan && plan.error().code() == ErrorCode::outside_coverage;
   if (refused && timeline != current) {
     PGS_TRY(auto shared, plan_on_shared_way(space, coverage, target, inventory, cancellation));

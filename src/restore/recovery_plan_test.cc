@@ -287,6 +287,10 @@ TEST_F(RecoveryPlanTest, FollowsThePromotionAndListsTheNewTimelinesSegments) {
   // Also when nobody asked for it: the history of what comes after must rise.
   const auto before = must(cluster.plan(LsnTarget{records()[20].start}));
   EXPECT_EQ(before.timeline, TimelineId{1});
+  // Its own latest moment is where its own WAL ends, not where coverage lists it.
+  const auto latest = must(cluster.plan(LatestTarget{}, true, TimelineId{1}));
+  EXPECT_EQ(latest.timeline, TimelineId{1});
+  EXPECT_GT(latest.expected_end_lsn, fork.start);
 }
 
 TEST_F(RecoveryPlanTest, TheForksSegmentIsTakenFromTheTimelineThatIsAskedFor) {
@@ -337,7 +341,8 @@ TEST_F(RecoveryPlanTest, APositionThatALeftTimelineHasAsWellIsWarnedOf) {
   cluster.snapshot(records()[0], records()[0]);
   EXPECT_THAT(must(cluster.plan(LsnTarget{behind.start})).warnings,
               ::testing::ElementsAre(HasSubstr("add --timeline 1 if that is meant")));
-  EXPECT_THAT(must(cluster.plan(LsnTarget{behind.start}, true, TimelineId{2})).warnings, ::testing::IsEmpty());
+  EXPECT_THAT(must(cluster.plan(LsnTarget{behind.start}, true, TimelineId{2})).warnings,
+              ::testing::IsEmpty());
   EXPECT_THAT(must(cluster.plan(LsnTarget{records()[20].start})).warnings, ::testing::IsEmpty());
 }
 

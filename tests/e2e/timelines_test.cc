@@ -87,6 +87,7 @@ TEST_F(TimelinesTest, TheOldTimelineIsFollowedUpToTheFork) {
   wait_until_durable(source);
   stop_stream();
   EXPECT_EQ(rows("old", {"--at", moment, "--timeline", "1"}), "1");
+  EXPECT_EQ(rows("old_latest", {"--latest", "--timeline", "1"}), "1,2");
   EXPECT_EQ(rows("new_before", {"--at", moment}), "1");
   EXPECT_EQ(rows("newest", {"--latest"}), "1,2,3");
 }
