@@ -5,8 +5,8 @@
 
 #include "base/log.h"
 #include "capture/wal_fork.h"
-#include "capture/wal_resume.h"
 #include "catalog/coverage.h"
+#include "catalog/snapshot_record.h"
 
 namespace pgstrata {
 
@@ -88,6 +88,20 @@ Result<std::optional<TimelineId>> WalPositioning::own_timeline(const WalInventor
               "primary's place, say so once with --new-primary."));
 }
 
+Result<void> WalPositioning::go_back_to_damage(const WalInventory& stored, WalResume& resume) {
+  if (!resume.damaged) return {};
+  const auto& space = reception_.options.space;
+  const Lsn behind = *resume.damaged + stored.segment_bytes();
+  PGS_TRY(const auto list, list_snapshots(space));
+  const bool healed = std::ranges::any_of(
+      list.snapshots, [behind](const SnapshotRecord& snapshot) { return snapshot.start_lsn >= behind; });
+  if (healed) return {};
+  log_warning("stream of {}: the source is asked for the WAL from {} again", reception_.name(),
+              *resume.damaged);
+  PGS_TRY(resume, begin_wal_at(space, stored, resume.timeline, *resume.damaged));
+  return {};
+}
+
 Result<void> WalPositioning::open(const SystemIdentity& source) {
   PGS_TRY(const auto stored, inventory());
   PGS_CHECK(reception_.repository(remove_obsolete_tails(reception_.options.space, stored)));
@@ -96,10 +110,10 @@ Result<void> WalPositioning::open(const SystemIdentity& source) {
   if (timeline) {
     PGS_CHECK(ensure_history(*timeline));
     const bool known = slot && slot->timeline == *timeline;
-    PGS_TRY(const auto resume,
-            reception_.repository(find_wal_resume(reception_.options.space, stored, *timeline,
-                                                  known ? slot->restart_lsn : Lsn())));
-    return open_sink(*resume);
+    PGS_TRY(auto resume, reception_.repository(find_wal_resume(reception_.options.space, stored, *timeline,
+                                                               known ? slot->restart_lsn : Lsn())));
+    if (resume) PGS_CHECK(reception_.repository(go_back_to_damage(stored, *resume)));
+    if (resume) return open_sink(*resume);
   }
   if (!slot && connection_.server_major() >= read_slot_since_major) {
     PGS_CHECK(make_slot());

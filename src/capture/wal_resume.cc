@@ -16,12 +16,16 @@ class RecordBeginning {
   RecordBeginning(const ClusterSpace& space, const WalInventory& inventory, WalResume& resume)
       : space_(space), inventory_(inventory), resume_(resume) {}
 
+  // The segment that was read last, also when that failed.
+  [[nodiscard]] Lsn reading() const { return reading_; }
+
   // Errors: damaged and those of the store.
   Result<void> find() {
     PGS_TRY(history_, stored_history(space_, resume_.timeline));
     Lsn from = resume_.segment_start;
     while (from.value >= inventory_.segment_bytes()) {
       const Lsn before{from.value - inventory_.segment_bytes()};
+      reading_ = before;
       PGS_TRY(const auto summary, summary_of(before));
       if (!summary) break;
       if (from == resume_.segment_start) {
@@ -65,6 +69,7 @@ class RecordBeginning {
   Result<void> read_from(Lsn from) {
     while (from < resume_.segment_start) {
       const Lsn segment = inventory_.segment_start(from);
+      reading_ = segment;
       PGS_TRY(auto reader, WalSegmentReader::open(space_, find_sealed(segment)->sealed));
       Lsn at = segment;
       PGS_CHECK(reader.read([&](ByteView piece) -> Result<void> {
@@ -82,14 +87,17 @@ class RecordBeginning {
   const WalInventory& inventory_;
   WalResume& resume_;
   TimelineHistory history_;
+  Lsn reading_;
 };
 
 // Damage in what is behind us must not keep us from receiving: the index then misses one record.
 Result<void> find_record_beginning(const ClusterSpace& space, const WalInventory& inventory,
                                    WalResume& resume) {
-  auto found = RecordBeginning(space, inventory, resume).find();
+  RecordBeginning beginning(space, inventory, resume);
+  auto found = beginning.find();
   if (found || found.error().code() != ErrorCode::damaged) return found;
   resume.record_beginning.clear();
+  if (beginning.reading().valid()) resume.damaged = beginning.reading();
   log_error("{}; receiving goes on", found.error().describe());
   return {};
 }
@@ -104,8 +112,8 @@ Result<std::optional<WalSegmentSummary>> summary_of_partial(const ClusterSpace& 
 }
 
 // The segment in which the stretch of WAL ends that is to be continued.
-const WalSegmentObjects& end_of_stretch(const WalInventory::Segments& segments, std::uint32_t segment_bytes,
-                                        Lsn wanted) {
+WalSegmentObjects end_of_stretch(const WalInventory::Segments& segments, std::uint32_t segment_bytes,
+                                 Lsn wanted) {
   auto segment = segments.begin();
   for (; std::next(segment) != segments.end(); ++segment) {
     const Lsn end = segment->first + segment_bytes;
@@ -113,6 +121,36 @@ const WalSegmentObjects& end_of_stretch(const WalInventory::Segments& segments, 
     if (!continues && wanted.valid() && end > wanted) break;
   }
   return segment->second;
+}
+
+// Whether anything in it can be read; damage to a tail is looked at where it is read.
+Result<bool> holds_wal(const ClusterSpace& space, const WalInventory& inventory, TimelineId timeline,
+                       const WalSegmentObjects& objects) {
+  if (!objects.sealed.empty()) {
+    const auto reader = WalSegmentReader::open(space, objects.sealed);
+    if (reader) return true;
+    if (reader.error().code() == ErrorCode::damaged) return false;
+    return std::unexpected(reader.error());
+  }
+  const auto content = read_wal_segment(space, inventory, timeline, objects.start);
+  if (content) return !content->bytes.empty() || content->mark.time.valid();
+  if (content.error().code() == ErrorCode::damaged) return true;
+  return std::unexpected(content.error());
+}
+
+Result<std::optional<WalSegmentObjects>> last_that_holds_wal(const ClusterSpace& space,
+                                                             const WalInventory& inventory,
+                                                             TimelineId timeline, Lsn wanted) {
+  auto segments = inventory.timelines().at(timeline);
+  while (!segments.empty()) {
+    auto last = end_of_stretch(segments, inventory.segment_bytes(), wanted);
+    PGS_TRY(const bool holds, holds_wal(space, inventory, timeline, last));
+    if (holds) return std::optional(std::move(last));
+    log_warning("what bears the name of the segment of timeline {} at {} holds no WAL that can be read",
+                timeline, last.start);
+    segments.erase(last.start);
+  }
+  return std::nullopt;
 }
 
 // What a partial segment says of its end. One that is damaged says nothing.
@@ -134,6 +172,10 @@ Result<WalResume> begin_wal_at(const ClusterSpace& space, const WalInventory& in
   WalResume resume;
   resume.timeline = timeline;
   resume.segment_start = segment_start;
+  if (const auto* there = inventory.find(timeline, segment_start); there != nullptr) {
+    for (const auto& tail : there->tails) resume.obsolete.push_back(tail.name);
+    if (!there->partial.empty()) resume.obsolete.push_back(there->partial);
+  }
   PGS_CHECK(find_record_beginning(space, inventory, resume));
   return resume;
 }
@@ -142,14 +184,14 @@ Result<std::optional<WalResume>> find_wal_resume(const ClusterSpace& space, cons
                                                  TimelineId timeline, Lsn wanted) {
   const auto segments = inventory.timelines().find(timeline);
   if (segments == inventory.timelines().end() || segments->second.empty()) return std::nullopt;
-  const auto& last = end_of_stretch(segments->second, inventory.segment_bytes(), wanted);
+  PGS_TRY(const auto found, last_that_holds_wal(space, inventory, timeline, wanted));
+  if (!found) return std::nullopt;
+  const auto& last = *found;
   if (!last.sealed.empty()) {
     PGS_TRY(auto resume, begin_wal_at(space, inventory, timeline, last.start + inventory.segment_bytes()));
     return std::optional(std::move(resume));
   }
   PGS_TRY(auto resume, begin_wal_at(space, inventory, timeline, last.start));
-  for (const auto& tail : last.tails) resume.obsolete.push_back(tail.name);
-  if (!last.partial.empty()) resume.obsolete.push_back(last.partial);
   auto stored = read_wal_segment(space, inventory, timeline, last.start);
   if (stored) {
     resume.bytes = std::move(stored->bytes);

@@ -164,6 +164,55 @@ TEST_F(WalSinkTest, GoesOnAnywhereInASegmentAsIfNothingHadHappened) {
   }
 }
 
+// Whoever can write to the repository can make up names. What is behind us is where the WAL is that can be read.
+TEST_F(WalSinkTest, NamesWithoutWalMoveNobody) {
+  const auto space = space_over(store_);
+  const Lsn start = wal_sample().start;
+  const auto segment_at = [&](std::uint64_t number) {
+    return start + number * WalSample::segment_size_bytes;
+  };
+  const auto name_of = [&](std::uint64_t number, std::string_view suffix) {
+    return space.object_name(
+               wal_object_name(first_timeline, segment_at(number), WalSample::segment_size_bytes)) +
+           std::string(suffix);
+  };
+  const Lsn end = segment_at(1) + 400'000;
+  std::mt19937_64 random(1);
+  Lsn durable;
+  ASSERT_TRUE(feed(**open(space), end, random, durable));
+  const auto before = *WalInventory::load(space, WalSample::segment_size_bytes);
+  const Bytes tail =
+      *store_.get(space.object_name(before.find(first_timeline, segment_at(1))->tails.front().name));
+  constexpr std::string_view forged_tail = ".00000000-00000000.tail";
+  ASSERT_TRUE(store_.put(name_of(2, forged_tail), ByteView(tail).first(28)));
+  ASSERT_TRUE(store_.put(name_of(3, ""), as_byte_view("x")));
+  ASSERT_TRUE(store_.put(name_of(1'000'000, forged_tail), ByteView(tail).first(28)));
+  EXPECT_EQ((*open(space))->received(), end);
+  // Nor is a tail given up for a segment that is none.
+  ASSERT_TRUE(store_.put(name_of(1, ""), as_byte_view("x")));
+  auto sink = open(space);
+  ASSERT_TRUE(sink) << sink.error().describe();
+  EXPECT_EQ((*sink)->received(), end);
+  ASSERT_EQ(message_of(feed(**sink, wal_sample().end(), random, durable)), "ok");
+  sink->reset();
+  expect_stored(space, wal_sample().end(), "in spite of them");
+}
+
+TEST_F(WalSinkTest, DamageToTheSegmentBeforeIsKnownToWhoeverGoesOn) {
+  const auto space = space_over(store_);
+  const Lsn start = wal_sample().start;
+  std::mt19937_64 random(1);
+  Lsn durable;
+  ASSERT_TRUE(feed(**open(space), start + WalSample::segment_size_bytes + 400'000, random, durable));
+  const auto inventory = *WalInventory::load(space, WalSample::segment_size_bytes);
+  EXPECT_FALSE((*find_wal_resume(space, inventory, first_timeline, {}))->damaged);
+  const auto name = space.object_name(inventory.find(first_timeline, start)->sealed);
+  Bytes changed = *store_.get(name);
+  changed[changed.size() - 3] ^= std::byte{1};
+  overwrite(store_, name, changed);
+  EXPECT_EQ((*find_wal_resume(space, inventory, first_timeline, {}))->damaged, start);
+}
+
 // Else a receiver that dies again and again fills the disk.
 TEST_F(WalSinkTest, ARestartLeavesOneCopyOfTheSegmentsBeginningAndTheLastMark) {
   MemoryStore store;

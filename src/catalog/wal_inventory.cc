@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 #include "base/log.h"
+#include "catalog/wal_segment.h"
 #include "pg/format/wal_name.h"
 #include "repo/record.h"
 
@@ -43,6 +45,11 @@ std::optional<WalName> parse_wal_object_name(std::string_view name, std::uint32_
   return WalName{*segment, name.substr(slash + 1 + segment_name_length)};
 }
 
+bool is_no_segment(const ClusterSpace& space, const std::string& name) {
+  const auto reader = WalSegmentReader::open(space, name);
+  return !reader && reader.error().code() == ErrorCode::damaged;
+}
+
 }  // namespace
 
 std::string wal_object_name(TimelineId timeline, Lsn start, std::uint32_t segment_bytes) {
@@ -74,7 +81,11 @@ Result<WalInventory> WalInventory::load(const ClusterSpace& space, std::uint32_t
     }
   }
   for (auto& [timeline, segments] : inventory.timelines_) {
-    for (auto& [start, segment] : segments) std::ranges::sort(segment.tails, {}, &WalTailObject::start);
+    for (auto& [start, segment] : segments) {
+      std::ranges::sort(segment.tails, {}, &WalTailObject::start);
+      if (!segment.sealed.empty() && !segment.tails.empty() && is_no_segment(space, segment.sealed))
+        inventory.unknown_names_.push_back(std::exchange(segment.sealed, {}));
+    }
   }
   return inventory;
 }

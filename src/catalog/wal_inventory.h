@@ -30,7 +30,8 @@ class WalInventory {
  public:
   using Segments = std::map<Lsn, WalSegmentObjects>;
 
-  // Names that are no WAL objects go to unknown_names(): verify speaks of them, nothing else does. Errors:
+  // Names that are no WAL objects go to unknown_names(): verify speaks of them, nothing else does. So does what
+  // bears a sealed segment's name, beside the tails of that segment, and cannot be opened. Errors:
   // those of the store, here and below.
   static Result<WalInventory> load(const ClusterSpace& space, std::uint32_t segment_bytes);
 

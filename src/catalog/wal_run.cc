@@ -61,9 +61,9 @@ Result<WalSegmentBytes> read_last_segment(const ClusterSpace& space, const WalIn
 }
 
 // Reads the records of a segment that is not sealed or that the way leaves, from where the last whole record
-// before it ended.
-Result<WalRunEnd> end_by_records(const ClusterSpace& space, const WalInventory& inventory,
-                                 const WalRun& run) {
+// before it ended. `at` is the segment that is being read, also when that fails.
+Result<WalRunEnd> end_by_records(const ClusterSpace& space, const WalInventory& inventory, const WalRun& run,
+                                 Lsn& at) {
   const auto& last = run.segments.back();
   PGS_TRY(const auto content, read_last_segment(space, inventory, run));
   WalRunEnd end{.timeline = last.timeline,
@@ -75,7 +75,9 @@ Result<WalRunEnd> end_by_records(const ClusterSpace& space, const WalInventory& 
   Lsn from = last.start;
   Timestamp before_complete_until;
   if (run.segments.size() > 1) {
+    at = run.segments[run.segments.size() - 2].start;
     PGS_TRY(const auto before, sealed_summary(space, inventory, run.segments[run.segments.size() - 2]));
+    at = last.start;
     if (before) {
       end.latest_transaction_end = before->latest_transaction_end;
       end.last_break = before->last_break;
@@ -97,13 +99,16 @@ Result<WalRunEnd> end_by_records(const ClusterSpace& space, const WalInventory& 
   WalIndexBuilder index(page);
   // A record that spans segments begins in an earlier one: read on from there. Bytes that are no WAL end it.
   if (page < last.start) {
+    at = inventory.segment_start(page);
     PGS_TRY([[maybe_unused]] const auto read,
             read_wal(
                 space, inventory, [&run](Lsn segment) { return run.timeline_of(segment); }, page, last.start,
-                [&](Lsn, ByteView bytes) -> Result<bool> {
+                [&](Lsn start, ByteView bytes) -> Result<bool> {
                   PGS_CHECK(reader.feed(bytes, index));
+                  at = inventory.segment_start(start + bytes.size());
                   return true;
                 }));
+    at = last.start;
   }
   if (const auto fed = reader.feed(content.bytes, index); !fed) {
     end.damaged.push_back({last.timeline, reader.valid_to(), fed.error()});
@@ -121,10 +126,12 @@ Result<WalRunEnd> end_by_records(const ClusterSpace& space, const WalInventory& 
   return end;
 }
 
-Result<WalRunEnd> end_of(const ClusterSpace& space, const WalInventory& inventory, const WalRun& run) {
+Result<WalRunEnd> end_of(const ClusterSpace& space, const WalInventory& inventory, const WalRun& run,
+                         Lsn& at) {
+  at = run.segments.back().start;
   PGS_TRY(const auto sealed, sealed_summary(space, inventory, run.segments.back()));
   if (sealed && sealed->end_lsn <= run.left_at) return end_of_sealed(*sealed);
-  return end_by_records(space, inventory, run);
+  return end_by_records(space, inventory, run, at);
 }
 
 // `run` ends with the segment in which that break was met.
@@ -198,7 +205,8 @@ Result<WalRunEnd> examine_run_end(const ClusterSpace& space, const WalInventory&
   WalRun rest = run;
   std::vector<DamagedWal> damaged;
   while (!rest.segments.empty()) {
-    auto end = end_of(space, inventory, rest);
+    Lsn at;
+    auto end = end_of(space, inventory, rest, at);
     if (end) {
       std::ranges::move(end->damaged, std::back_inserter(damaged));
       end->damaged = std::move(damaged);
@@ -206,8 +214,10 @@ Result<WalRunEnd> examine_run_end(const ClusterSpace& space, const WalInventory&
     }
     const auto code = end.error().code();
     if (code != ErrorCode::damaged && code != ErrorCode::not_found) return end;
-    damaged.push_back({rest.segments.back().timeline, rest.segments.back().start, std::move(end).error()});
-    rest.segments.pop_back();
+    auto broken = std::ranges::find(rest.segments, at, &WalRunSegment::start);
+    if (broken == rest.segments.end()) --broken;
+    damaged.push_back({broken->timeline, broken->start, std::move(end).error()});
+    rest.segments.erase(broken, rest.segments.end());
     rest.left_at = damaged.back().from;
   }
   return WalRunEnd{.timeline = run.segments.front().timeline,

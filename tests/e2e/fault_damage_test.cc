@@ -153,6 +153,19 @@ class FaultDamageAndStreamTest : public FaultDamageTest {
     FaultDamageTest::SetUp();
   }
   void TearDown() override { TearDownTestSuite(); }
+
+  static void flip_byte(const std::filesystem::path& file, std::streamoff at) {
+    std::fstream open(file, std::ios::in | std::ios::out | std::ios::binary);
+    open.seekg(at);
+    const auto byte = static_cast<char>(open.get() ^ 0x10);
+    open.seekp(at);
+    open.put(byte);
+  }
+  [[nodiscard]] std::filesystem::path newest_sealed(const std::string& folder) const {
+    auto names = objects(folder);
+    std::erase_if(names, [](const std::string& name) { return name.ends_with(".tail"); });
+    return repository() / *std::ranges::max_element(names);
+  }
 };
 
 TEST_F(FaultDamageTest, OfTheRepositoryItself) {
@@ -381,12 +394,7 @@ TEST_F(FaultDamageAndStreamTest, OfTheWalTail) {
   const auto tails = objects(".tail");
   ASSERT_THAT(tails, SizeIs(1));
   constexpr std::streamoff in_first_frame = 28 + 20 + 5;  // docs/formats/journal.md
-  std::fstream open(repository() / tails.front(), std::ios::in | std::ios::out | std::ios::binary);
-  open.seekg(in_first_frame);
-  const auto byte = static_cast<char>(open.get() ^ 0x10);
-  open.seekp(in_first_frame);
-  open.put(byte);
-  open.close();
+  flip_byte(repository() / tails.front(), in_first_frame);
   expect_verify_names(tails.front());
   std::vector<std::string> codes;
   const Json now = status();
@@ -394,6 +402,50 @@ TEST_F(FaultDamageAndStreamTest, OfTheWalTail) {
   EXPECT_THAT(codes, ::testing::Contains("wal_damaged"));
   EXPECT_EQ(restore_code({"--latest"}), 6) << "restored up to there, which is said";
   EXPECT_EQ(restore_code({"--lsn", middle_}), 0) << "it lies before";
+}
+
+// A record reaches from it into the tail, so it is read.
+TEST_F(FaultDamageAndStreamTest, OfTheMiddleOfTheSegmentBeforeTheTail) {
+  stream_while(
+      [&] { server().query("INSERT INTO t SELECT i, repeat('x', 500) FROM generate_series(1, 60000) i"); });
+  const auto newest = newest_sealed("wal/00000002/");
+  flip_byte(newest, static_cast<std::streamoff>(std::filesystem::file_size(newest) / 2));
+  const std::string start = server().query_value(
+      fmt::format("SELECT pg_lsn('0/0') + ('x' || substr('{0}', 17))::bit(32)::bigint * 16777216",
+                  newest.filename().string()));
+  const Json now = status();
+  EXPECT_THAT(now.at("problems").dump(), HasSubstr("from " + start + " on"));
+  EXPECT_EQ(restore_code({"--latest"}), 6);
+}
+
+// The stream meets it when it begins: what follows it would be of no use.
+TEST_F(FaultDamageAndStreamTest, OfTheSegmentBeforeTheTail) {
+  const auto damage_it = [&] {
+    stream_while([&] {
+      server().query("INSERT INTO t VALUES (3, 'in a sealed segment')");
+      server().query("SELECT pg_switch_wal()");
+      server().query("INSERT INTO t VALUES (4, 'in a tail')");
+    });
+    const auto newest = newest_sealed("wal/00000002/");
+    flip_byte(newest, static_cast<std::streamoff>(std::filesystem::file_size(newest)) - 3);
+    EXPECT_EQ(restore_code({"--latest"}), 6);
+  };
+  damage_it();
+  stream_while([&] { server().query("INSERT INTO t VALUES (5, 'after it')"); });
+  ok({"verify"});
+  EXPECT_EQ(restore_code({"--latest"}), 0) << "the source had it still";
+
+  damage_it();
+  server().query("SELECT pg_switch_wal()");
+  for (int round = 0; round < 2; ++round) server().query("CHECKPOINT");
+  const auto before = snapshots();
+  const auto stream = start_pgstrata({"stream", "app"});
+  wait_until("a new beginning", [&] { return snapshots() > before; });
+  EXPECT_EQ(stream->terminate().exit_code, 0);
+  EXPECT_EQ(restore_code({"--latest"}), 0);
+  for (int again = 0; again < 2; ++again)
+    stream_while([&] { server().query("INSERT INTO t VALUES (6, 'behind it')"); });
+  EXPECT_EQ(snapshots(), before + 1) << "one is enough";
 }
 
 // Timeline 1 ended within a segment, and timeline 2 has the same bytes again: nothing is lost with it.
