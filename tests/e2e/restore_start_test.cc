@@ -94,6 +94,7 @@ TEST_F(RestoreStartTest, AStartThatFailsLeavesTheRestoredFiles) {
   const ProgramRun run = pgstrata(
       {"restore", "app", "--to", path("copy"), "--start", "--set", "no_such_setting=1", "--output", "json"});
   EXPECT_EQ(run.exit_code, 1) << run.describe();
+  EXPECT_THAT(run.err, HasSubstr("unrecognized configuration parameter \"no_such_setting\""));
   EXPECT_THAT(run.err, HasSubstr("postgresql.auto.conf\" contains errors"));
   EXPECT_THAT(run.err, HasSubstr("The files are complete"));
   const Json outcome = Json::parse(run.out);
