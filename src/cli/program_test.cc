@@ -274,6 +274,18 @@ TEST_F(ProgramTest, StatusOfAnEmptyRepository) {
   EXPECT_EQ(run_here({"verify"}).code, 0);
 }
 
+TEST_F(ProgramTest, WhatCanBeNoClusterIsLeftAlone) {
+  ASSERT_EQ(run_here({"init", "--no-encryption"}).code, 0);
+  std::filesystem::create_directories(repo_ + "/clusters/Cpp");
+  ASSERT_TRUE(write_file(repo_ + "/clusters/Cpp/key", as_byte_view("x")).has_value());
+  const CommandRun verified = run_here({"verify"});
+  EXPECT_EQ(verified.code, 0) << verified.err;
+  EXPECT_THAT(verified.out, HasSubstr("not of pgstrata, left alone: clusters/Cpp\n"));
+  EXPECT_EQ(Json::parse(run_here({"verify", "--output", "json"}).out).at("unknown_objects"),
+            Json::array({"clusters/Cpp"}));
+  EXPECT_THAT(run_here({"status"}).out, Not(HasSubstr("PROBLEM")));
+}
+
 TEST_F(ProgramTest, WalFetchNeverLooksLikeTheEndOfTheWal) {
   for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
            {"wal-fetch"}, {"wal-fetch", "--kit", path("missing"), "000000010000000000000001", path("wal")}}) {
