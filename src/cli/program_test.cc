@@ -210,6 +210,20 @@ TEST_F(ProgramTest, InitTeachesAboutEncryptionAndPlaces) {
   EXPECT_EQ(run({"init", "--no-encryption", "--repo", "ftp://host/x", "--config", config_}).code, 2);
 }
 
+TEST_F(ProgramTest, InitNeedsAnEmptyFolder) {
+  std::filesystem::create_directories(repo_);
+  ASSERT_TRUE(write_file(repo_ + "/note", as_byte_view("x")).has_value());
+  const CommandRun full = run_here({"init", "--no-encryption"});
+  EXPECT_EQ(full.code, 2);
+  EXPECT_THAT(full.err, HasSubstr("\nhint: Give --repo an empty folder.\n"));
+}
+
+TEST_F(ProgramTest, NamesASettingsFileThatIsNotThere) {
+  const CommandRun missing = run({"status", "--config", path("none.toml")});
+  EXPECT_EQ(missing.code, 3);
+  EXPECT_THAT(missing.err, HasSubstr("none.toml"));
+}
+
 TEST_F(ProgramTest, KeysComeAndGo) {
   const std::string key = path("key");
   const std::string second = path("second");

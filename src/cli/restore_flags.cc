@@ -148,6 +148,7 @@ Result<RestoreRequest> restore_request(const RestoreFlags& flags, const Clock& c
   RestoreRequest request;
   request.cluster = flags.cluster;
   PGS_TRY(request.target, recovery_target(flags, clock));
+  if (flags.directory.empty()) return fail(ErrorCode::usage, "--to names no folder");
   std::error_code error;
   request.directory = std::filesystem::absolute(flags.directory, error).lexically_normal();
   if (error)

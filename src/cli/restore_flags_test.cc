@@ -42,5 +42,14 @@ TEST(RestoreFlags, RefuseATimelineThatIsNoNumber) {
             "--timeline takes a number, not \"1x\"");
 }
 
+TEST(RestoreFlags, RefuseAFolderWithoutAName) {
+  RestoreFlags given = flags();
+  given.directory = "";
+  const auto request = restore_request(given, system_clock());
+  ASSERT_FALSE(request.has_value());
+  EXPECT_EQ(request.error().code(), ErrorCode::usage);
+  EXPECT_EQ(request.error().describe(), "--to names no folder");
+}
+
 }  // namespace
 }  // namespace pgstrata
