@@ -10,14 +10,11 @@ namespace fs = std::filesystem;
 Result<void> check_folders_above(const fs::path& shown, const fs::path& path) {
   for (auto folder = path.parent_path(); folder.has_relative_path(); folder = folder.parent_path()) {
     std::error_code ignored;
-    if (fs::exists(folder / "PG_VERSION", ignored)) {
-      return fail(ErrorCode::usage, "\"{}\" lies within the data directory \"{}\"", shown.native(),
-                  folder.native());
-    }
-    if (is_repository(folder)) {
-      return fail(ErrorCode::usage, "\"{}\" lies within the repository \"{}\"", shown.native(),
-                  folder.native());
-    }
+    const bool in_data = fs::exists(folder / "PG_VERSION", ignored);
+    if (!in_data && !is_repository(folder)) continue;
+    return std::unexpected(make_error(ErrorCode::usage, "\"{}\" lies within the {} \"{}\"", shown.native(),
+                                      in_data ? "data directory" : "repository", folder.native())
+                               .with_hint("Choose a folder outside of it."));
   }
   return {};
 }
