@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "codec/digest.h"
+#include "restore/no_intrusion.h"
 #include "storage/disk/disk_store.h"
 #include "sys/files.h"
 
@@ -44,6 +45,7 @@ Result<InitOutcome> init_repository(const InitRequest& request, const Clock& clo
                                  .with_hint("Keep the key apart from what it protects."));
     }
   }
+  PGS_CHECK(check_no_intrusion(given));
   // The key first: where it is of no use, no folder is made.
   PGS_TRY(const NewKey key, read_or_generate_key(request.key));
   outcome.key_file_generated = key.generated;

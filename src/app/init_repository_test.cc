@@ -24,6 +24,26 @@ TEST(InitRepository, KeepsTheKeyOutOfTheRepository) {
   }
 }
 
+TEST(InitRepository, MakesNoneWithinAnother) {
+  const TemporaryDirectory directory = TemporaryDirectory::create("pgstrata-init-").value();
+  const auto outer = directory.path() / "repository";
+  InitRequest request;
+  request.location = outer;
+  request.key.no_encryption = true;
+  ASSERT_TRUE(init_repository(request, system_clock()));
+  std::filesystem::create_directory_symlink(outer, directory.path() / "link");
+  for (const auto& inner : {outer / "in", outer / "clusters" / "in", directory.path() / "link" / "in"}) {
+    request.location = inner;
+    const auto made = init_repository(request, system_clock());
+    ASSERT_FALSE(made) << inner;
+    EXPECT_EQ(made.error().code(), ErrorCode::usage) << inner;
+    EXPECT_THAT(made.error().message(), testing::HasSubstr("lies within the repository")) << inner;
+    EXPECT_FALSE(file_exists(inner).value()) << inner;
+  }
+  request.location = outer;
+  EXPECT_EQ(init_repository(request, system_clock()).error().code(), ErrorCode::already_exists);
+}
+
 TEST(InitRepository, TakesALocationThatEndsWithASlash) {
   const TemporaryDirectory directory = TemporaryDirectory::create("pgstrata-init-").value();
   InitRequest request;

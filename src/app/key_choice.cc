@@ -27,6 +27,11 @@ Result<void> write_new_file(const std::filesystem::path& path, ByteView content)
   return sync_directory(folder_of(path));
 }
 
+Error unfit_for_new_slot(Error error) {
+  return std::move(error).with_hint(
+      "Any 32 random bytes will do. Name a file that does not exist: it is made with a new key.");
+}
+
 }  // namespace
 
 Result<KeyFile> read_key_file(const std::filesystem::path& path) {
@@ -40,8 +45,8 @@ Result<KeyFile> read_key_file(const std::filesystem::path& path) {
     return std::unexpected(
         make_error(ErrorCode::usage, "the key file \"{}\" holds {} bytes, {} are needed", path.string(),
                    content->size(), key_file_size_min_bytes)
-            .with_hint("Any 32 random bytes will do; `pgstrata init --key-file` makes them "
-                       "when the file does not exist."));
+            .with_hint("Bring the repository's key file back from your copy of it: no new key opens what "
+                       "is there."));
   }
   return without_line_ends(*std::move(content));
 }
@@ -70,7 +75,10 @@ Result<NewKey> read_or_generate_key(const KeyChoice& choice) {
   if (key.generated) {
     PGS_TRY(key.source, generate_key_file(*choice.key_file));
   } else {
-    PGS_TRY(key.source, read_key(choice));
+    auto source = read_key(choice);
+    if (!source && source.error().code() == ErrorCode::usage)
+      return std::unexpected(unfit_for_new_slot(std::move(source).error()));
+    PGS_TRY(key.source, std::move(source));
   }
   return key;
 }

@@ -22,8 +22,8 @@ inline constexpr std::size_t key_file_size_min_bytes = 32;
 inline constexpr std::size_t key_file_size_max_bytes = std::size_t{1} << 20;
 
 // The file's bytes; line ends after them do not count (while 32 bytes remain), so that a key written down and
-// typed in again is the same key. Errors: not_found, permission, usage (shorter than 32 bytes, or over 1
-// MiB).
+// typed in again is the same key. Errors: not_found, permission, usage (shorter than 32 bytes), failed (over
+// 1 MiB); their hints are for a repository that is to be opened.
 [[nodiscard]] Result<KeyFile> read_key_file(const std::filesystem::path& path);
 
 // Draws 32 random bytes and writes them as hexadecimal digits and a line end, mode 0600. The file is durable
@@ -38,7 +38,8 @@ struct NewKey {
   KeySource source;
   bool generated = false;  // its file was made for it
 };
-// read_key, but a key file that does not exist is generated.
+// read_key, but a key file that does not exist is generated, and the hint about one that is too short is for a
+// new key.
 [[nodiscard]] Result<NewKey> read_or_generate_key(const KeyChoice& choice);
 // For the error that kept a new slot from being stored: a key that was generated for it protects nothing, and
 // its file is removed. It stays where the slot may be there all the same, its answer lost.

@@ -1,5 +1,6 @@
 #include "app/key_choice.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "sys/files.h"
@@ -7,6 +8,9 @@
 
 namespace pgstrata {
 namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 class KeyChoiceTest : public ::testing::Test {
  protected:
@@ -33,6 +37,18 @@ TEST_F(KeyChoiceTest, RefusesShortAndMissingFiles) {
   const auto missing = read_key_file(directory_.path() / "missing");
   EXPECT_EQ(missing.error().code(), ErrorCode::not_found);
   EXPECT_FALSE(missing.error().hint().empty());
+}
+
+// Where a repository is opened, a new key would never do.
+TEST_F(KeyChoiceTest, AShortFileIsToBeBroughtBackUnlessItIsForANewSlot) {
+  const KeyChoice choice{.key_file = file("")};
+  const auto opening = read_key(choice);
+  const auto new_slot = read_or_generate_key(choice);
+  ASSERT_FALSE(opening.has_value() || new_slot.has_value());
+  EXPECT_THAT(opening.error().hint(), HasSubstr("back from your copy"));
+  EXPECT_THAT(opening.error().hint(), Not(HasSubstr("random")));
+  EXPECT_EQ(new_slot.error().describe(), opening.error().describe());
+  EXPECT_THAT(new_slot.error().hint(), HasSubstr("Any 32 random bytes"));
 }
 
 TEST_F(KeyChoiceTest, GeneratesAFileOfItsOwnThatReadsBack) {

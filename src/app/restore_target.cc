@@ -100,14 +100,17 @@ Error point_to_address(Error error) {
   if (says("could not create lock file") && !says("File exists") && says(".s.PGSQL.")) {
     auto hint =
         "The folder for its socket is missing or not its own: choose one with `--set "
-        "unix_socket_directories=DIR`. " +
+        "unix_socket_directories=DIR`; the same command with that and --delta goes on from what is there. " +
         error.hint();
     return std::move(error).with_hint(std::move(hint));
   }
   if (!says("could not create any TCP/IP sockets") && !says("Address already in use") && !says(".s.PGSQL.")) {
     return error;
   }
-  auto hint = "Another server has that port: choose one with `--set port=NUMBER`. " + error.hint();
+  auto hint =
+      "Another server has that port: choose one with `--set port=NUMBER`; the same command with that and "
+      "--delta goes on from what is there. " +
+      error.hint();
   return std::move(error).with_hint(std::move(hint));
 }
 

@@ -6,7 +6,7 @@
 namespace pgstrata {
 namespace {
 
-// A stream marks the repository about every second; this long without a mark means that nothing comes in.
+// A stream marks the repository about every second, every ten while the source is idle; this long without a mark means that nothing comes in.
 constexpr std::chrono::seconds stale_after{60};
 constexpr std::uint64_t free_space_low_bytes = std::uint64_t{2} << 30;
 constexpr std::size_t listed_bad_pages = 3;
@@ -115,8 +115,22 @@ void find_source_left_behind(const ClusterStatus& status, std::vector<StatusProb
                        status.name)});
 }
 
+// Nothing of the repository is wrong by that, and a stream elsewhere may have its own way to the source.
+void find_source_unreachable(const ClusterStatus& status, std::vector<StatusProblem>& problems) {
+  const SourceView& source = status.source;
+  if (!source.asked || source.reachable || source.other_cluster) return;
+  problems.push_back(
+      {.code = "source_unreachable",
+       .what = fmt::format("the source cannot be asked from here: {}", source.why_not),
+       .hint =
+           "A backup or stream that begins here would fail in the same way: see that the server runs and "
+           "takes the connection (address, pg_hba.conf, password in ~/.pgpass). What can be restored does "
+           "not depend on it; where this machine need not reach the source, --offline does not ask."});
+}
+
 void find_source_problems(const ClusterStatus& status, std::vector<StatusProblem>& problems) {
   find_source_left_behind(status, problems);
+  find_source_unreachable(status, problems);
   if (!status.source.other_cluster) return;
   problems.push_back({.code = "source_is_another_cluster",
                       .what = status.source.why_not,

@@ -160,6 +160,16 @@ TEST(StatusProblems, SaysThatTheSourceIsAnotherCluster) {
   EXPECT_THAT(codes(status), ElementsAre("source_is_another_cluster"));
 }
 
+TEST(StatusProblems, SaysWhenTheSourceCannotBeAskedAlsoBesideASoundStream) {
+  ClusterStatus status = sound();
+  status.source.asked = true;
+  status.source.why_not = "password authentication failed";
+  ASSERT_THAT(codes(status), ElementsAre("source_unreachable"));
+  EXPECT_THAT(find_problems(status)[0].what, HasSubstr("from here: password authentication failed"));
+  status.source = {};  // --offline
+  EXPECT_THAT(codes(status), ElementsAre());
+}
+
 TEST(StatusProblems, WarnsOfAFullDisk) {
   RepositoryStatus status;
   add_repository_problems(status);

@@ -74,6 +74,7 @@ Result<VerifyOutcome> verify_repository(const Repository& repository,
     names.push_back(*cluster);
   } else {
     PGS_TRY(names, repository.clusters());
+    PGS_TRY(outcome.foreign, repository.foreign_beside_clusters());
     PGS_TRY(const auto keyless, repository.clusters_without_key());
     for (const std::string& name : keyless) {
       outcome.unreadable_clusters.push_back(

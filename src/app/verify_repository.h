@@ -18,6 +18,7 @@ struct VerifyOutcome {
   std::vector<VerifiedCluster> clusters;
   // Clusters whose registration cannot be read: nothing of them could be looked at.
   std::vector<DamagedObject> unreadable_clusters;
+  std::vector<std::string> foreign;  // beside the clusters, and none: left alone, when all are verified
 
   [[nodiscard]] bool sound() const;
 };

@@ -2,6 +2,7 @@
 
 #include "cli/help_format.h"
 #include "cli/passphrase_prompt.h"
+#include "cli/visible_text.h"
 
 namespace pgstrata {
 namespace {
@@ -63,7 +64,7 @@ CLI::App* add_subcommand(CLI::App& parent, const std::string& name, const std::s
 void CommandContext::print(const Json& json, std::string_view text) const {
   if (output == OutputFormat::json) {
     // Names that are no UTF-8 come from the source's file system.
-    console.print(json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+    console.print(visible_json(json.dump(2, ' ', false, Json::error_handler_t::replace)) + "\n");
   } else {
     console.print(text);
   }

@@ -62,7 +62,7 @@ constexpr fmt::string_view started_note =
     "way: `pg_ctl -D {} stop`, then start it as ever (`pg_ctl restart` would keep that command line)\n";
 
 Json plan_json(const RecoveryPlan& plan) {
-  return {{"target", describe(plan.target.point)},
+  return {{"target", describe(plan.target)},
           {"timeline", plan.timeline.value},
           {"snapshot", plan.snapshot.id},
           {"end_lsn", json_lsn(plan.expected_end_lsn)},
@@ -108,8 +108,9 @@ Json to_json(const RestoreFlags& flags, const RestoreOutcome& outcome) {
 std::string to_text(const RestoreFlags& flags, const RestoreOutcome& outcome) {
   const RecoveryPlan& plan = outcome.plan;
   const RestoredFiles& files = outcome.restored.files;
-  std::string text = fmt::format("restored {} to {}{} into {}\n", flags.cluster, describe(plan.target.point),
-                                 plan.cut_short ? " before WAL that is damaged or missing" : "", flags.directory);
+  std::string text =
+      fmt::format("restored {} to {}{} into {}\n", flags.cluster, describe(plan.target),
+                  plan.cut_short ? " before WAL that is damaged or missing" : "", flags.directory);
   text += fmt::format("from snapshot {}: {}, {} written", plan.snapshot.id, human_size(files.total_bytes),
                       human_size(files.written_bytes));
   if (files.reused_bytes > 0) text += fmt::format(", {} found in place", human_size(files.reused_bytes));

@@ -10,7 +10,7 @@ namespace {
 constexpr const char* status_details =
     R"(Says what can be restored, as gap-free ranges computed from what the repository holds, how far behind
 it is, what it weighs, who is at work, and what needs doing. The source is asked for two seconds at
-most; without an answer the lag in bytes is unknown and nothing else changes.
+most; without an answer the lag in bytes is unknown, and a problem says why.
 
 Examples:
   pgstrata status

@@ -73,7 +73,10 @@ Json to_json(const VerifyOutcome& outcome) {
   }
   Json damaged = json_damage(outcome.damaged_keys);
   for (Json& object : json_damage(outcome.unreadable_clusters)) damaged.push_back(std::move(object));
-  return {{"sound", outcome.sound()}, {"clusters", std::move(clusters)}, {"damaged", std::move(damaged)}};
+  return {{"sound", outcome.sound()},
+          {"clusters", std::move(clusters)},
+          {"unknown_objects", outcome.foreign},
+          {"damaged", std::move(damaged)}};
 }
 
 std::string text_damage(const DamagedObject& object) {
@@ -98,8 +101,14 @@ std::string text_missing(const std::string& cluster, const MissingWal& wal) {
       where, cluster);
 }
 
-std::string to_text(const VerifyOutcome& outcome) {
+std::string text_foreign(const std::vector<std::string>& names) {
   std::string text;
+  for (const std::string& name : names) text += fmt::format("not of pgstrata, left alone: {}\n", name);
+  return text;
+}
+
+std::string to_text(const VerifyOutcome& outcome) {
+  std::string text = text_foreign(outcome.foreign);
   for (const DamagedObject& object : outcome.damaged_keys) text += text_damage(object);
   for (const DamagedObject& object : outcome.unreadable_clusters) text += text_damage(object);
   for (const auto& [name, report] : outcome.clusters) {
@@ -110,9 +119,7 @@ std::string to_text(const VerifyOutcome& outcome) {
                           human_time(lost.from_time), human_time(lost.to_time), lost.from_lsn, lost.to_lsn,
                           lost.timeline);
     }
-    for (const std::string& object : report.unknown_objects) {
-      text += fmt::format("not of pgstrata, left alone: {}\n", object);
-    }
+    text += text_foreign(report.unknown_objects);
     text += fmt::format("{}: {}; read {} of {} and {}\n", name, report.sound() ? "sound" : "DAMAGED",
                         human_size(report.bytes_read), counted(report.snapshots, "snapshot", "snapshots"),
                         counted(report.wal_segments, "WAL segment", "WAL segments"));

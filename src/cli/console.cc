@@ -3,6 +3,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "cli/visible_text.h"
+
 namespace pgstrata {
 namespace {
 
@@ -20,7 +22,7 @@ void Console::print(std::string_view text) {
   const std::lock_guard lock(mutex_);
   erase_progress();
   progress_.clear();
-  out_ << text;
+  out_ << visible_text(text);
 }
 
 Result<void> Console::finish() {
@@ -37,7 +39,7 @@ Result<void> Console::finish() {
 void Console::say(std::string_view line) {
   const std::lock_guard lock(mutex_);
   erase_progress();
-  err_ << line << '\n';
+  err_ << visible_text(line) << '\n';
   draw_progress();
   err_.flush();
 }

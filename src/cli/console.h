@@ -1,7 +1,8 @@
 // The two streams of a command: results on one, everything else on the other.
 //
 // Results go to `out` and are flushed at the end. Messages and the progress line share `err`: a message that
-// comes while a progress line is shown takes its place, and the line is drawn again below. Thread-safe.
+// comes while a progress line is shown takes its place, and the line is drawn again below. Of either no control
+// character but newline and tab reaches the stream: visible_text. Thread-safe.
 #pragma once
 
 #include <mutex>
@@ -23,7 +24,7 @@ class Console {
 
   [[nodiscard]] bool err_is_terminal() const { return err_is_terminal_; }
 
-  // To the results, as it is.
+  // To the results, without a line end of its own.
   void print(std::string_view text);
   // Error: failed, when any part of the results could not be written.
   Result<void> finish();

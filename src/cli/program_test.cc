@@ -210,6 +210,20 @@ TEST_F(ProgramTest, InitTeachesAboutEncryptionAndPlaces) {
   EXPECT_EQ(run({"init", "--no-encryption", "--repo", "ftp://host/x", "--config", config_}).code, 2);
 }
 
+TEST_F(ProgramTest, InitNeedsAnEmptyFolder) {
+  std::filesystem::create_directories(repo_);
+  ASSERT_TRUE(write_file(repo_ + "/note", as_byte_view("x")).has_value());
+  const CommandRun full = run_here({"init", "--no-encryption"});
+  EXPECT_EQ(full.code, 2);
+  EXPECT_THAT(full.err, HasSubstr("\nhint: Give --repo an empty folder.\n"));
+}
+
+TEST_F(ProgramTest, NamesASettingsFileThatIsNotThere) {
+  const CommandRun missing = run({"status", "--config", path("none.toml")});
+  EXPECT_EQ(missing.code, 3);
+  EXPECT_THAT(missing.err, HasSubstr("none.toml"));
+}
+
 TEST_F(ProgramTest, KeysComeAndGo) {
   const std::string key = path("key");
   const std::string second = path("second");
@@ -272,6 +286,18 @@ TEST_F(ProgramTest, StatusOfAnEmptyRepository) {
   EXPECT_TRUE(json.at("clusters").empty());
   EXPECT_THAT(run_here({"status"}).out, HasSubstr("pgstrata add"));
   EXPECT_EQ(run_here({"verify"}).code, 0);
+}
+
+TEST_F(ProgramTest, WhatCanBeNoClusterIsLeftAlone) {
+  ASSERT_EQ(run_here({"init", "--no-encryption"}).code, 0);
+  std::filesystem::create_directories(repo_ + "/clusters/Cpp");
+  ASSERT_TRUE(write_file(repo_ + "/clusters/Cpp/key", as_byte_view("x")).has_value());
+  const CommandRun verified = run_here({"verify"});
+  EXPECT_EQ(verified.code, 0) << verified.err;
+  EXPECT_THAT(verified.out, HasSubstr("not of pgstrata, left alone: clusters/Cpp\n"));
+  EXPECT_EQ(Json::parse(run_here({"verify", "--output", "json"}).out).at("unknown_objects"),
+            Json::array({"clusters/Cpp"}));
+  EXPECT_THAT(run_here({"status"}).out, Not(HasSubstr("PROBLEM")));
 }
 
 TEST_F(ProgramTest, WalFetchNeverLooksLikeTheEndOfTheWal) {

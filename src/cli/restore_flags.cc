@@ -2,6 +2,7 @@
 
 #include "cli/time_argument.h"
 #include "cli/time_zone.h"
+#include "pg/format/text_parsing.h"
 
 namespace pgstrata {
 namespace {
@@ -33,6 +34,18 @@ Result<TablespaceMapping> tablespace_mapping(const std::string& text) {
   return mapping;
 }
 
+template <std::unsigned_integral T>
+Result<T> number_of(std::string_view flag, const std::string& text) {
+  if (const auto value = parse_decimal<T>(text)) return *value;
+  return fail(ErrorCode::usage, "{} takes a number, not \"{}\"", flag, text);
+}
+
+// As the server prints it, pg_current_xact_id() with the epoch before the 32 bits that are in the WAL.
+Result<Xid> parse_xid(const std::string& text) {
+  PGS_TRY(const auto with_epoch, number_of<std::uint64_t>("--xid", text));
+  return Xid{static_cast<std::uint32_t>(with_epoch)};
+}
+
 Result<TargetPoint> target_point(const RestoreFlags& flags, const Clock& clock) {
   if (flags.at) {
     PGS_TRY(const Timestamp time, parse_time_argument(*flags.at, {.clock = clock, .zone = flags.zone}));
@@ -42,7 +55,10 @@ Result<TargetPoint> target_point(const RestoreFlags& flags, const Clock& clock) 
     PGS_TRY(const Lsn lsn, parse_lsn(*flags.lsn));
     return TargetPoint(LsnTarget{lsn});
   }
-  if (flags.xid) return TargetPoint(XidTarget{{*flags.xid}});
+  if (flags.xid) {
+    PGS_TRY(const Xid xid, parse_xid(*flags.xid));
+    return TargetPoint(XidTarget{xid});
+  }
   if (flags.restore_point) return TargetPoint(RestorePointTarget{*flags.restore_point});
   return TargetPoint(LatestTarget{});
 }
@@ -121,7 +137,10 @@ Result<RecoveryTarget> recovery_target(const RestoreFlags& flags, const Clock& c
     return std::unexpected(make_error(ErrorCode::usage, "--exclusive does not go with --restore-point")
                                .with_hint("A restore point changes nothing: there is nothing to leave out."));
   }
-  if (flags.timeline) target.timeline = TimelineId{*flags.timeline};
+  if (flags.timeline) {
+    PGS_TRY(const auto timeline, number_of<std::uint32_t>("--timeline", *flags.timeline));
+    target.timeline = TimelineId{timeline};
+  }
   return target;
 }
 
@@ -129,6 +148,7 @@ Result<RestoreRequest> restore_request(const RestoreFlags& flags, const Clock& c
   RestoreRequest request;
   request.cluster = flags.cluster;
   PGS_TRY(request.target, recovery_target(flags, clock));
+  if (flags.directory.empty()) return fail(ErrorCode::usage, "--to names no folder");
   std::error_code error;
   request.directory = std::filesystem::absolute(flags.directory, error).lexically_normal();
   if (error)

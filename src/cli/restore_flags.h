@@ -15,11 +15,11 @@ struct RestoreFlags {
   std::string directory;
   std::optional<std::string> at;
   std::optional<std::string> lsn;
-  std::optional<std::uint32_t> xid;
+  std::optional<std::string> xid;
   std::optional<std::string> restore_point;
   bool latest = false;
   bool exclusive = false;
-  std::optional<std::uint32_t> timeline;
+  std::optional<std::string> timeline;
   std::optional<std::string> zone;
   bool delta = false;
   bool start = false;

@@ -81,8 +81,7 @@ std::string text_lag(const ClusterStatus& status) {
   if (status.lag_bytes) return fmt::format("{}, {}", time, human_size(*status.lag_bytes));
   if (status.source.reachable) return time;  // there is nothing yet to count from
   return fmt::format("{}, bytes unknown ({})", time,
-                     status.source.asked ? "source not reachable: " + redact_passwords(status.source.why_not)
-                                         : "source not asked");
+                     status.source.asked ? "the source did not tell" : "source not asked");
 }
 
 std::string text_last_snapshot(const std::vector<SnapshotRecord>& snapshots) {

@@ -19,6 +19,10 @@ using std::chrono::year_month_day;
 constexpr std::string_view forms_hint =
     "Write it as 2026-11-21T10:00:00Z, \"2026-11-21 10:00:00 UTC\", \"2026-11-21 10:00:00\" (local, or in "
     "--tz), \"yesterday 14:00\" or \"2h ago\".";
+constexpr fmt::string_view zone_hint =
+    "Zones are abbreviated in several ways: in the place of {} write the offset, such as +01:00, or nothing "
+    "and "
+    "give the zone with --tz, such as --tz Europe/Berlin.";
 
 // Takes from the front of what is left of an argument.
 class Scanner {
@@ -42,6 +46,14 @@ class Scanner {
       ++count;
     }
     if (count == 0) return std::nullopt;
+    text_.remove_prefix(count);
+    return value;
+  }
+  // Just so many.
+  std::optional<int> digits(std::size_t count) {
+    Scanner run(text_.substr(0, count));
+    const auto value = run.number(count);
+    if (!value || !run.at_end() || text_.size() < count) return std::nullopt;
     text_.remove_prefix(count);
     return value;
   }
@@ -91,8 +103,8 @@ std::optional<microseconds> scan_time_of_day(Scanner& scanner) {
   return time + *fraction;
 }
 
-std::optional<LocalTime> scan_date_time(std::string_view text) {
-  Scanner scanner(text);
+// Leaves what follows it.
+std::optional<LocalTime> scan_date_time(Scanner& scanner) {
   const auto year = scanner.number(4);
   if (!year || !scanner.take("-")) return std::nullopt;
   const auto month = scanner.number(2);
@@ -100,7 +112,7 @@ std::optional<LocalTime> scan_date_time(std::string_view text) {
   const auto day = scanner.number(2);
   if (!day || (!scanner.take("T") && !scanner.blanks())) return std::nullopt;
   const auto time = scan_time_of_day(scanner);
-  if (!time || !scanner.at_end()) return std::nullopt;
+  if (!time) return std::nullopt;
   const year_month_day date{std::chrono::year(*year), std::chrono::month(static_cast<unsigned>(*month)),
                             std::chrono::day(static_cast<unsigned>(*day))};
   if (!date.ok()) return std::nullopt;
@@ -153,13 +165,48 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(first, text.find_last_not_of(' ') - first + 1);
 }
 
-// "2026-11-21 10:00:05.25 UTC": what is printed can be pasted.
-std::optional<Timestamp> scan_printed_time(std::string_view text) {
-  constexpr std::string_view zone = " UTC";
-  if (!text.ends_with(zone)) return std::nullopt;
-  const auto moment = scan_date_time(trimmed(text.substr(0, text.size() - zone.size())));
-  if (!moment) return std::nullopt;
-  return Timestamp{moment->since_epoch.count()};
+// "+01:00", "+0100", "+01".
+std::optional<seconds> scan_offset(Scanner& scanner) {
+  const bool west = scanner.take("-");
+  if (!west && !scanner.take("+")) return std::nullopt;
+  const auto hour = scanner.digits(2);
+  if (!hour || *hour > 23) return std::nullopt;
+  if (scanner.at_end()) return west ? -hours(*hour) : hours(*hour);
+  scanner.take(":");
+  const auto minute = scanner.digits(2);
+  if (!minute || *minute > 59) return std::nullopt;
+  const seconds offset = hours(*hour) + minutes(*minute);
+  return west ? -offset : offset;
+}
+
+// A date and a time with what follows them: nothing, "UTC" or "GMT", as pgstrata and a server's log print
+// them, or an offset.
+struct DateTime {
+  LocalTime time;
+  std::optional<seconds> offset = {};
+  std::string_view zone = {};  // an abbreviation that may mean any
+};
+
+std::optional<DateTime> scan_whole_date_time(std::string_view text) {
+  Scanner scanner(text);
+  const auto time = scan_date_time(scanner);
+  if (!time) return std::nullopt;
+  DateTime found{.time = *time};
+  const bool apart = scanner.blanks();
+  if (apart && (scanner.take("UTC") || scanner.take("GMT"))) {
+    found.offset = seconds(0);
+  } else if (const auto offset = scan_offset(scanner)) {
+    found.offset = *offset;
+  } else if (apart) {
+    found.zone = scanner.word();
+  }
+  if (!scanner.at_end()) return std::nullopt;
+  return found;
+}
+
+std::unexpected<Error> not_a_time(std::string_view text, std::string hint) {
+  return std::unexpected(
+      make_error(ErrorCode::usage, "\"{}\" is not a time", text).with_hint(std::move(hint)));
 }
 
 }  // namespace
@@ -169,15 +216,15 @@ Result<Timestamp> parse_time_argument(std::string_view text, const TimeContext& 
   if (wanted == "now") return context.clock.now();
   if (const auto age = scan_age(wanted)) return context.clock.now() - *age;
   if (const auto moment = parse_rfc3339(wanted)) return *moment;
-  if (const auto moment = scan_printed_time(wanted)) return *moment;
-  const auto date_time = scan_date_time(wanted);
+  const auto date_time = scan_whole_date_time(wanted);
   const auto named_day = scan_named_day(wanted);
-  if (!date_time && !named_day) {
-    return std::unexpected(
-        make_error(ErrorCode::usage, "\"{}\" is not a time", text).with_hint(std::string(forms_hint)));
+  if (!date_time && !named_day) return not_a_time(text, std::string(forms_hint));
+  if (date_time && date_time->offset) {
+    return Timestamp{(date_time->time.since_epoch - *date_time->offset).count()};
   }
+  if (date_time && !date_time->zone.empty()) return not_a_time(text, fmt::format(zone_hint, date_time->zone));
   PGS_TRY(const TimeZone zone, TimeZone::find(context.zone));
-  if (date_time) return zone.to_utc(*date_time);
+  if (date_time) return zone.to_utc(date_time->time);
   PGS_TRY(const LocalTime now, zone.to_local(context.clock.now()));
   const auto today = std::chrono::floor<days>(now.since_epoch);
   return zone.to_utc({today - days(named_day->days_ago) + named_day->time_of_day});

@@ -47,6 +47,25 @@ TEST_F(TimeArgument, ReadsWhatPgstrataPrintsWhateverTheZone) {
   EXPECT_EQ(parsed(to_display(moment), "Asia/Tokyo"), to_rfc3339(moment));
 }
 
+TEST_F(TimeArgument, ReadsWhatServerLogsAndToolsPrintWhateverTheZone) {
+  EXPECT_EQ(parsed("2026-11-21 22:16:30 GMT", "Asia/Tokyo"), "2026-11-21T22:16:30Z");
+  EXPECT_EQ(parsed("2026-11-21 22:16:30.123 GMT", "Asia/Tokyo"), "2026-11-21T22:16:30.123Z");
+  for (const char* text :
+       {"2026-11-21 22:16:30+0100", "2026-11-21 22:16:30 +0100", "2026-11-21T22:16:30+0100",
+        "2026-11-21 22:16:30 +01", "2026-11-21 22:16:30 +01:00", "2026-11-21 16:16:30 -0500"}) {
+    EXPECT_EQ(parsed(text, "Asia/Tokyo"), "2026-11-21T21:16:30Z") << text;
+  }
+  EXPECT_EQ(parsed("2026-11-21 22:16 +0530", "Asia/Tokyo"), "2026-11-21T16:46:00Z");
+}
+
+TEST_F(TimeArgument, SaysWhatToWriteForAnAbbreviatedZone) {
+  const auto refused = parse_time_argument("2026-11-21 22:16:30 CET", {.clock = clock_, .zone = "UTC"});
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_THAT(refused.error().hint(), ::testing::HasSubstr("in the place of CET"));
+  EXPECT_THAT(refused.error().hint(), ::testing::HasSubstr("+01:00"));
+  EXPECT_THAT(refused.error().hint(), ::testing::HasSubstr("--tz"));
+}
+
 TEST_F(TimeArgument, ReadsLocalTimes) {
   EXPECT_EQ(parsed("2026-11-21 10:00", "Europe/Berlin"), "2026-11-21T09:00:00Z");
   EXPECT_EQ(parsed("2026-07-01 10:00:05", "Europe/Berlin"), "2026-07-01T08:00:05Z");
@@ -115,7 +134,13 @@ TEST_F(TimeArgument, RefusesAllElse) {
                            "UTC",
                            "2026-11-21 10:00:00UTC",
                            "2026-11-21 10:00:00Z UTC",
-                           "2026-11-21 10:00 CET"}) {
+                           "2026-11-21 10:00 CET",
+                           "2026-11-21 10:00:00 UTC+1",
+                           "2026-11-21 10:00:00 +1",
+                           "2026-11-21 10:00:00 +01:0",
+                           "2026-11-21 10:00:00 +010",
+                           "2026-11-21 10:00:00 +2400",
+                           "2026-11-21 10:00:00 +01000"}) {
     EXPECT_EQ(parsed(text), fmt::format("\"{}\" is not a time", text));
   }
   EXPECT_EQ(parsed("2026-11-21 10:00", "Europe/Atlantis"), "there is no time zone \"Europe/Atlantis\"");

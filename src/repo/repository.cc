@@ -61,7 +61,7 @@ Result<void> check_empty(ObjectStore& store) {
       if (object.name.starts_with(key_slot_prefix)) continue;
       return std::unexpected(make_error(ErrorCode::usage, "{} holds other things already, \"{}\" among them",
                                         store.describe(), object.name)
-                                 .with_hint("Give --repo an empty folder or bucket prefix."));
+                                 .with_hint("Give --repo an empty folder."));
     }
     if (page.size() < list_page) return {};
     after = page.back().name;

@@ -86,6 +86,8 @@ class Repository {
   // Sorted names of those that have none, of which nothing can be read: the key is lost, or was destroyed and
   // the rest not removed yet.
   Result<std::vector<std::string>> clusters_without_key() const;
+  // Sorted names of what lies where clusters do and can be none: "clusters/Old".
+  Result<std::vector<std::string>> foreign_beside_clusters() const;
   // Draws the cluster's key. Errors: already_exists (or objects of a destroyed cluster of that name are still
   // there); usage (check_cluster_name).
   Result<ClusterSpace> create_cluster(std::string_view name);
@@ -95,7 +97,13 @@ class Repository {
  private:
   Repository(std::unique_ptr<ObjectStore> store, RepositoryId id, const SecretKey& key, bool encrypted);
 
-  Result<std::vector<std::string>> cluster_folders(bool with_key) const;
+  // What lies where clusters do, each sorted.
+  struct ClusterFolders {
+    std::vector<std::string> with_key;
+    std::vector<std::string> without_key;
+    std::vector<std::string> foreign;
+  };
+  Result<ClusterFolders> cluster_folders() const;
 
   std::unique_ptr<ObjectStore> store_;
   RepositoryId id_;

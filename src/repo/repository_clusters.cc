@@ -51,29 +51,40 @@ Result<void> check_cluster_name(std::string_view name) {
               name, name_size_max);
 }
 
-Result<std::vector<std::string>> Repository::cluster_folders(bool with_key) const {
-  std::vector<std::string> names;
+Result<Repository::ClusterFolders> Repository::cluster_folders() const {
+  ClusterFolders folders;
   std::string after;
   while (true) {
     PGS_TRY(const auto first, store_->list(clusters_prefix, after, 1));
     if (first.empty()) break;
     const std::string_view below = std::string_view(first.front().name).substr(clusters_prefix.size());
     const std::string name(below.substr(0, below.find('/')));
-    PGS_TRY(const bool has_key, exists(*store_, cluster_object_name(name, key_name)));
-    if (has_key == with_key) names.push_back(name);
-    // "0" is the character after "/": on to what follows the last object of this cluster.
-    after = fmt::format("{}{}0", clusters_prefix, name);
+    if (name == below || !check_cluster_name(name)) {
+      folders.foreign.push_back(fmt::format("{}{}", clusters_prefix, name));
+    } else {
+      PGS_TRY(const bool has_key, exists(*store_, cluster_object_name(name, key_name)));
+      (has_key ? folders.with_key : folders.without_key).push_back(name);
+    }
+    // "0" is the character after "/": on to what follows the last object of this folder.
+    after = name == below ? first.front().name : fmt::format("{}{}0", clusters_prefix, name);
   }
-  std::ranges::sort(names);
-  return names;
+  for (auto* names : {&folders.with_key, &folders.without_key, &folders.foreign}) std::ranges::sort(*names);
+  return folders;
 }
 
 Result<std::vector<std::string>> Repository::clusters() const {
-  return cluster_folders(true);
+  PGS_TRY(ClusterFolders folders, cluster_folders());
+  return std::move(folders.with_key);
 }
 
 Result<std::vector<std::string>> Repository::clusters_without_key() const {
-  return cluster_folders(false);
+  PGS_TRY(ClusterFolders folders, cluster_folders());
+  return std::move(folders.without_key);
+}
+
+Result<std::vector<std::string>> Repository::foreign_beside_clusters() const {
+  PGS_TRY(ClusterFolders folders, cluster_folders());
+  return std::move(folders.foreign);
 }
 
 Result<ClusterSpace> Repository::create_cluster(std::string_view name) {

@@ -350,6 +350,17 @@ TEST_F(RepositoryTest, ClustersAreListedWithoutLookingAtAllTheirObjects) {
   EXPECT_EQ(repository->open_cluster("a")->list("packs/1")->front().name, "packs/1");
 }
 
+TEST_F(RepositoryTest, WhatCanBeNoClusterHidesNone) {
+  auto repository = create(key_file_);
+  ASSERT_EQ(code_of(repository->create_cluster("app")), "ok");
+  for (const char* name : {"clusters/Cpp/key", "clusters/9/x", "clusters/note", "clusters/gone/packs/1"})
+    ASSERT_TRUE(store_.put(name, as_byte_view("x")).has_value());
+  EXPECT_THAT(*repository->clusters(), ElementsAre("app"));
+  EXPECT_THAT(*repository->clusters_without_key(), ElementsAre("gone"));
+  EXPECT_THAT(*repository->foreign_beside_clusters(),
+              ElementsAre("clusters/9", "clusters/Cpp", "clusters/note"));
+}
+
 TEST_F(RepositoryTest, ClusterNamesAreTakenOnceAndChecked) {
   auto repository = create(key_file_);
   ASSERT_EQ(code_of(repository->create_cluster("app")), "ok");

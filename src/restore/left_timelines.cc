@@ -98,7 +98,7 @@ class LeftTimelines {
     return std::unexpected(
         make_error(ErrorCode::outside_coverage,
                    "{} {} a moment of timeline {}: timeline {} left it at {}, but began {}",
-                   describe(plan_.target.point), uncertain ? "may be" : "is", departure.left, departure.next,
+                   describe(plan_.target), uncertain ? "may be" : "is", departure.left, departure.next,
                    departure.at, uncertain ? "only within that second" : "only later")
             .with_hint(
                 fmt::format("Timeline {0} had commits after {1} that timeline {2} never had: add "

@@ -15,8 +15,10 @@ struct Describe {
 
 }  // namespace
 
-std::string describe(const TargetPoint& point) {
-  return std::visit(Describe{}, point);
+std::string describe(const RecoveryTarget& target) {
+  const bool stops_before = !target.inclusive && !std::holds_alternative<LatestTarget>(target.point) &&
+                            !std::holds_alternative<RestorePointTarget>(target.point);
+  return (stops_before ? "the moment just before " : "") + std::visit(Describe{}, target.point);
 }
 
 }  // namespace pgstrata

@@ -43,7 +43,7 @@ struct RecoveryTarget {
   std::optional<TimelineId> timeline;  // the current one, when absent
 };
 
-// "the time 2026-11-21 10:00:00 UTC", "transaction 733", "the latest moment".
-[[nodiscard]] std::string describe(const TargetPoint& point);
+// "the time 2026-11-21 10:00:00 UTC", "the moment just before transaction 733", "the latest moment".
+[[nodiscard]] std::string describe(const RecoveryTarget& target);
 
 }  // namespace pgstrata

@@ -220,8 +220,9 @@ TEST_F(RestoreFilesTest, ALinkLeadsNowhereThatItsTargetMayNot) {
   const auto repository = folder_.path() / "kept";
   fs::create_directories(cluster / "base");
   ASSERT_TRUE(write_file(cluster / "PG_VERSION", as_byte_view("15\n")));
-  fs::create_directories(repository / "repository");
+  fs::create_directories(repository / "keys");
   fs::create_directories(repository / "clusters");
+  ASSERT_TRUE(write_file(repository / "repository", as_byte_view("{}\n")));
   const auto link = folder_.path() / "link";
   const auto refused = [&](const fs::path& to, const std::string& why) {
     fs::remove(link);
@@ -234,6 +235,9 @@ TEST_F(RestoreFilesTest, ALinkLeadsNowhereThatItsTargetMayNot) {
   };
   refused(cluster / "base", "lies within the data directory");
   refused(repository / "clusters", "lies within the repository");
+  refused(repository, "lies within the repository");
+  target_ = repository;
+  EXPECT_THAT(message_of(restore()), HasSubstr("is a repository"));
 
   target_ = folder_.path() / "data";
   const std::string source = "/srv/source space";

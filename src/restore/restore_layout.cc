@@ -8,6 +8,7 @@
 #include "pg/format/text_parsing.h"
 #include "pg/server/server_instance.h"
 #include "pg/server/server_with_tablespace.h"
+#include "restore/no_intrusion.h"
 
 namespace pgstrata {
 namespace {
@@ -107,29 +108,9 @@ Result<void> check_tablespace(const TargetDirectory& directory, const Tablespace
   return linked && normal(*linked) == normal(shown) ? Result<void>() : taken("is not empty");
 }
 
-Result<void> check_no_intrusion(const fs::path& target, const fs::path& path) {
-  for (auto folder = path; folder.has_relative_path(); folder = folder.parent_path()) {
-    std::error_code ignored;
-    const bool within = folder != path;
-    if (within && fs::exists(folder / "PG_VERSION", ignored)) {
-      return fail(ErrorCode::usage, "\"{}\" lies within the data directory \"{}\"", target.native(),
-                  folder.native());
-    }
-    if (fs::exists(folder / "repository", ignored) && fs::exists(folder / "clusters", ignored)) {
-      return fail(ErrorCode::usage, "\"{}\" lies within the repository \"{}\"", target.native(),
-                  folder.native());
-    }
-  }
-  return {};
-}
-
-// A server would find what is written there among its own files, a repository among its objects: by the name
-// that is given, as through pg_tblspc, and where its links lead.
-Result<void> check_no_intrusion(const fs::path& target) {
-  const auto named = fs::absolute(target).lexically_normal();
-  PGS_CHECK(check_no_intrusion(named, named));
-  PGS_TRY(const auto found, resolved_path(target));
-  return check_no_intrusion(named, found);
+Result<void> check_place(const fs::path& place) {
+  if (is_repository(place)) return fail(ErrorCode::usage, "\"{}\" is a repository", place.native());
+  return check_no_intrusion(place);
 }
 
 Result<bool> holds_anything(const TargetDirectory& directory) {
@@ -190,8 +171,8 @@ Bytes write_marker(const SnapshotRecord& snapshot, Oid tablespace) {
 Result<RestoreLayout> RestoreLayout::prepare(const SnapshotRecord& snapshot, const Options& options) {
   PGS_TRY(const auto places,
           place_tablespaces(snapshot.tablespaces, options.mappings, options.data_directory));
-  PGS_CHECK(check_no_intrusion(options.data_directory));
-  for (const auto& place : places) PGS_CHECK(check_no_intrusion(place.location));
+  PGS_CHECK(check_place(options.data_directory));
+  for (const auto& place : places) PGS_CHECK(check_place(place.location));
   PGS_TRY(const auto owner, choose_owner(options.data_directory));
   PGS_TRY(auto data, TargetDirectory::open_or_make(options.data_directory, owner));
   RestoreLayout layout(std::move(data));

@@ -60,7 +60,7 @@ bool covers(const CoverageRange& range, const TargetPoint& point) {
 Error refuse_target(const RecoveryTarget& target, TimelineId timeline,
                     const std::vector<CoverageRange>& ranges, const std::vector<CoverageRange>& others) {
   auto error = make_error(ErrorCode::outside_coverage, "{} cannot be restored on timeline {}",
-                          describe(target.point), timeline);
+                          describe(target), timeline);
   std::string hint;
   if (ranges.empty() && others.empty()) {
     return std::move(error).with_hint(

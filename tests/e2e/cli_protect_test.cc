@@ -86,6 +86,7 @@ TEST_F(CliProtectTest, StatusIsTheSameWithoutTheSource) {
   const Json after = json_of({"status", "app"}).at("clusters").at(0);
   EXPECT_EQ(before.at("coverage"), after.at("coverage"));
   EXPECT_EQ(after.at("source").at("reachable"), false);
+  EXPECT_THAT(problem_codes(), ::testing::Contains("source_unreachable"));
   EXPECT_TRUE(after.at("lag_bytes").is_null());
 }
 

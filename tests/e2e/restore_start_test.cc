@@ -94,6 +94,7 @@ TEST_F(RestoreStartTest, AStartThatFailsLeavesTheRestoredFiles) {
   const ProgramRun run = pgstrata(
       {"restore", "app", "--to", path("copy"), "--start", "--set", "no_such_setting=1", "--output", "json"});
   EXPECT_EQ(run.exit_code, 1) << run.describe();
+  EXPECT_THAT(run.err, HasSubstr("unrecognized configuration parameter \"no_such_setting\""));
   EXPECT_THAT(run.err, HasSubstr("postgresql.auto.conf\" contains errors"));
   EXPECT_THAT(run.err, HasSubstr("The files are complete"));
   const Json outcome = Json::parse(run.out);
@@ -118,13 +119,31 @@ TEST_F(RestoreStartTest, SaysHowTheServerThatItLeavesRuns) {
 
 TEST_F(RestoreStartTest, APortThatIsTakenIsSaid) {
   protect_rows();
-  const ProgramRun run = pgstrata({"restore", "app", "--to", path("copy"), "--start", "--set",
-                                   fmt::format("port={}", source_.port()), "--set",
-                                   "unix_socket_directories=" + directory().path().string(), "--set",
-                                   "listen_addresses=127.0.0.1"});
+  std::vector<std::string> command{"restore",
+                                   "app",
+                                   "--to",
+                                   path("copy"),
+                                   "--start",
+                                   "--set",
+                                   "unix_socket_directories=" + directory().path().string(),
+                                   "--set",
+                                   "listen_addresses=127.0.0.1",
+                                   "--set",
+                                   fmt::format("port={}", source_.port())};
+  const ProgramRun run = pgstrata(command);
   EXPECT_EQ(run.exit_code, 1) << run.describe();
-  EXPECT_THAT(run.err, HasSubstr("hint: Another server has that port: choose one with `--set port=NUMBER`."));
+  EXPECT_THAT(run.err,
+              HasSubstr("hint: Another server has that port: choose one with `--set port=NUMBER`; the "
+                        "same command with that and --delta goes on from what is there."));
   EXPECT_THAT(run.err, HasSubstr("The files are complete"));
+  const PortReservation port;
+  command.back() = fmt::format("port={}", port.port());
+  command.emplace_back("--delta");
+  const ProgramRun again = pgstrata(command);
+  ASSERT_EQ(again.exit_code, 0) << again.describe();
+  const pid_t pid = std::stoi(read_text(path("copy") / "postmaster.pid"));
+  const LeftRunningServer server(path("copy"), directory().path(), port.port(), pid);
+  EXPECT_EQ(server.query_value("SELECT count(*) FROM late"), "100");
 }
 
 TEST_F(RestoreStartTest, AFolderForItsSocketThatIsMissingIsSaid) {

@@ -30,6 +30,15 @@ bool is_continuation(std::string_view line) {
   return line.starts_with('\t') || contains_any(line, words);
 }
 
+// "configuration file ... contains errors": what they are is said before it, as mere LOG.
+bool is_refused_configuration(std::string_view line) {
+  return line.find("FATAL:  configuration file ") != std::string_view::npos;
+}
+bool is_complaint_of_configuration(std::string_view line) {
+  static constexpr std::array<std::string_view, 2> words = {" parameter \"", " in file \""};
+  return line.find("LOG:  ") != std::string_view::npos && contains_any(line, words);
+}
+
 std::vector<std::string_view> lines_of(std::string_view text) {
   std::vector<std::string_view> lines;
   while (!text.empty()) {
@@ -45,9 +54,16 @@ std::vector<std::string_view> lines_of(std::string_view text) {
 std::string last_words(std::string_view log) {
   const auto lines = lines_of(log);
   std::vector<std::string_view> chosen;
+  std::vector<std::string_view> complaints;
   bool in_failure = false;
   for (const auto line : lines) {
     in_failure = is_failure(line) || (in_failure && is_continuation(line));
+    if (is_complaint_of_configuration(line) || (!complaints.empty() && is_continuation(line))) {
+      complaints.push_back(line);
+      continue;
+    }
+    if (is_refused_configuration(line)) chosen.insert(chosen.end(), complaints.begin(), complaints.end());
+    complaints.clear();
     if (in_failure) chosen.push_back(line);
   }
   if (chosen.empty()) chosen = lines;
