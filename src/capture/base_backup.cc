@@ -6,6 +6,8 @@
 #include "base/log.h"
 #include "capture/archive_intake.h"
 #include "capture/backup_wal.h"
+#include "capture/source_fault.h"
+#include "snapshot/tablespace_rules.h"
 
 namespace pgstrata {
 
@@ -58,22 +60,28 @@ Result<void> check_source(BaseBackupSource& source, const ClusterRecord& cluster
 class Receiver {
  public:
   Receiver(BaseBackupSource& source, const BaseBackupRequest& request, ExtentPipeline& pipeline,
-           FileTreeReader* previous, const ChunkStore& store, bool check_pages)
-      : source_(source), request_(request), store_(store), intake_(pipeline, previous, check_pages) {}
+           FileTreeReader* previous, const ChunkStore& store, SnapshotRecord& record)
+      : source_(source),
+        request_(request),
+        store_(store),
+        record_(record),
+        intake_(pipeline, previous, record) {}
 
-  Result<void> run(SnapshotRecord& record) {
+  Result<void> run() {
     enter(BaseBackupPhase::checkpoint);
-    PGS_TRY(const auto start, source_.start_base_backup({.label = "pgstrata " + record.id}));
-    record.start_lsn = start.start_lsn;
-    record.timeline = start.timeline;
+    PGS_TRY(const auto start, source_.start_base_backup({.label = "pgstrata " + record_.id}));
+    record_.start_lsn = start.start_lsn;
+    record_.timeline = start.timeline;
     for (const auto& tablespace : start.tablespaces) {
       progress_.estimated_bytes += tablespace.size_estimate_bytes;
-      if (tablespace.oid.valid()) record.tablespaces.push_back({tablespace.oid, tablespace.location});
+      if (!tablespace.oid.valid()) continue;
+      PGS_CHECK(check_location(tablespace));
+      record_.tablespaces.push_back({tablespace.oid, tablespace.location});
     }
     enter(BaseBackupPhase::receiving);
     for (bool more = true; more;) {
       PGS_TRY(auto event, source_.next_base_backup_event());
-      PGS_TRY(more, handle(event, record));
+      PGS_TRY(more, handle(event));
       PGS_CHECK(request_.cancellation.check());
       report();
     }
@@ -85,21 +93,35 @@ class Receiver {
     if (request_.on_phase) request_.on_phase(phase);
   }
 
+  // Restores go there.
+  static Result<void> check_location(const BackupTablespace& tablespace) {
+    const auto fault = fault_of_location(tablespace.location);
+    if (!fault) return {};
+    return std::unexpected(
+        make_error(ErrorCode::failed, "the server has tablespace {} at {:?}, which {}", tablespace.oid,
+                   tablespace.location, *fault)
+            .with_hint(
+                "Nothing was published. CREATE TABLESPACE makes none like it: look at its link in pg_tblspc "
+                "on "
+                "the source, and, when that is another, at what is between the source and here. Those made "
+                "with allow_in_place_tablespaces cannot be backed up."));
+  }
+
   // False after the last event.
-  Result<bool> handle(const BaseBackupEvent& event, SnapshotRecord& record) {
+  Result<bool> handle(const BaseBackupEvent& event) {
     if (const auto* data = std::get_if<ArchiveData>(&event)) {
-      PGS_ASSERT(archive_.has_value());
+      if (!archive_) return fail(ErrorCode::failed, "the server sent content before it named an archive");
       PGS_CHECK(archive_->feed(data->bytes).context("read the backup's tar stream"));
     } else if (const auto* data_of_manifest = std::get_if<ManifestData>(&event)) {
       append(manifest_, data_of_manifest->bytes);
     } else if (const auto* archive = std::get_if<ArchiveStart>(&event)) {
       PGS_CHECK(end_archive());
-      intake_.begin_archive(archive->tablespace);
+      PGS_CHECK(intake_.begin_archive(archive->tablespace));
       archive_.emplace(intake_);
     } else if (const auto* end = std::get_if<BackupEnd>(&event)) {
       PGS_CHECK(end_archive());
-      record.consistent_lsn = end->stop_lsn;
-      record.total_bytes = intake_.received_bytes();
+      record_.consistent_lsn = end->stop_lsn;
+      record_.total_bytes = intake_.received_bytes();
       PGS_TRY([[maybe_unused]] const auto manifest, intake_.verify_manifest(as_text(manifest_)));
       PGS_CHECK(intake_.add_file(std::string(manifest_path), manifest_mode, manifest_));
       return false;
@@ -126,6 +148,7 @@ class Receiver {
   BaseBackupSource& source_;
   const BaseBackupRequest& request_;
   const ChunkStore& store_;
+  SnapshotRecord& record_;
   ArchiveIntake intake_;
   std::optional<TarParser> archive_;
   Bytes manifest_;
@@ -166,8 +189,8 @@ Result<UnpublishedBackup> receive_base_backup(BaseBackupSource& source, const Ba
   PGS_TRY(auto record, begin_record(source, request));
   UnpublishedBackup backup{std::move(record), {}, 0};
   ExtentPipeline pipeline(*store, workers);
-  Receiver receiver(source, request, pipeline, previous, *store, backup.record.data_checksums);
-  if (auto received = receiver.run(backup.record); !received) {
+  Receiver receiver(source, request, pipeline, previous, *store, backup.record);
+  if (auto received = receiver.run(); !received) {
     pipeline.keep_what_is_stored();
     return std::unexpected(std::move(received).error());
   }
