@@ -5,13 +5,15 @@
 #include "capture/source_fault.h"
 #include "codec/digest.h"
 #include "codec/endian.h"
+#include "pg/format/backup_label.h"
 #include "snapshot/tablespace_rules.h"
 
 namespace pgstrata {
 
 namespace {
 constexpr std::uint32_t permission_bits = 0777;
-}
+constexpr std::string_view backup_label_path = "backup_label";
+}  // namespace
 
 ArchiveIntake::ArchiveIntake(ExtentPipeline& pipeline, FileTreeReader* previous, const SnapshotRecord& record)
     : pipeline_(pipeline), previous_(previous), record_(record) {}
@@ -80,23 +82,26 @@ Result<void> ArchiveIntake::begin_file(FileEntry entry) {
   }
   file_ = std::make_shared<IncomingFile>(std::move(entry), record_.data_checksums);
   run_ = pipeline_.take_buffer();
-  return begin_leaf();
+  begin_leaf();
+  return {};
 }
 
-// Fetches what the last snapshot has where the next leaf of the page map begins.
-Result<void> ArchiveIntake::begin_leaf() {
-  if (!previous_file_) return {};
-  const auto extents = extent_count(previous_file_->size_bytes);
-  if (next_extent_ >= extents) return {};
-  const auto count = std::min<std::uint64_t>(extents - next_extent_, page_map_leaf_extents);
-  auto previous = previous_->extents(*previous_file_, next_extent_, count);
-  if (previous) file_->set_previous(next_extent_, std::move(*previous));
-  return {};
+// Where the next leaf of the page map begins, fetches what the last snapshot has there.
+void ArchiveIntake::begin_leaf() {
+  const auto extents = previous_file_ ? extent_count(previous_file_->size_bytes) : 0;
+  Result<std::vector<ExtentRef>> previous;
+  if (next_extent_ < extents) {
+    const auto count = std::min<std::uint64_t>(extents - next_extent_, page_map_leaf_extents);
+    previous = previous_->extents(*previous_file_, next_extent_, count);
+  }
+  file_->begin_leaf(next_extent_, previous ? std::move(*previous) : std::vector<ExtentRef>());
 }
 
 Result<void> ArchiveIntake::content(ByteView bytes) {
   crc_ = crc32c_extend(crc_, bytes);
   received_bytes_ += bytes.size();
+  if (path_ == backup_label_path && backup_label_.size() <= backup_label_limit_bytes)
+    append(backup_label_, bytes);
   while (!bytes.empty()) {
     const auto part = bytes.first(std::min(bytes.size(), run_.room()));
     run_.append(part);
@@ -112,7 +117,8 @@ Result<void> ArchiveIntake::push_run() {
   next_extent_ += extents;
   run_ = pipeline_.take_buffer();
   const bool more = next_extent_ * extent_bytes < file_->entry().size_bytes;
-  return more && next_extent_ % page_map_leaf_extents == 0 ? begin_leaf() : Result<void>();
+  if (more && next_extent_ % page_map_leaf_extents == 0) begin_leaf();
+  return {};
 }
 
 Result<void> ArchiveIntake::end_member() {
@@ -156,10 +162,13 @@ Result<BackupManifest> ArchiveIntake::verify_manifest(std::string_view manifest)
     const std::unordered_map<std::string, Received>& received_;
   };
   Comparison comparison(received_);
-  PGS_TRY(auto parsed, parse_backup_manifest(manifest, comparison).context("verify the backup manifest"));
+  PGS_TRY(auto parsed,
+          of_source(parse_backup_manifest(manifest, comparison).context("verify the backup manifest")));
   if (parsed.files != received_.size()) {
-    return fail(ErrorCode::check_failed, "the server sent {} files, its backup manifest lists {}",
-                received_.size(), parsed.files);
+    return std::unexpected(make_error(ErrorCode::check_failed,
+                                      "the server sent {} files, its backup manifest lists {}",
+                                      received_.size(), parsed.files)
+                               .with_hint(run_again));
   }
   return parsed;
 }

@@ -31,10 +31,14 @@ class ArchiveIntake final : public TarHandler {
   Result<void> add_file(const std::string& path, std::uint32_t mode, ByteView content);
 
   // The manifest against what came: every file there, of that size and checksum, and no other.
-  // Errors: check_failed (names the first that differs); damaged (the manifest itself is broken).
+  // Errors: check_failed (names the first that differs); failed (the manifest itself is broken); unsupported
+  // (it is of a newer server).
   Result<BackupManifest> verify_manifest(std::string_view manifest) const;
 
   [[nodiscard]] std::uint64_t received_bytes() const { return received_bytes_; }
+  [[nodiscard]] std::uint64_t received_files() const { return received_.size(); }
+  // The data directory's file of that name, as far as the parser's limit; empty before it has come.
+  [[nodiscard]] ByteView backup_label() const { return backup_label_; }
 
  private:
   struct Received {
@@ -45,7 +49,7 @@ class ArchiveIntake final : public TarHandler {
   [[nodiscard]] bool is_listed(Oid tablespace) const;
   Result<void> check_path(TarType type) const;
   Result<void> begin_file(FileEntry entry);
-  Result<void> begin_leaf();
+  void begin_leaf();
   Result<void> push_run();
 
   ExtentPipeline& pipeline_;
@@ -63,6 +67,7 @@ class ArchiveIntake final : public TarHandler {
 
   std::unordered_map<std::string, Received> received_;
   std::uint64_t received_bytes_ = 0;
+  Bytes backup_label_;
 };
 
 }  // namespace pgstrata

@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include "capture/replayed_backup_for_test.h"
 
@@ -94,6 +95,61 @@ TEST_F(BaseBackupHostileTest, ANameThatLeavesTheDataDirectoryIsRefused) {
                 HasSubstr(name));
   }
   EXPECT_THAT(refused([](auto& source) { source.sent["base/../EV/"]; }), HasSubstr("base/../EV"));
+}
+
+// The size in a header is a claim: memory is taken for what comes.
+TEST_F(BaseBackupHostileTest, AHugeSizeInAHeaderTakesNoMemory) {
+  for (const auto claimed : {std::uint64_t{1} << 50U, std::uint64_t{1} << 61U}) {
+    EXPECT_THAT(refused([&](auto& source) {
+                  source.archive = to_bytes(tar_header("base/5/16384", claimed));
+                  append(*source.archive, noise(3 * extent_bytes, 8));
+                }),
+                HasSubstr("ends within a member"));
+  }
+  struct rusage used {};
+  ASSERT_EQ(::getrusage(RUSAGE_SELF, &used), 0);
+  EXPECT_LT(used.ru_maxrss, 2'000'000) << "KiB";
+}
+
+TEST_F(BaseBackupHostileTest, AManifestWithoutEndIsRefused) {
+  EXPECT_THAT(refused([](auto& source) { source.manifest = Bytes(4U << 20, std::byte{'x'}); }),
+              HasSubstr("longer than 8 files can make it"));
+}
+
+TEST_F(BaseBackupHostileTest, AnAnswerThatIsNotTheLabelsIsRefused) {
+  const Lsn last{UINT64_MAX};
+  EXPECT_THAT(
+      refused([&](auto& source) { source.start_lsn = last; }, "check_failed"),
+      AllOf(HasSubstr("starts at FFFFFFFF/FFFFFFFF on timeline 1"), HasSubstr("backup_label at 0/9")));
+  EXPECT_THAT(refused(
+                  [&](auto& source) {
+                    source.start_lsn = last;
+                    source.sent["backup_label"] = source.listed["backup_label"] =
+                        ReplayedBackup::label_of(last);
+                  },
+                  "check_failed"),
+              HasSubstr("starts at FFFFFFFF/FFFFFFFF and is consistent at"));
+  EXPECT_THAT(refused([](auto& source) {
+                source.sent.erase("backup_label");
+                source.listed.erase("backup_label");
+              }),
+              HasSubstr("backup_label names no start"));
+}
+
+TEST_F(BaseBackupHostileTest, WhatDoesNotParseIsTheSourcesFault) {
+  EXPECT_THAT(refused([](auto& source) { source.archive = noise(4096, 3); }),
+              HasSubstr("read the backup's tar stream: no tar header at offset 0"));
+  EXPECT_THAT(refused([](auto& source) { source.manifest = to_bytes("garbage\n"); }),
+              HasSubstr("verify the backup manifest"));
+  EXPECT_THAT(refused(
+                  [](auto& source) {
+                    std::string text = "{ \"PostgreSQL-Backup-Manifest-Version\": 3,\n\"Files\": [],\n";
+                    text +=
+                        fmt::format("\"Manifest-Checksum\": \"{}\"}}\n", to_hex(sha256(as_byte_view(text))));
+                    source.manifest = to_bytes(text);
+                  },
+                  "unsupported"),
+              HasSubstr("newer than 2"));
 }
 
 }  // namespace

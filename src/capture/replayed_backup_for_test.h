@@ -74,7 +74,17 @@ inline Bytes manifest_of(const SnapshotFiles& files) {
 // The server of SampleCluster, version 15 without page checksums.
 class ReplayedBackup final : public BaseBackupSource {
  public:
-  explicit ReplayedBackup(const SnapshotFiles& files) : sent(files), listed(files) {}
+  explicit ReplayedBackup(const SnapshotFiles& files) : sent(files) {
+    sent["backup_label"] = label_of(start_lsn);
+    listed = sent;
+  }
+
+  static Bytes label_of(Lsn start) {
+    return to_bytes(
+        fmt::format("START WAL LOCATION: {} (file 000000010000000000000009)\nCHECKPOINT LOCATION: {}\n"
+                    "START TIMELINE: 1\n",
+                    start, start));
+  }
 
   [[nodiscard]] int server_version() const override { return 150018; }
   Result<std::string> show(std::string_view) override { return "off"; }

@@ -2,7 +2,7 @@
 // repository is as it was. Internal to this room.
 #pragma once
 
-#include "base/error.h"
+#include "base/result.h"
 
 namespace pgstrata {
 
@@ -13,9 +13,18 @@ inline constexpr const char* not_postgresql =
     "Nothing was published. No PostgreSQL sends that: look at the server, and at what is between it and here "
     "(sslmode=verify-full in the URL lets nobody in).";
 
-// Of an error that a parser gave for bytes of the source: damaged and its kin speak of the repository.
-[[nodiscard]] inline Error source_fault(const Error& error) {
-  return Error(ErrorCode::failed, error.describe()).with_hint(run_again);
+// What a parser said of the source's bytes. Its damaged and newer_format are for what is stored; here the
+// first is failed, the second unsupported. Other errors stay as they are.
+template <class T>
+Result<T> of_source(Result<T> parsed) {
+  if (parsed) return parsed;
+  const auto& error = parsed.error();
+  if (error.code() == ErrorCode::damaged)
+    return std::unexpected(Error(ErrorCode::failed, error.describe()).with_hint(run_again));
+  if (error.code() == ErrorCode::newer_format)
+    return std::unexpected(Error(ErrorCode::unsupported, error.describe())
+                               .with_hint("Nothing was published. The server is newer than this pgstrata."));
+  return parsed;
 }
 
 }  // namespace pgstrata
