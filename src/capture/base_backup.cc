@@ -117,7 +117,11 @@ class Receiver {
   // False after the last event.
   Result<bool> handle(const BaseBackupEvent& event) {
     if (const auto* data = std::get_if<ArchiveData>(&event)) {
-      if (!archive_) return fail(ErrorCode::failed, "the server sent content before it named an archive");
+      if (!archive_) {
+        return std::unexpected(
+            make_error(ErrorCode::failed, "the server sent content before it named an archive")
+                .with_hint(not_postgresql));
+      }
       PGS_CHECK(of_archive(archive_->feed(data->bytes)));
     } else if (const auto* data_of_manifest = std::get_if<ManifestData>(&event)) {
       PGS_CHECK(check_manifest_size(data_of_manifest->bytes.size()));
