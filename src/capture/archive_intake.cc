@@ -2,20 +2,52 @@
 
 #include <algorithm>
 
+#include "capture/source_fault.h"
 #include "codec/digest.h"
 #include "codec/endian.h"
+#include "pg/format/backup_label.h"
+#include "snapshot/tablespace_rules.h"
 
 namespace pgstrata {
 
 namespace {
 constexpr std::uint32_t permission_bits = 0777;
+constexpr std::string_view backup_label_path = "backup_label";
+}  // namespace
+
+ArchiveIntake::ArchiveIntake(ExtentPipeline& pipeline, FileTreeReader* previous, const SnapshotRecord& record)
+    : pipeline_(pipeline), previous_(previous), record_(record) {}
+
+bool ArchiveIntake::is_listed(Oid tablespace) const {
+  return std::ranges::find(record_.tablespaces, tablespace, &TablespaceEntry::oid) !=
+         record_.tablespaces.end();
 }
 
-ArchiveIntake::ArchiveIntake(ExtentPipeline& pipeline, FileTreeReader* previous, bool check_pages)
-    : pipeline_(pipeline), previous_(previous), check_pages_(check_pages) {}
-
-void ArchiveIntake::begin_archive(Oid tablespace) {
+Result<void> ArchiveIntake::begin_archive(Oid tablespace) {
+  if (tablespace.valid() && !is_listed(tablespace)) {
+    return std::unexpected(make_error(ErrorCode::failed,
+                                      "the server sent the files of a tablespace {} that it did not name",
+                                      tablespace)
+                               .with_hint(not_postgresql));
+  }
   prefix_ = tablespace.valid() ? fmt::format("pg_tblspc/{}/", tablespace) : std::string();
+  return {};
+}
+
+// The data directory's archive may name a tablespace's files, too.
+Result<void> ArchiveIntake::check_path(TarType type) const {
+  if (!safe_path(path_)) {
+    return std::unexpected(
+        make_error(ErrorCode::failed, "the server sent {:?}, which lies in no data directory", path_)
+            .with_hint(not_postgresql));
+  }
+  const auto path = parse_tablespace_path(path_);
+  if (!path || !is_listed(path->oid) || in_version_folder(*path, record_.server_version)) return {};
+  if (path->within.empty() && type == TarType::directory) return {};
+  return std::unexpected(make_error(ErrorCode::failed,
+                                    "the server sent {:?} of tablespace {}, which is not PostgreSQL's there",
+                                    path->within, path->oid)
+                             .with_hint(not_postgresql));
 }
 
 Result<void> ArchiveIntake::begin_member(const TarMember& member) {
@@ -23,16 +55,13 @@ Result<void> ArchiveIntake::begin_member(const TarMember& member) {
   if (name.starts_with("./")) name.remove_prefix(2);
   path_ = prefix_ + std::string(name);
   const auto mode = member.mode & permission_bits;
-  switch (member.type) {
-    case TarType::symbolic_link:
-      return {};  // of a tablespace: the snapshot's record lists them
-    case TarType::directory:
-      if (!name.empty() && name != ".")
-        pipeline_.add_without_content({path_, EntryKind::directory, mode, 0, {}});
-      return {};
-    case TarType::file:
-      return begin_file({path_, EntryKind::regular, mode, member.size_bytes, {}});
-  }
+  if (member.type == TarType::symbolic_link) return {};  // of a tablespace: the snapshot's record lists them
+  const bool itself = member.type == TarType::directory && (name.empty() || name == ".");
+  if (itself) return {};
+  PGS_CHECK(check_path(member.type));
+  if (member.type == TarType::file)
+    return begin_file({path_, EntryKind::regular, mode, member.size_bytes, {}});
+  pipeline_.add_without_content({path_, EntryKind::directory, mode, 0, {}});
   return {};
 }
 
@@ -51,25 +80,28 @@ Result<void> ArchiveIntake::begin_file(FileEntry entry) {
     // A last snapshot that cannot be read costs time and space, not the backup.
     if (found && *found && (*found)->kind == EntryKind::regular) previous_file_ = std::move(**found);
   }
-  file_ = std::make_shared<IncomingFile>(std::move(entry), check_pages_);
+  file_ = std::make_shared<IncomingFile>(std::move(entry), record_.data_checksums);
   run_ = pipeline_.take_buffer();
-  return begin_leaf();
+  begin_leaf();
+  return {};
 }
 
-// Fetches what the last snapshot has where the next leaf of the page map begins.
-Result<void> ArchiveIntake::begin_leaf() {
-  if (!previous_file_) return {};
-  const auto extents = extent_count(previous_file_->size_bytes);
-  if (next_extent_ >= extents) return {};
-  const auto count = std::min<std::uint64_t>(extents - next_extent_, page_map_leaf_extents);
-  auto previous = previous_->extents(*previous_file_, next_extent_, count);
-  if (previous) file_->set_previous(next_extent_, std::move(*previous));
-  return {};
+// Where the next leaf of the page map begins, fetches what the last snapshot has there.
+void ArchiveIntake::begin_leaf() {
+  const auto extents = previous_file_ ? extent_count(previous_file_->size_bytes) : 0;
+  Result<std::vector<ExtentRef>> previous;
+  if (next_extent_ < extents) {
+    const auto count = std::min<std::uint64_t>(extents - next_extent_, page_map_leaf_extents);
+    previous = previous_->extents(*previous_file_, next_extent_, count);
+  }
+  file_->begin_leaf(next_extent_, previous ? std::move(*previous) : std::vector<ExtentRef>());
 }
 
 Result<void> ArchiveIntake::content(ByteView bytes) {
   crc_ = crc32c_extend(crc_, bytes);
   received_bytes_ += bytes.size();
+  if (path_ == backup_label_path && backup_label_.size() <= backup_label_limit_bytes)
+    append(backup_label_, bytes);
   while (!bytes.empty()) {
     const auto part = bytes.first(std::min(bytes.size(), run_.room()));
     run_.append(part);
@@ -85,7 +117,8 @@ Result<void> ArchiveIntake::push_run() {
   next_extent_ += extents;
   run_ = pipeline_.take_buffer();
   const bool more = next_extent_ * extent_bytes < file_->entry().size_bytes;
-  return more && next_extent_ % page_map_leaf_extents == 0 ? begin_leaf() : Result<void>();
+  if (more && next_extent_ % page_map_leaf_extents == 0) begin_leaf();
+  return {};
 }
 
 Result<void> ArchiveIntake::end_member() {
@@ -123,18 +156,19 @@ Result<BackupManifest> ArchiveIntake::verify_manifest(std::string_view manifest)
    private:
     static Result<void> differ(std::string_view path, std::string_view how) {
       return std::unexpected(
-          make_error(ErrorCode::check_failed, "\"{}\" is in the server's backup manifest but {}", path, how)
-              .with_hint(
-                  "Nothing was published. Run the backup again; if it happens again, check the source's disk "
-                  "and the network in between."));
+          make_error(ErrorCode::check_failed, "{:?} is in the server's backup manifest but {}", path, how)
+              .with_hint(run_again));
     }
     const std::unordered_map<std::string, Received>& received_;
   };
   Comparison comparison(received_);
-  PGS_TRY(auto parsed, parse_backup_manifest(manifest, comparison).context("verify the backup manifest"));
+  PGS_TRY(auto parsed,
+          of_source(parse_backup_manifest(manifest, comparison).context("verify the backup manifest")));
   if (parsed.files != received_.size()) {
-    return fail(ErrorCode::check_failed, "the server sent {} files, its backup manifest lists {}",
-                received_.size(), parsed.files);
+    return std::unexpected(make_error(ErrorCode::check_failed,
+                                      "the server sent {} files, its backup manifest lists {}",
+                                      received_.size(), parsed.files)
+                               .with_hint(run_again));
   }
   return parsed;
 }

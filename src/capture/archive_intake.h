@@ -14,12 +14,15 @@ namespace pgstrata {
 
 class ArchiveIntake final : public TarHandler {
  public:
-  // `previous` is the last snapshot's tree, if there is one; it is read on the receiving thread.
-  ArchiveIntake(ExtentPipeline& pipeline, FileTreeReader* previous, bool check_pages);
+  // `previous` is the last snapshot's tree, if there is one; it is read on the receiving thread. `record` is
+  // that of the snapshot being made; it names the tablespaces before the first archive begins.
+  ArchiveIntake(ExtentPipeline& pipeline, FileTreeReader* previous, const SnapshotRecord& record);
 
-  // Members that follow belong to this tablespace; zero is the data directory.
-  void begin_archive(Oid tablespace);
+  // Members that follow belong to this tablespace; zero is the data directory. Error: failed, when the server
+  // named no such tablespace.
+  Result<void> begin_archive(Oid tablespace);
 
+  // Error: failed, for a name that no file of a data directory has, or of a tablespace.
   Result<void> begin_member(const TarMember& member) override;
   Result<void> content(ByteView bytes) override;
   Result<void> end_member() override;
@@ -28,10 +31,14 @@ class ArchiveIntake final : public TarHandler {
   Result<void> add_file(const std::string& path, std::uint32_t mode, ByteView content);
 
   // The manifest against what came: every file there, of that size and checksum, and no other.
-  // Errors: check_failed (names the first that differs); damaged (the manifest itself is broken).
+  // Errors: check_failed (names the first that differs); failed (the manifest itself is broken); unsupported
+  // (it is of a newer server).
   Result<BackupManifest> verify_manifest(std::string_view manifest) const;
 
   [[nodiscard]] std::uint64_t received_bytes() const { return received_bytes_; }
+  [[nodiscard]] std::uint64_t received_files() const { return received_.size(); }
+  // The data directory's file of that name, as far as the parser's limit; empty before it has come.
+  [[nodiscard]] ByteView backup_label() const { return backup_label_; }
 
  private:
   struct Received {
@@ -39,13 +46,15 @@ class ArchiveIntake final : public TarHandler {
     std::uint32_t crc = 0;
   };
 
+  [[nodiscard]] bool is_listed(Oid tablespace) const;
+  Result<void> check_path(TarType type) const;
   Result<void> begin_file(FileEntry entry);
-  Result<void> begin_leaf();
+  void begin_leaf();
   Result<void> push_run();
 
   ExtentPipeline& pipeline_;
   FileTreeReader* previous_;
-  bool check_pages_;
+  const SnapshotRecord& record_;
   std::string prefix_;
 
   // The file being received.
@@ -58,6 +67,7 @@ class ArchiveIntake final : public TarHandler {
 
   std::unordered_map<std::string, Received> received_;
   std::uint64_t received_bytes_ = 0;
+  Bytes backup_label_;
 };
 
 }  // namespace pgstrata

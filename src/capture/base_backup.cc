@@ -6,6 +6,9 @@
 #include "base/log.h"
 #include "capture/archive_intake.h"
 #include "capture/backup_wal.h"
+#include "capture/source_fault.h"
+#include "pg/format/backup_label.h"
+#include "snapshot/tablespace_rules.h"
 
 namespace pgstrata {
 
@@ -14,6 +17,11 @@ namespace {
 constexpr auto progress_interval = std::chrono::milliseconds(100);
 constexpr std::string_view manifest_path = "backup_manifest";
 constexpr std::uint32_t manifest_mode = 0600;
+// A manifest has one line for each file that was sent: some 160 bytes, below 512 with the longest path in
+// hexadecimal. The rest holds the WAL ranges. So 20 million files may have the 3 GB that they need, and a
+// server that sends a few cannot fill the memory.
+constexpr std::uint64_t manifest_bytes_per_file_max = 512;
+constexpr std::uint64_t manifest_rest_bytes_max = 1U << 20;
 
 // The snapshots that are there: what the new one is compared with, and which packs are spoken for.
 struct Known {
@@ -58,22 +66,29 @@ Result<void> check_source(BaseBackupSource& source, const ClusterRecord& cluster
 class Receiver {
  public:
   Receiver(BaseBackupSource& source, const BaseBackupRequest& request, ExtentPipeline& pipeline,
-           FileTreeReader* previous, const ChunkStore& store, bool check_pages)
-      : source_(source), request_(request), store_(store), intake_(pipeline, previous, check_pages) {}
+           FileTreeReader* previous, const ChunkStore& store, SnapshotRecord& record)
+      : source_(source),
+        request_(request),
+        pipeline_(pipeline),
+        store_(store),
+        record_(record),
+        intake_(pipeline, previous, record) {}
 
-  Result<void> run(SnapshotRecord& record) {
+  Result<void> run() {
     enter(BaseBackupPhase::checkpoint);
-    PGS_TRY(const auto start, source_.start_base_backup({.label = "pgstrata " + record.id}));
-    record.start_lsn = start.start_lsn;
-    record.timeline = start.timeline;
+    PGS_TRY(const auto start, source_.start_base_backup({.label = "pgstrata " + record_.id}));
+    record_.start_lsn = start.start_lsn;
+    record_.timeline = start.timeline;
     for (const auto& tablespace : start.tablespaces) {
       progress_.estimated_bytes += tablespace.size_estimate_bytes;
-      if (tablespace.oid.valid()) record.tablespaces.push_back({tablespace.oid, tablespace.location});
+      if (!tablespace.oid.valid()) continue;
+      PGS_CHECK(check_location(tablespace));
+      record_.tablespaces.push_back({tablespace.oid, tablespace.location});
     }
     enter(BaseBackupPhase::receiving);
     for (bool more = true; more;) {
       PGS_TRY(auto event, source_.next_base_backup_event());
-      PGS_TRY(more, handle(event, record));
+      PGS_TRY(more, handle(event));
       PGS_CHECK(request_.cancellation.check());
       report();
     }
@@ -85,22 +100,42 @@ class Receiver {
     if (request_.on_phase) request_.on_phase(phase);
   }
 
+  // Restores go there.
+  static Result<void> check_location(const BackupTablespace& tablespace) {
+    const auto fault = fault_of_location(tablespace.location);
+    if (!fault) return {};
+    return std::unexpected(
+        make_error(ErrorCode::failed, "the server has tablespace {} at {:?}, which {}", tablespace.oid,
+                   tablespace.location, *fault)
+            .with_hint(
+                "Nothing was published. CREATE TABLESPACE makes none like it: look at its link in pg_tblspc "
+                "on "
+                "the source, and, when that is another, at what is between the source and here. Those made "
+                "with allow_in_place_tablespaces cannot be backed up."));
+  }
+
   // False after the last event.
-  Result<bool> handle(const BaseBackupEvent& event, SnapshotRecord& record) {
+  Result<bool> handle(const BaseBackupEvent& event) {
     if (const auto* data = std::get_if<ArchiveData>(&event)) {
-      PGS_ASSERT(archive_.has_value());
-      PGS_CHECK(archive_->feed(data->bytes).context("read the backup's tar stream"));
+      if (!archive_) {
+        return std::unexpected(
+            make_error(ErrorCode::failed, "the server sent content before it named an archive")
+                .with_hint(not_postgresql));
+      }
+      PGS_CHECK(of_archive(archive_->feed(data->bytes)));
     } else if (const auto* data_of_manifest = std::get_if<ManifestData>(&event)) {
+      PGS_CHECK(check_manifest_size(data_of_manifest->bytes.size()));
       append(manifest_, data_of_manifest->bytes);
     } else if (const auto* archive = std::get_if<ArchiveStart>(&event)) {
       PGS_CHECK(end_archive());
-      intake_.begin_archive(archive->tablespace);
+      PGS_CHECK(intake_.begin_archive(archive->tablespace));
       archive_.emplace(intake_);
     } else if (const auto* end = std::get_if<BackupEnd>(&event)) {
       PGS_CHECK(end_archive());
-      record.consistent_lsn = end->stop_lsn;
-      record.total_bytes = intake_.received_bytes();
+      record_.consistent_lsn = end->stop_lsn;
+      record_.total_bytes = intake_.received_bytes();
       PGS_TRY([[maybe_unused]] const auto manifest, intake_.verify_manifest(as_text(manifest_)));
+      PGS_CHECK(check_positions());
       PGS_CHECK(intake_.add_file(std::string(manifest_path), manifest_mode, manifest_));
       return false;
     }
@@ -108,8 +143,42 @@ class Receiver {
   }
 
   Result<void> end_archive() {
-    if (archive_) PGS_CHECK(archive_->finish().context("read the backup's tar stream"));
+    if (archive_) PGS_CHECK(of_archive(archive_->finish()));
     archive_.reset();
+    return {};
+  }
+
+  // What the repository said while it took the content is its own.
+  Result<void> of_archive(Result<void> read) const {
+    if (read || pipeline_.failed()) return read;
+    return of_source(std::move(read).context("read the backup's tar stream"));
+  }
+
+  Result<void> check_manifest_size(std::size_t more_bytes) const {
+    const auto limit = manifest_rest_bytes_max + manifest_bytes_per_file_max * intake_.received_files();
+    if (manifest_.size() + more_bytes <= limit) return {};
+    return std::unexpected(make_error(ErrorCode::failed,
+                                      "the server's backup manifest is longer than {} files can make it",
+                                      intake_.received_files())
+                               .with_hint(not_postgresql));
+  }
+
+  // Coverage believes the server's answer, recovery the label.
+  Result<void> check_positions() const {
+    PGS_TRY(const auto label, of_source(parse_backup_label(as_text(intake_.backup_label()))));
+    const auto differ = [](std::string what) {
+      return std::unexpected(Error(ErrorCode::check_failed, std::move(what)).with_hint(not_postgresql));
+    };
+    if (label.start != record_.start_lsn || label.timeline != record_.timeline) {
+      return differ(fmt::format(
+          "the server says that the backup starts at {} on timeline {}, its backup_label at {} on "
+          "timeline {}",
+          record_.start_lsn, record_.timeline, label.start, label.timeline));
+    }
+    if (record_.consistent_lsn < record_.start_lsn) {
+      return differ(fmt::format("the server says that the backup starts at {} and is consistent at {}",
+                                record_.start_lsn, record_.consistent_lsn));
+    }
     return {};
   }
 
@@ -125,7 +194,9 @@ class Receiver {
 
   BaseBackupSource& source_;
   const BaseBackupRequest& request_;
+  ExtentPipeline& pipeline_;
   const ChunkStore& store_;
+  SnapshotRecord& record_;
   ArchiveIntake intake_;
   std::optional<TarParser> archive_;
   Bytes manifest_;
@@ -166,8 +237,8 @@ Result<UnpublishedBackup> receive_base_backup(BaseBackupSource& source, const Ba
   PGS_TRY(auto record, begin_record(source, request));
   UnpublishedBackup backup{std::move(record), {}, 0};
   ExtentPipeline pipeline(*store, workers);
-  Receiver receiver(source, request, pipeline, previous, *store, backup.record.data_checksums);
-  if (auto received = receiver.run(backup.record); !received) {
+  Receiver receiver(source, request, pipeline, previous, *store, backup.record);
+  if (auto received = receiver.run(); !received) {
     pipeline.keep_what_is_stored();
     return std::unexpected(std::move(received).error());
   }

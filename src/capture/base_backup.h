@@ -61,8 +61,9 @@ struct UnpublishedBackup {
 };
 
 // A connection as `source` must be idle; it is again afterwards. Errors: failed (system identifier is not the
-// registered one; the server broke off), check_failed (the manifest and what was received differ), cancelled,
-// no_space, those of the store.
+// registered one; the server broke off, or sent what no PostgreSQL sends), check_failed (what was received
+// differs from the manifest, or the server's answer from the backup_label), unsupported (a newer server),
+// cancelled, no_space, those of the store.
 Result<UnpublishedBackup> receive_base_backup(BaseBackupSource& source, const BaseBackupRequest& request);
 
 // Reads the WAL from start to consistent LSN: sets aside the suspects it repairs, finds the earliest moment

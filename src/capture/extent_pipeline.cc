@@ -16,18 +16,14 @@ constexpr std::uint32_t blocks_per_segment = 131'072;  // RELSEG_SIZE of every p
 
 IncomingFile::IncomingFile(FileEntry entry, bool check_pages) : entry_(std::move(entry)) {
   if (check_pages && has_page_checksums(entry_.path)) relation_ = parse_relation_path(entry_.path);
-  const auto extents = extent_count(entry_.size_bytes);
-  for (std::uint64_t first = 0; first < extents; first += page_map_leaf_extents) {
-    const auto count =
-        static_cast<std::size_t>(std::min<std::uint64_t>(extents - first, page_map_leaf_extents));
-    leaves_.push_back({std::vector<ExtentRef>(count), {}, count});
-  }
-  missing_leaves_ = leaves_.size();
-  if (extents > PageMap::max_inline_extents) entry_.map.leaves.resize(leaves_.size());
+  missing_leaves_ = (extent_count(entry_.size_bytes) + page_map_leaf_extents - 1) / page_map_leaf_extents;
 }
 
-void IncomingFile::set_previous(std::uint64_t first, std::vector<ExtentRef> previous) {
-  leaves_[static_cast<std::size_t>(first / page_map_leaf_extents)].previous = std::move(previous);
+void IncomingFile::begin_leaf(std::uint64_t first, std::vector<ExtentRef> previous) {
+  const auto count = static_cast<std::size_t>(
+      std::min<std::uint64_t>(extent_count(entry_.size_bytes) - first, page_map_leaf_extents));
+  leaf_ = std::make_shared<Leaf>(
+      Leaf{first / page_map_leaf_extents, std::vector<ExtentRef>(count), std::move(previous), count});
 }
 
 ExtentPipeline::ExtentPipeline(ChunkStore& store, unsigned workers)
@@ -57,10 +53,16 @@ Buffer ExtentPipeline::take_buffer() {
 
 Result<void> ExtentPipeline::push(std::shared_ptr<IncomingFile> file, std::uint64_t first_extent,
                                   Buffer content) {
-  if (queue_.push({std::move(file), first_extent, std::move(content)})) return {};
+  auto leaf = file->leaf_;
+  if (queue_.push({std::move(file), std::move(leaf), first_extent, std::move(content)})) return {};
   const std::lock_guard lock(mutex_);
   PGS_ASSERT(error_.has_value());
   return std::unexpected(*error_);
+}
+
+bool ExtentPipeline::failed() {
+  const std::lock_guard lock(mutex_);
+  return error_.has_value();
 }
 
 void ExtentPipeline::add_without_content(FileEntry entry) {
@@ -86,7 +88,7 @@ Result<void> ExtentPipeline::store_run(Run& run, ChunkWriter& chunks) {
   const auto content = run.content.view();
   if (file.relation_) check_pages(file, run.first_extent, content);
 
-  auto& leaf = file.leaves_[static_cast<std::size_t>(run.first_extent / page_map_leaf_extents)];
+  auto& leaf = *run.leaf;
   const auto in_leaf = static_cast<std::size_t>(run.first_extent % page_map_leaf_extents);
   std::size_t count = 0;
   for (std::size_t from = 0; from < content.size(); from += extent_bytes, ++count) {
@@ -95,22 +97,22 @@ Result<void> ExtentPipeline::store_run(Run& run, ChunkWriter& chunks) {
     const auto* previous = at < leaf.previous.size() ? &leaf.previous[at] : nullptr;
     PGS_TRY(leaf.extents[at], chunks.put_extent(extent, previous).context("store " + file.entry().path));
   }
-  return complete(file, run.first_extent, count);
+  return complete(file, leaf, count);
 }
 
 // Counts what is stored; the last extent of a leaf writes the leaf, the last leaf of a file adds the file.
-Result<void> ExtentPipeline::complete(IncomingFile& file, std::uint64_t first_extent, std::size_t count) {
+Result<void> ExtentPipeline::complete(IncomingFile& file, IncomingFile::Leaf& leaf, std::size_t count) {
   const std::lock_guard lock(tree_mutex_);
-  const auto index = static_cast<std::size_t>(first_extent / page_map_leaf_extents);
-  auto& leaf = file.leaves_[index];
   leaf.missing -= count;
   if (leaf.missing > 0) return {};
-  if (file.entry_.map.leaves.empty()) {
-    file.entry_.map.extents = std::move(leaf.extents);
+  auto& map = file.entry_.map;
+  if (extent_count(file.entry_.size_bytes) <= PageMap::max_inline_extents) {
+    map.extents = std::move(leaf.extents);
   } else {
-    PGS_TRY(file.entry_.map.leaves[index], tree_.put_page_map_leaf(leaf.extents));
+    const auto index = static_cast<std::size_t>(leaf.index);
+    if (map.leaves.size() <= index) map.leaves.resize(index + 1);
+    PGS_TRY(map.leaves[index], tree_.put_page_map_leaf(leaf.extents));
   }
-  leaf = {};
   if (--file.missing_leaves_ == 0) tree_.add(std::move(file.entry_));
   return {};
 }

@@ -20,29 +20,32 @@ inline constexpr std::uint32_t run_extents = 8;
 inline constexpr std::uint32_t run_bytes = run_extents * extent_bytes;
 static_assert(page_map_leaf_extents % run_extents == 0);
 
-// A file on its way. Made by the receiving thread; workers fill it in.
+// A file on its way. Made by the receiving thread; workers fill it in. It takes memory for what has come, not
+// for the size that its header claims.
 class IncomingFile {
  public:
   IncomingFile(FileEntry entry, bool check_pages);
 
   [[nodiscard]] const FileEntry& entry() const { return entry_; }
-  // The extents of the leaf that begins at extent `first` as the last snapshot has them. Before that leaf's
-  // first run.
-  void set_previous(std::uint64_t first, std::vector<ExtentRef> previous);
+  // The leaf that begins at extent `first` is next; `previous` are its extents as the last snapshot has them.
+  // By the receiving thread, before that leaf's first run.
+  void begin_leaf(std::uint64_t first, std::vector<ExtentRef> previous);
 
  private:
   friend class ExtentPipeline;
 
   struct Leaf {
+    std::uint64_t index = 0;
     std::vector<ExtentRef> extents;
     std::vector<ExtentRef> previous;
     std::size_t missing = 0;  // extents not stored yet; guarded by the pipeline's tree_mutex_
   };
 
-  FileEntry entry_;
+  FileEntry entry_;                       // its map is guarded by the pipeline's tree_mutex_
   std::optional<RelationPath> relation_;  // set when its pages are to be checked
-  std::vector<Leaf> leaves_;
-  std::size_t missing_leaves_ = 0;  // guarded by the pipeline's tree_mutex_
+  // The receiving thread's; shared: its runs are in several workers' hands.
+  std::shared_ptr<Leaf> leaf_;
+  std::uint64_t missing_leaves_ = 0;  // guarded by the pipeline's tree_mutex_
 };
 
 // push and add_without_content are for the receiving thread.
@@ -56,6 +59,8 @@ class ExtentPipeline {
   Result<void> push(std::shared_ptr<IncomingFile> file, std::uint64_t first_extent, Buffer content);
   // A buffer of run_bytes, used before when there is one.
   [[nodiscard]] Buffer take_buffer();
+  // A worker met an error, which push returns.
+  [[nodiscard]] bool failed();
   // A directory or an empty file.
   void add_without_content(FileEntry entry);
 
@@ -74,13 +79,14 @@ class ExtentPipeline {
  private:
   struct Run {
     std::shared_ptr<IncomingFile> file;  // shared: its runs are in several workers' hands
+    std::shared_ptr<IncomingFile::Leaf> leaf;
     std::uint64_t first_extent = 0;
     Buffer content;
   };
 
   void work(ChunkWriter& chunks);
   Result<void> store_run(Run& run, ChunkWriter& chunks);
-  Result<void> complete(IncomingFile& file, std::uint64_t first_extent, std::size_t count);
+  Result<void> complete(IncomingFile& file, IncomingFile::Leaf& leaf, std::size_t count);
   void check_pages(const IncomingFile& file, std::uint64_t first_extent, ByteView content);
   Result<void> join();
 

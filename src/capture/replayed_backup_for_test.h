@@ -10,29 +10,38 @@
 
 namespace pgstrata::testing {
 
+inline std::string tar_header(const std::string& path, std::uint64_t size_bytes) {
+  std::string header(TarParser::block_size_bytes, '\0');
+  const auto put = [&header](std::size_t at, const std::string& text) {
+    header.replace(at, text.size(), text);
+  };
+  put(0, path);
+  put(100, "0000600");
+  put(108, "0000000");
+  put(116, "0000000");
+  if (size_bytes >> 33U == 0) {
+    put(124, fmt::format("{:011o}", size_bytes));
+  } else {  // in base 256
+    header[124] = static_cast<char>(0x80);
+    for (std::size_t i = 0; i < 8; ++i) header[135 - i] = static_cast<char>(size_bytes >> (8 * i));
+  }
+  put(136, "00000000000");
+  put(148, std::string(8, ' '));
+  put(156, path.ends_with('/') ? "5" : "0");
+  put(257, std::string("ustar\0"
+                       "00",
+                       8));
+  unsigned sum = 0;
+  for (const char byte : header) sum += static_cast<unsigned char>(byte);
+  put(148, fmt::format("{:06o}", sum) + std::string("\0 ", 2));
+  return header;
+}
+
 // What BASE_BACKUP sends of these files.
 inline Bytes tar_of(const SnapshotFiles& files) {
   Bytes archive;
   for (const auto& [path, content] : files) {
-    std::string header(TarParser::block_size_bytes, '\0');
-    const auto put = [&header](std::size_t at, const std::string& text) {
-      header.replace(at, text.size(), text);
-    };
-    put(0, path);
-    put(100, "0000600");
-    put(108, "0000000");
-    put(116, "0000000");
-    put(124, fmt::format("{:011o}", content.size()));
-    put(136, "00000000000");
-    put(148, std::string(8, ' '));
-    put(156, path.ends_with('/') ? "5" : "0");
-    put(257, std::string("ustar\0"
-                         "00",
-                         8));
-    unsigned sum = 0;
-    for (const char byte : header) sum += static_cast<unsigned char>(byte);
-    put(148, fmt::format("{:06o}", sum) + std::string("\0 ", 2));
-    append(archive, as_byte_view(header));
+    append(archive, as_byte_view(tar_header(path, content.size())));
     append(archive, content);
     archive.resize((archive.size() + TarParser::block_size_bytes - 1) / TarParser::block_size_bytes *
                    TarParser::block_size_bytes);
@@ -65,7 +74,17 @@ inline Bytes manifest_of(const SnapshotFiles& files) {
 // The server of SampleCluster, version 15 without page checksums.
 class ReplayedBackup final : public BaseBackupSource {
  public:
-  explicit ReplayedBackup(const SnapshotFiles& files) : sent(files), listed(files) {}
+  explicit ReplayedBackup(const SnapshotFiles& files) : sent(files) {
+    sent["backup_label"] = label_of(start_lsn);
+    listed = sent;
+  }
+
+  static Bytes label_of(Lsn start) {
+    return to_bytes(
+        fmt::format("START WAL LOCATION: {} (file 000000010000000000000009)\nCHECKPOINT LOCATION: {}\n"
+                    "START TIMELINE: 1\n",
+                    start, start));
+  }
 
   [[nodiscard]] int server_version() const override { return 150018; }
   Result<std::string> show(std::string_view) override { return "off"; }
@@ -73,19 +92,15 @@ class ReplayedBackup final : public BaseBackupSource {
     return SystemIdentity{SampleCluster::system(), TimelineId{1}, {}};
   }
   Result<BaseBackupStart> start_base_backup(const BaseBackupOptions&) override {
-    archive_ = tar_of(sent);
-    manifest_ = manifest_of(listed);
-    events_.emplace_back(ArchiveStart{});
-    for (ByteView rest = archive_; !rest.empty();) {
-      constexpr std::size_t piece_bytes = 100'000;  // cut anywhere
-      const auto piece = rest.first(std::min(rest.size(), piece_bytes));
-      events_.emplace_back(ArchiveData{piece});
-      rest = rest.subspan(piece.size());
-    }
+    archive_ = archive ? *archive : tar_of(sent);
+    manifest_ = manifest ? *manifest : manifest_of(listed);
+    tablespace_archive_ = tar_of(sent_of_tablespace);
+    if (archive_of_tablespace.valid()) send(ArchiveStart{archive_of_tablespace, {}}, tablespace_archive_);
+    send(ArchiveStart{}, archive_);
     events_.emplace_back(ManifestStart{});
     events_.emplace_back(ManifestData{manifest_});
-    events_.emplace_back(BackupEnd{sample_records().all.at(20).end, TimelineId{1}});
-    return BaseBackupStart{sample_records().all.front().start, TimelineId{1}, {{}}};
+    events_.emplace_back(BackupEnd{stop_lsn, TimelineId{1}});
+    return BaseBackupStart{start_lsn, TimelineId{1}, tablespaces};
   }
   Result<BaseBackupEvent> next_base_backup_event() override {
     auto event = events_.front();
@@ -96,9 +111,28 @@ class ReplayedBackup final : public BaseBackupSource {
   // What comes and what the manifest says; a test makes them differ before the backup begins.
   SnapshotFiles sent;
   SnapshotFiles listed;
+  Oid archive_of_tablespace;  // an archive of its own when it is set
+  SnapshotFiles sent_of_tablespace;
+  std::vector<BackupTablespace> tablespaces{{}};
+  Lsn start_lsn = sample_records().all.front().start;
+  Lsn stop_lsn = sample_records().all.at(20).end;
+  // Instead of what follows from `sent` and `listed`.
+  std::optional<Bytes> archive;
+  std::optional<Bytes> manifest;
 
  private:
+  void send(ArchiveStart start, ByteView content) {
+    events_.emplace_back(std::move(start));
+    while (!content.empty()) {
+      constexpr std::size_t piece_bytes = 100'000;  // cut anywhere
+      const auto piece = content.first(std::min(content.size(), piece_bytes));
+      events_.emplace_back(ArchiveData{piece});
+      content = content.subspan(piece.size());
+    }
+  }
+
   Bytes archive_;
+  Bytes tablespace_archive_;
   Bytes manifest_;
   std::deque<BaseBackupEvent> events_;
 };

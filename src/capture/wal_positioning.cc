@@ -135,9 +135,22 @@ Result<void> WalPositioning::move_to(TimelineId timeline, Lsn lsn) {
   return open_sink(*resume);
 }
 
+Result<WalPositioning::SourceHistory> WalPositioning::source_history(TimelineId timeline) {
+  PGS_TRY(auto history, connection_.timeline_history(timeline));
+  auto parsed = parse_timeline_history(timeline, as_text(history.content));
+  if (parsed) return SourceHistory{std::move(history.content), *std::move(parsed)};
+  return std::unexpected(
+      make_error(ErrorCode::failed, "the source sent no history of timeline {}: {}", timeline,
+                 parsed.error().describe())
+          .with_hint(
+              fmt::format("It is not stored. Look at {:08X}.history in the source's pg_wal, and at what is "
+                          "between the source and here.",
+                          timeline.value)));
+}
+
 Result<void> WalPositioning::store_history(TimelineId timeline) {
   if (timeline.value <= 1) return {};
-  PGS_TRY(const auto history, connection_.timeline_history(timeline));
+  PGS_TRY(const auto history, source_history(timeline));
   return reception_.repository(put_timeline_history(reception_.options.space, timeline, history.content));
 }
 
@@ -208,8 +221,8 @@ Result<void> WalPositioning::follow_fork() {
   PGS_TRY(const auto source, connection_.identify_system());
   TimelineHistory theirs{source.timeline, {}};
   if (source.timeline.value > 1) {
-    PGS_TRY(const auto history, connection_.timeline_history(source.timeline));
-    PGS_TRY(theirs, parse_timeline_history(source.timeline, as_text(history.content)));
+    PGS_TRY(auto history, source_history(source.timeline));
+    theirs = std::move(history.parsed);
   }
   PGS_TRY(const auto ours, our_history());
   const auto fork = find_fork(ours, theirs);

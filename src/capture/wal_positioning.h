@@ -39,7 +39,14 @@ class WalPositioning {
   Result<void> follow_fork();
   Result<void> end_timeline();
   Result<void> go_on_behind_gap(const WalLost& lost);
-  // As the source has it now. Error: already_exists, when another history of it is stored.
+  struct SourceHistory {
+    Bytes content;
+    TimelineHistory parsed;
+  };
+  // Error: failed, when what the source sends is none.
+  Result<SourceHistory> source_history(TimelineId timeline);
+  // As the source has it now. Errors: those of source_history; already_exists, when another history of it is
+  // stored.
   Result<void> store_history(TimelineId timeline);
   // Only when none is stored that can be read.
   Result<void> ensure_history(TimelineId timeline);

@@ -413,5 +413,13 @@ TEST_F(CoverageTest, ADamagedHistoryMakesRoomForTheSources) {
   EXPECT_EQ(stored_history(space_, two).value().ancestors.size(), 1U);
 }
 
+// As a source that sent anything but its history left it.
+TEST_F(CoverageTest, AHistoryThatIsNoneMakesRoomForTheSources) {
+  ASSERT_TRUE(put_timeline_history(space_, two, as_byte_view("garbage\n")));
+  ASSERT_EQ(get_timeline_history(space_, two).error().code(), ErrorCode::damaged);
+  ASSERT_TRUE(put_timeline_history(space_, two, as_byte_view("1\t0/480000\tx\n")));
+  EXPECT_EQ(stored_history(space_, two).value().ancestors.size(), 1U);
+}
+
 }  // namespace
 }  // namespace pgstrata

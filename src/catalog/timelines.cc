@@ -75,9 +75,10 @@ Result<void> put_timeline_history(const ClusterSpace& space, TimelineId timeline
 
 Result<std::optional<Bytes>> get_timeline_history(const ClusterSpace& space, TimelineId timeline) {
   auto content = get_record(space, history_name(timeline), RecordKind::timeline_history);
-  if (content) return std::optional(std::move(*content));
-  if (content.error().code() == ErrorCode::not_found) return std::nullopt;
-  return std::unexpected(std::move(content).error());
+  if (!content && content.error().code() == ErrorCode::not_found) return std::nullopt;
+  if (!content) return std::unexpected(std::move(content).error());
+  PGS_CHECK(parse_timeline_history(timeline, as_text(*content)).context(history_name(timeline)));
+  return std::optional(std::move(*content));
 }
 
 Result<TimelineHistory> stored_history(const ClusterSpace& space, TimelineId timeline) {

@@ -11,12 +11,12 @@
 
 namespace pgstrata {
 
-// The record `timelines/00000002`: the history file as the server sent it.
+// The record `timelines/00000002`: the history file as the server sent it, which must parse.
 // Durable when it returns; storing the same one again is no error. One that is damaged makes room, with a
 // word in the log. Errors: already_exists, when another history of that timeline is stored; those of the
 // store.
 Result<void> put_timeline_history(const ClusterSpace& space, TimelineId timeline, ByteView content);
-// Nothing for timeline 1 and for those not stored. Errors: damaged.
+// Nothing for timeline 1 and for those not stored. Errors: damaged, also when it does not parse.
 Result<std::optional<Bytes>> get_timeline_history(const ClusterSpace& space, TimelineId timeline);
 // Parsed; without ancestors where none is stored. Errors: damaged.
 Result<TimelineHistory> stored_history(const ClusterSpace& space, TimelineId timeline);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/log.h"
 #include "restore/batch_producer.h"
 #include "restore/new_tablespaces.h"
 
@@ -27,6 +28,10 @@ Result<RestoredCluster> restore_cluster(const ClusterSpace& space, const Recover
       recovery_settings_block(plan, options.settings));  // what is wrong with them is said before any work
   PGS_TRY(const auto new_tablespaces, find_new_tablespaces(space, plan, cancellation));
   PGS_CHECK(check_new_tablespaces(new_tablespaces));
+  for (const auto& tablespace : new_tablespaces) {
+    log_warning("recovery makes tablespace {} again at {:?}, its place on the source", tablespace.oid,
+                tablespace.location);
+  }
   PGS_TRY(const auto control, read_control_file(space, plan.snapshot));
   RestoredCluster restored;
   auto files = options.files;

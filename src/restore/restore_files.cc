@@ -6,8 +6,10 @@
 #include <thread>
 
 #include "base/bounded_queue.h"
+#include "base/log.h"
 #include "restore/batch_producer.h"
 #include "restore/delta_cleanup.h"
+#include "snapshot/tablespace_rules.h"
 
 namespace pgstrata {
 namespace {
@@ -99,6 +101,38 @@ Result<void> for_each_directory(const RestoreLayout& layout, const Use& use) {
   return {};
 }
 
+// Whatever the snapshot says, only what PostgreSQL keeps there goes into a tablespace's folder.
+Result<void> check_tablespace_files(const RestoreLayout& layout, FileTreeReader& tree,
+                                    const SnapshotRecord& snapshot) {
+  if (layout.tablespaces().empty()) return {};
+  return tree.for_each([&](const FileEntry& entry) -> Result<void> {
+    const auto path = parse_tablespace_path(entry.path);
+    if (!path || !layout.tablespaces().contains(path->oid)) return {};
+    const bool itself = path->within.empty() && entry.kind == EntryKind::directory;
+    if (itself || in_version_folder(*path, snapshot.server_version)) return {};
+    return std::unexpected(
+        make_error(ErrorCode::failed,
+                   "the snapshot has {:?} in tablespace {}, which is not PostgreSQL's there", path->within,
+                   path->oid)
+            .with_hint("The server, or somebody in between, sent it when the backup was made. Nothing was "
+                       "written; do not trust this snapshot, and look at that server."));
+  });
+}
+
+// What is written outside of the data directory is said before that.
+void announce_tablespaces(const RestoreLayout& layout, const SnapshotRecord& snapshot) {
+  for (const auto& [oid, directory] : layout.tablespaces()) {
+    const auto source = std::ranges::find(snapshot.tablespaces, oid, &TablespaceEntry::oid);
+    if (source != snapshot.tablespaces.end() && directory.path() == source->location) {
+      log_warning(
+          "tablespace {} is written to \"{}\", its place on the source; --tablespace puts it elsewhere", oid,
+          directory.path().native());
+    } else {
+      log_info("tablespace {} is written to \"{}\"", oid, directory.path().native());
+    }
+  }
+}
+
 // From here on no server starts on the directory.
 Result<void> make_unstartable(const RestoreLayout& layout, const SnapshotRecord& snapshot) {
   PGS_CHECK(for_each_directory(layout, [&](const TargetDirectory& directory, Oid tablespace) {
@@ -163,10 +197,15 @@ Result<RestoredFiles> restore_files(const ClusterSpace& space, const SnapshotRec
                                                                .mappings = options.tablespace_mappings,
                                                                .delta = options.delta}));
   FileTreeReader tree(space, snapshot.tree);
-  if (auto room = check_free_space(layout, tree, options.further_bytes); !room) {
+  const auto check = [&]() -> Result<void> {
+    PGS_CHECK(check_tablespace_files(layout, tree, snapshot));
+    return check_free_space(layout, tree, options.further_bytes);
+  };
+  if (auto checked = check(); !checked) {
     layout.unmake();
-    return std::unexpected(std::move(room).error());
+    return std::unexpected(std::move(checked).error());
   }
+  announce_tablespaces(layout, snapshot);
   PGS_CHECK(make_unstartable(layout, snapshot));
   if (layout.over_existing()) PGS_CHECK(remove_what_the_snapshot_lacks(layout, tree, cancellation));
   PGS_CHECK(set_folder_modes(layout, tree));

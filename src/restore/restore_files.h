@@ -48,9 +48,10 @@ struct RestoredFiles {
   std::vector<std::string> warnings;
 };
 
-// Errors: those of RestoreLayout::prepare; no_space (before the first write where that can be told, and when
-// the disk fills up all the same); damaged, not_found (the repository lost a pack, named); cancelled. After
-// an error in the middle the marker stays.
+// Each tablespace's place is logged before the first write. Errors: those of RestoreLayout::prepare; failed
+// (the snapshot has files in a tablespace that are not PostgreSQL's: nothing is written); no_space (before
+// the first write where that can be told, and when the disk fills up all the same); damaged, not_found (the
+// repository lost a pack, named); cancelled. After an error in the middle the marker stays.
 [[nodiscard]] Result<RestoredFiles> restore_files(const ClusterSpace& space, const SnapshotRecord& snapshot,
                                                   const RestoreFilesOptions& options,
                                                   const Cancellation& cancellation);

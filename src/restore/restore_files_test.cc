@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "restore/restore_test_support.h"
 #include "support/no_sight_of_others.h"
 #include "sys/process.h"
@@ -159,6 +160,53 @@ TEST_F(RestoreFilesTest, DeltaFollowsNoLinkAndChangesNoSecondName) {
   for (const auto* name : {"16384", "1259"})
     EXPECT_EQ(as_text(must(read_file(outside / "5" / name))), "mine");
   EXPECT_FALSE(fs::is_symlink(target_ / "pg_wal"));
+}
+
+// A snapshot of a server that said so: `restore` by root would write there.
+TEST_F(RestoreFilesTest, ATablespaceIsNoWayToWriteAnythingAnywhere) {
+  const auto& record = testing::sample_records().all.front();
+  const auto victim = folder_.path() / "victim";
+  auto files = files_;
+  files["pg_tblspc/16999/"];
+  files["pg_tblspc/16999/authorized_keys"] = noise(100, 9);
+  const auto foreign =
+      restore(cluster_.snapshot(record, record, files, {{Oid{16999}, victim.native()}}), false);
+  EXPECT_EQ(code_of(foreign), "failed");
+  EXPECT_THAT(message_of(foreign), HasSubstr("\"authorized_keys\" in tablespace 16999"));
+  EXPECT_FALSE(fs::exists(victim));
+  EXPECT_FALSE(fs::exists(target_));
+
+  for (const std::string location : {"relative/../../x", "/srv/../x", "/srv/\x1b[31m"}) {
+    const auto nowhere = restore(cluster_.snapshot(record, record, files_, {{Oid{16999}, location}}), false);
+    EXPECT_EQ(code_of(nowhere), "failed") << location;
+    EXPECT_THAT(message_of(nowhere), HasSubstr("tablespace 16999")) << location;
+    EXPECT_FALSE(fs::exists(target_));
+  }
+}
+
+TEST_F(RestoreFilesTest, SaysWhereItWritesBesideTheDataDirectory) {
+  struct Heard final : LogSink {
+    Heard() { set_log_sink(this); }
+    ~Heard() override { set_log_sink(nullptr); }
+    void write(Severity severity, std::string_view message) override {
+      said += fmt::format("{} {}\n", severity == Severity::warning ? "warning:" : "info:", message);
+    }
+    std::string said;
+  };
+  const auto source = (folder_.path() / "source").native();
+  const auto mapped = (folder_.path() / "mapped").native();
+  const auto& record = testing::sample_records().all.front();
+  const auto snapshot = cluster_.snapshot(record, record, files_, {{Oid{16400}, source}});
+  Heard kept;
+  must(restore(snapshot, false));
+  EXPECT_EQ(kept.said, fmt::format("warning: tablespace 16400 is written to \"{}\", its place on the source; "
+                                   "--tablespace puts it elsewhere\n",
+                                   source));
+  target_ = folder_.path() / "other";
+  mappings_ = {{source, mapped}};
+  Heard moved;
+  must(restore(snapshot, false));
+  EXPECT_EQ(moved.said, fmt::format("info: tablespace 16400 is written to \"{}\"\n", mapped));
 }
 
 TEST_F(RestoreFilesTest, TablespacesGoWhereTheyAreMapped) {

@@ -9,12 +9,12 @@
 #include "pg/server/server_instance.h"
 #include "pg/server/server_with_tablespace.h"
 #include "restore/no_intrusion.h"
+#include "snapshot/tablespace_rules.h"
 
 namespace pgstrata {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr std::string_view tablespace_folder = "pg_tblspc/";
 constexpr std::size_t marker_limit_bytes = 64U << 10;
 
 std::string normal(const std::string& path) {
@@ -103,7 +103,7 @@ Result<void> check_tablespace(const TargetDirectory& directory, const Tablespace
   PGS_TRY(const auto marked, marked_system(directory));
   if (marked && *marked == snapshot.system_identifier) return {};
   if (!may_continue) return taken("is not empty");
-  const auto linked = data.read_link(fmt::format("{}{}", tablespace_folder, place.oid));
+  const auto linked = data.read_link(fmt::format("pg_tblspc/{}", place.oid));
   if (!linked && linked.error().code() != ErrorCode::not_found) return std::unexpected(linked.error());
   return linked && normal(*linked) == normal(shown) ? Result<void>() : taken("is not empty");
 }
@@ -143,6 +143,13 @@ Result<std::vector<TablespacePlace>> place_tablespaces(const std::vector<Tablesp
   for (const auto& tablespace : tablespaces) {
     const auto from = normal(tablespace.location);
     const auto mapped = map.find(from);
+    if (const auto fault = fault_of_location(tablespace.location); fault && mapped == map.end()) {
+      return std::unexpected(
+          make_error(ErrorCode::failed, "the snapshot has tablespace {} at {:?}, which {}", tablespace.oid,
+                     tablespace.location, *fault)
+              .with_hint(
+                  "PostgreSQL keeps none at such a place. Give it another: --tablespace FROM=/new/folder"));
+    }
     const auto to = mapped == map.end() ? from : mapped->second;
     PGS_TRY(const auto found, resolved_path(to));
     if (!used.insert(found).second) return fail(ErrorCode::usage, "two tablespaces would share \"{}\"", to);
@@ -204,14 +211,9 @@ void RestoreLayout::unmake() const {
 }
 
 TargetPath RestoreLayout::resolve(std::string_view path) const {
-  if (path.starts_with(tablespace_folder)) {
-    const auto rest = path.substr(tablespace_folder.size());
-    const auto number = rest.substr(0, rest.find('/'));
-    const auto oid = parse_decimal<std::uint32_t>(number);
-    const auto found = oid ? tablespaces_.find(Oid{*oid}) : tablespaces_.end();
-    if (found != tablespaces_.end()) {
-      return {&found->second, std::string(rest.substr(std::min(number.size() + 1, rest.size())))};
-    }
+  if (const auto of_tablespace = parse_tablespace_path(path)) {
+    const auto found = tablespaces_.find(of_tablespace->oid);
+    if (found != tablespaces_.end()) return {&found->second, std::string(of_tablespace->within)};
   }
   return {&data_, std::string(path)};
 }

@@ -22,7 +22,8 @@ struct TablespacePlace {
 };
 
 // Errors: usage, when a mapping names no tablespace of the snapshot (the hint lists them), a path is not
-// absolute, two tablespaces would share a location, or one lies within the data directory.
+// absolute, two tablespaces would share a location, or one lies within the data directory; failed, when one
+// that is not mapped has a location that no tablespace has.
 [[nodiscard]] Result<std::vector<TablespacePlace>> place_tablespaces(
     const std::vector<TablespaceEntry>& tablespaces, const std::vector<TablespaceMapping>& mappings,
     const std::filesystem::path& data_directory);

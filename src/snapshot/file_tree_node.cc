@@ -23,17 +23,6 @@ void write_path(ByteWriter& body, std::string_view previous, std::string_view pa
   body.text(path.substr(shared));
 }
 
-bool safe_path(std::string_view path) {
-  if (path.empty() || path.size() > max_path_bytes || path.find('\0') != std::string_view::npos) return false;
-  for (std::size_t from = 0; from <= path.size();) {
-    const auto end = std::min(path.find('/', from), path.size());
-    const auto part = path.substr(from, end - from);
-    if (part.empty() || part == "." || part == "..") return false;
-    from = end + 1;
-  }
-  return true;
-}
-
 Result<std::string> read_path(ByteReader& body, std::string_view previous) {
   const auto shared = body.varint();
   const auto rest = body.text();
@@ -93,6 +82,17 @@ Result<FileEntry> read_entry(NodeDecoder& decoder, std::string_view previous) {
 }
 
 }  // namespace
+
+bool safe_path(std::string_view path) {
+  if (path.empty() || path.size() > max_path_bytes || path.find('\0') != std::string_view::npos) return false;
+  for (std::size_t from = 0; from <= path.size();) {
+    const auto end = std::min(path.find('/', from), path.size());
+    const auto part = path.substr(from, end - from);
+    if (part.empty() || part == "." || part == "..") return false;
+    from = end + 1;
+  }
+  return true;
+}
 
 Bytes encode_file_tree_leaf(std::span<const FileEntry> entries) {
   NodeEncoder encoder;

@@ -32,6 +32,10 @@ struct FileTreeNode {
   std::vector<FileTreeChild> children;
 };
 
+// Whether a tree may hold the path: relative, without parts that are empty, "." or "..", at most 4096 bytes.
+// A tree with another is written, but cannot be read.
+[[nodiscard]] bool safe_path(std::string_view path);
+
 [[nodiscard]] Bytes encode_file_tree_leaf(std::span<const FileEntry> entries);
 [[nodiscard]] Bytes encode_file_tree_inner(std::span<const FileTreeChild> children);
 // Errors: damaged (also: paths out of order, absolute, or leaving the directory), newer_format.

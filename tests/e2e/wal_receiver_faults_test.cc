@@ -304,6 +304,30 @@ TEST_F(WalReceiverFaultsTest, ARepositoryThatIsAwayForLongerThanTheLeaseIsWaited
   EXPECT_THAT(receiving.gaps(), IsEmpty());
 }
 
+TEST_F(WalReceiverFaultsTest, AHistoryThatIsNoneIsNotStored) {
+  PostgresServer server(keeping_wal());
+  server.start();
+  server.restart_promoted();
+  const auto file = server.data_directory() / "pg_wal/00000002.history";
+  const auto history = must(read_file(file));
+  const auto cluster = register_cluster(server);
+  // Both of which the server itself takes for a history.
+  for (const auto& sent : {std::string("1\t0/1000000garbage\n"), std::string(17U << 20, '#')}) {
+    ASSERT_TRUE(write_file(file, as_byte_view(sent)));
+    Reception receiving(reception(server, cluster));
+    const auto ended = receiving.wait();
+    ASSERT_FALSE(ended);
+    EXPECT_EQ(ended.error().code(), ErrorCode::failed);
+    EXPECT_THAT(ended.error().describe(), HasSubstr("the source sent no history of timeline 2"));
+    EXPECT_LT(ended.error().describe().size(), 1000U);
+    EXPECT_FALSE(must(get_timeline_history(receiving.space(), {2})));
+  }
+  ASSERT_TRUE(write_file(file, history));
+  Reception receiving(reception(server, cluster));
+  write_and_wait(server, receiving);
+  EXPECT_EQ(must(get_timeline_history(receiving.space(), {2})), history);
+}
+
 TEST_F(WalReceiverFaultsTest, APromotionIsFollowed) {
   PostgresServer primary(keeping_wal());
   primary.start();

@@ -17,11 +17,12 @@ std::string_view take_word(std::string_view& line) {
 }
 
 Result<TimelineAncestor> parse_line(std::string_view line) {
-  const std::string_view whole = line;
+  constexpr std::size_t shown_max = 100;
+  const std::string_view whole = line.substr(0, shown_max);
   const auto timeline = parse_decimal<std::uint32_t>(take_word(line));
   const auto end = parse_lsn(take_word(line));
   if (!timeline || *timeline == 0 || !end) {
-    return fail(ErrorCode::damaged, "the timeline history has the line \"{}\"", whole);
+    return fail(ErrorCode::damaged, "the timeline history has the line {:?}", whole);
   }
   line.remove_prefix(std::min(line.find_first_not_of(blanks), line.size()));
   return TimelineAncestor{TimelineId{*timeline}, *end, std::string(line)};
