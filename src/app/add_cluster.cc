@@ -87,6 +87,28 @@ Result<void> warn_of_missing_password(const ConnectionUrl& url, const Cancellati
   return {};
 }
 
+// Copies of one cluster share its identifier, each under a name of its own; one server under two names is
+// hardly ever meant. What of another cluster cannot be read is `status`'s to tell.
+Result<void> warn_of_other_names(const Repository& repository, const std::string& cluster,
+                                 const SourceFacts& facts, const std::string& slot,
+                                 std::vector<SourceRemark>& warnings) {
+  PGS_TRY(const auto names, repository.clusters());
+  for (const std::string& name : names) {
+    if (name == cluster) continue;
+    const auto other = open_registered_cluster(repository, name);
+    if (!other || other->record.system_identifier != facts.identity.system) continue;
+    warnings.push_back(
+        {.what =
+             fmt::format("this server has the system identifier of cluster {}, which is registered at {}: "
+                         "right for a copy of it, but if both are one server, it keeps WAL for {} too, "
+                         "until its disk is full",
+                         name, other->record.connection, cluster),
+         .fix = fmt::format("if it was a mistake, leave {} alone and drop its slot on the server: {}",
+                            cluster, drop_slot_sql(slot))});
+  }
+  return {};
+}
+
 ClusterRecord make_record(const SourceFacts& facts, const ConnectionUrl& url, std::string slot,
                           Timestamp now) {
   return {.connection = url.without_password().text(),
@@ -136,6 +158,7 @@ Result<AddOutcome> add_cluster(Repository& repository, const AddRequest& request
   const std::string slot = request.slot.value_or(slot_name_of(request.cluster));
   const auto takeover = request.slot ? SlotTakeover::allowed : SlotTakeover::refused;
   PGS_TRY(outcome.slot_reused, ensure_slot(url, slot, takeover, cancellation));
+  PGS_CHECK(warn_of_other_names(repository, request.cluster, *report.facts, slot, outcome.warnings));
   outcome.record = make_record(*report.facts, url, slot, clock.now());
   const auto put = put_cluster_record(*space, outcome.record);
   if (put.has_value()) return outcome;
