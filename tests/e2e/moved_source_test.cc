@@ -82,6 +82,36 @@ TEST_F(MovedSourceTest, IsRegisteredWhereItIsNow) {
   EXPECT_EQ(status().at("source").at("connection"), now.at("source").at("connection"));
 }
 
+TEST_F(MovedSourceTest, NoBackupIsMadeOfTheOldPrimary) {
+  const auto successor = fail_over();
+  insert_row(*successor, 2);
+  const std::string place = successor->url("backup");
+  const std::string end = successor->query_value("SELECT pg_current_wal_flush_lsn()");
+  json_of({"stream", "app", "--url", place, "--new-primary", "--until-lsn", end});
+  const std::size_t before = snapshots().size();
+  const auto expect_refused = [&](std::vector<std::string> more) {
+    std::vector<std::string> arguments{"backup", "app"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const auto begun = std::chrono::steady_clock::now();
+    const ProgramRun refused = pgstrata(arguments);
+    EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(30));
+    EXPECT_EQ(refused.exit_code, 1) << refused.describe();
+    EXPECT_THAT(refused.err, HasSubstr("the server is on timeline 1, which app has left for timeline 2"));
+    EXPECT_THAT(refused.err, HasSubstr("`pgstrata add app --url ...`"));
+  };
+  expect_refused({});
+  {
+    const BackgroundPgstrata stream({"stream", "app", "--url", place}, environment());
+    wait_until("the stream",
+               [&] { return successor->query_value("SELECT active FROM pg_replication_slots") == "t"; });
+    expect_refused({});
+    expect_refused({"--url", source_.url("backup")});
+    expect_refused({"--new-primary"});
+    EXPECT_EQ(json_of({"backup", "app", "--url", place}).at("snapshot").at("timeline"), 2);
+  }
+  EXPECT_EQ(snapshots().size(), before + 1);
+}
+
 // The stream is at the new place already.
 TEST_F(MovedSourceTest, TakesTheSlotThatItsOwnStreamUses) {
   const std::string place = fmt::format("{}?application_name=moved", source_.url("backup"));
