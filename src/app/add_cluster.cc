@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <ranges>
 
+#include "app/move_cluster.h"
+#include "app/source_slot.h"
 #include "catalog/snapshot_record.h"
 #include "catalog/wal_reader.h"
 #include "pg/format/wal_page.h"
@@ -11,22 +13,29 @@ namespace pgstrata {
 namespace {
 
 Error registered_already(std::string_view cluster) {
-  return make_error(ErrorCode::already_exists, "cluster {} is registered already", cluster)
+  return make_error(ErrorCode::already_exists, "cluster {} is registered already, nothing to change", cluster)
       .with_hint(fmt::format("`pgstrata status {}` shows it; give another server another name.", cluster));
 }
 
-// Nothing when there is no such cluster, or one whose `add` did not finish.
-Result<std::optional<ClusterSpace>> find_unregistered(const Repository& repository,
-                                                      const std::string& cluster) {
+// Nothing when there is no such cluster.
+Result<std::optional<ClusterSpace>> find_cluster(const Repository& repository, const std::string& cluster) {
   auto space = repository.open_cluster(cluster);
-  if (!space.has_value()) {
-    if (space.error().code() == ErrorCode::not_found) return std::optional<ClusterSpace>();
-    return std::unexpected(std::move(space).error());
-  }
-  const auto record = get_cluster_record(*space);
-  if (record.has_value()) return std::unexpected(registered_already(cluster));
-  if (record.error().code() != ErrorCode::not_found) return std::unexpected(record.error());
-  return std::optional(*std::move(space));
+  if (space.has_value()) return std::optional(*std::move(space));
+  if (space.error().code() == ErrorCode::not_found) return std::optional<ClusterSpace>();
+  return std::unexpected(std::move(space).error());
+}
+
+// Nothing when its `add` did not finish.
+Result<std::optional<ClusterRecord>> find_record(const ClusterSpace& space) {
+  auto record = get_cluster_record(space);
+  if (record.has_value()) return std::optional(*std::move(record));
+  if (record.error().code() == ErrorCode::not_found) return std::optional<ClusterRecord>();
+  return std::unexpected(std::move(record).error());
+}
+
+bool is_registered_so(const ClusterRecord& record, const ConnectionUrl& url,
+                      const std::optional<std::string>& slot) {
+  return record.connection == url.without_password().text() && (!slot || *slot == record.slot);
 }
 
 // By the header of the newest segment's first page that is here and can be read.
@@ -63,45 +72,6 @@ Result<void> check_same_system(const ClusterSpace& space, const SourceFacts& fac
           .with_hint("Give the URL of the server that it was made of, or add this one under another name."));
 }
 
-// Whether nobody streams from the slot, told by streaming from it for a moment: that confirms nothing, so the
-// slot keeps what it keeps. False when the server has given the slot up.
-Result<bool> is_usable_slot(ReplicationConnection& connection, const std::string& slot) {
-  PGS_TRY(const SystemIdentity identity, connection.identify_system());
-  PGS_TRY(const StartOutcome outcome,
-          connection.start_replication(slot, identity.flush_position, identity.timeline));
-  if (std::holds_alternative<WalLost>(outcome)) return false;
-  if (std::holds_alternative<Streaming>(outcome)) PGS_CHECK(connection.end_replication());
-  return true;
-}
-
-// Two repositories that confirm to one slot make each other lose WAL.
-Error slot_exists(const std::string& slot) {
-  return make_error(
-             ErrorCode::failed,
-             "the source has a replication slot \"{}\" already: another repository may stream through it",
-             slot)
-      .with_hint(
-          fmt::format("Choose another name with `--slot NAME`. Or, if it is left from an `add` that was "
-                      "interrupted, take it over by naming it: `--slot {}`.",
-                      slot));
-}
-
-// True when the slot was there.
-Result<bool> make_slot(const ConnectionUrl& url, const std::string& slot, bool may_take_over,
-                       const Cancellation& cancellation) {
-  PGS_TRY(ReplicationConnection connection, ReplicationConnection::connect(url, {}, cancellation));
-  auto made = connection.create_physical_slot(slot);
-  if (made.has_value()) return false;
-  if (made.error().code() != ErrorCode::already_exists) return std::unexpected(std::move(made).error());
-  if (!may_take_over) return std::unexpected(slot_exists(slot));
-  PGS_TRY(const bool usable, is_usable_slot(connection, slot));
-  if (usable) return true;
-  PGS_TRY(ReplicationConnection fresh, ReplicationConnection::connect(url, {}, cancellation));
-  PGS_CHECK(fresh.drop_slot(slot));
-  PGS_CHECK(fresh.create_physical_slot(slot));
-  return false;
-}
-
 // The password in the URL will not be there next time.
 Result<void> warn_of_missing_password(const ConnectionUrl& url, const Cancellation& cancellation,
                                       std::vector<SourceRemark>& warnings) {
@@ -114,6 +84,28 @@ Result<void> warn_of_missing_password(const ConnectionUrl& url, const Cancellati
        .fix = "before `backup` and `stream`, put it into ~/.pgpass (mode 0600) as HOST:PORT:*:USER:PASSWORD, "
               "or set "
               "PGPASSWORD for them"});
+  return {};
+}
+
+// Copies of one cluster share its identifier, each under a name of its own; one server under two names is
+// hardly ever meant. What of another cluster cannot be read is `status`'s to tell.
+Result<void> warn_of_other_names(const Repository& repository, const std::string& cluster,
+                                 const SourceFacts& facts, const std::string& slot,
+                                 std::vector<SourceRemark>& warnings) {
+  PGS_TRY(const auto names, repository.clusters());
+  for (const std::string& name : names) {
+    if (name == cluster) continue;
+    const auto other = open_registered_cluster(repository, name);
+    if (!other || other->record.system_identifier != facts.identity.system) continue;
+    warnings.push_back(
+        {.what =
+             fmt::format("this server has the system identifier of cluster {}, which is registered at {}: "
+                         "right for a copy of it, but if both are one server, it keeps WAL for {} too, "
+                         "until its disk is full",
+                         name, other->record.connection, cluster),
+         .fix = fmt::format("if it was a mistake, leave {} alone and drop its slot on the server: {}",
+                            cluster, drop_slot_sql(slot))});
+  }
   return {};
 }
 
@@ -140,19 +132,33 @@ Result<AddOutcome> add_cluster(Repository& repository, const AddRequest& request
                                const Cancellation& cancellation) {
   PGS_CHECK(check_cluster_name(request.cluster));
   PGS_TRY(const ConnectionUrl url, ConnectionUrl::parse(request.url));
-  PGS_TRY(auto space, find_unregistered(repository, request.cluster));
+  PGS_TRY(auto space, find_cluster(repository, request.cluster));
+  std::optional<ClusterRecord> registered;
+  if (space) {
+    PGS_TRY(registered, find_record(*space));
+  }
+  if (registered && is_registered_so(*registered, url, request.slot)) {
+    return std::unexpected(registered_already(request.cluster));
+  }
   PGS_TRY(SourceReport report, check_source(url, cancellation));
   AddOutcome outcome{
       .problems = std::move(report.problems), .warnings = std::move(report.warnings), .record = {}};
   if (!outcome.problems.empty()) return outcome;
   PGS_CHECK(warn_of_missing_password(url, cancellation, outcome.warnings));
+  if (registered) {
+    PGS_CHECK(move_cluster({.space = *std::move(space), .record = *std::move(registered)}, *report.facts, url,
+                           request.slot, cancellation, outcome));
+    return outcome;
+  }
   if (space) {
     PGS_CHECK(check_same_system(*space, *report.facts));
   } else {
     PGS_TRY(space, repository.create_cluster(request.cluster));
   }
   const std::string slot = request.slot.value_or(slot_name_of(request.cluster));
-  PGS_TRY(outcome.slot_reused, make_slot(url, slot, request.slot.has_value(), cancellation));
+  const auto takeover = request.slot ? SlotTakeover::allowed : SlotTakeover::refused;
+  PGS_TRY(outcome.slot_reused, ensure_slot(url, slot, takeover, cancellation));
+  PGS_CHECK(warn_of_other_names(repository, request.cluster, *report.facts, slot, outcome.warnings));
   outcome.record = make_record(*report.facts, url, slot, clock.now());
   const auto put = put_cluster_record(*space, outcome.record);
   if (put.has_value()) return outcome;

@@ -1,5 +1,7 @@
 #include "app/backup_cluster.h"
 
+#include "capture/source_timeline.h"
+
 namespace pgstrata {
 namespace {
 
@@ -33,6 +35,17 @@ Result<ReplicationConnection> connect(const SourceWork& work) {
   return ReplicationConnection::connect(work.url, {}, work.cancellation);
 }
 
+// Its WAL would never come: the stream is on another timeline, or would not follow the server.
+Result<void> check_timeline_followed(const SourceWork& work, ReplicationConnection& connection) {
+  PGS_TRY(const SystemIdentity server, connection.identify_system());
+  const ClusterRecord& record = work.cluster.record;
+  if (server.system != record.system_identifier) return {};  // what comes next refuses it
+  PGS_TRY(const auto ours,
+          check_timeline_not_left(work.cluster.space, record.wal_segment_bytes, server.timeline));
+  if (!ours || *ours == server.timeline || work.standing != SourceStanding::unproven) return {};
+  return std::unexpected(timeline_unproven(work.cluster.space.name(), server.timeline, *ours));
+}
+
 Result<Lease> take_backup_lease(const SourceWork& work) {
   return Lease::acquire(work.cluster.space, backup_lease_name, backup_lease_name, work.clock,
                         {.cancellation = &work.cancellation});
@@ -45,7 +58,11 @@ Result<BackupOutcome> backup_cluster(const SourceWork& work, const BackupObserve
   PGS_TRY(const Lease lease, take_backup_lease(work));
   // First: a stream would wait for a source that is away, a backup is to say so.
   PGS_TRY(ReplicationConnection connection, connect(work));
+  const bool declared = work.standing == SourceStanding::declared;
+  if (!declared) PGS_CHECK(check_timeline_followed(work, connection));
   PGS_TRY(WalArrival wal, WalArrival::start(work));
+  // A stream elsewhere has not heard of it.
+  if (declared && !wal.own_stream()) PGS_CHECK(check_timeline_followed(work, connection));
   const auto wait_for_wal = [&wal](TimelineId timeline, Lsn lsn) {
     return wal.wait_until_durable(timeline, lsn);
   };

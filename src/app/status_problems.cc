@@ -110,8 +110,9 @@ void find_source_left_behind(const ClusterStatus& status, std::vector<StatusProb
                            "not protected",
                            status.source.timeline, status.name, *ours),
        .hint =
-           fmt::format("Is it the old primary after a failover? Let the URL lead to the new one. If it is "
-                       "the primary, say so once: `pgstrata stream {} --new-primary`.",
+           fmt::format("Is it the old primary after a failover? Say where the new one is: `pgstrata add {0} "
+                       "--url ...`. Only if it is the primary after all, say so once: `pgstrata stream {0} "
+                       "--new-primary`.",
                        status.name)});
 }
 
@@ -134,8 +135,10 @@ void find_source_problems(const ClusterStatus& status, std::vector<StatusProblem
   if (!status.source.other_cluster) return;
   problems.push_back({.code = "source_is_another_cluster",
                       .what = status.source.why_not,
-                      .hint = "Was it made anew with initdb, upgraded, or is the URL wrong? Nothing of it is "
-                              "protected: add it under a name of its own with `pgstrata add`."});
+                      .hint = fmt::format("Was it made anew with initdb, or upgraded? Nothing of it is "
+                                          "protected: add it under a name of its own with `pgstrata add`. "
+                                          "If {0} is elsewhere now, say where: `pgstrata add {0} --url ...`.",
+                                          status.name)});
 }
 
 void find_stream_problems(const ClusterStatus& status, std::vector<StatusProblem>& problems) {

@@ -76,7 +76,9 @@ TEST(StatusProblems, SeesASourceOnATimelineThatWasLeft) {
   status.coverage.ranges[0].timeline = {3};
   status.source.reachable = true;
   status.source.timeline = {1};
-  EXPECT_THAT(codes(status), ElementsAre("source_on_other_timeline"));
+  status.name = "app";
+  ASSERT_THAT(codes(status), ElementsAre("source_on_other_timeline"));
+  EXPECT_THAT(find_problems(status).front().hint, HasSubstr("`pgstrata add app --url ...`"));
   status.source.timeline = {3};
   EXPECT_THAT(codes(status), ElementsAre());
   status.source.timeline = {4};  // a stream follows it there
@@ -157,7 +159,9 @@ TEST(StatusProblems, SaysThatTheSourceIsAnotherCluster) {
   status.source.asked = true;
   status.source.other_cluster = true;
   status.source.why_not = "the server there is another cluster";
-  EXPECT_THAT(codes(status), ElementsAre("source_is_another_cluster"));
+  status.name = "app";
+  ASSERT_THAT(codes(status), ElementsAre("source_is_another_cluster"));
+  EXPECT_THAT(find_problems(status).front().hint, HasSubstr("`pgstrata add app --url ...`"));
 }
 
 TEST(StatusProblems, SaysWhenTheSourceCannotBeAskedAlsoBesideASoundStream) {

@@ -91,11 +91,12 @@ Result<void> WalArrival::wait_until_durable(TimelineId timeline, Lsn lsn) {
       seen = end;
       seen_at = work_.clock.steady();
     } else if (holder && work_.clock.steady() - seen_at > silence_limit) {
-      return std::unexpected(make_error(ErrorCode::unavailable,
-                                        "{} has stored no WAL for {} s; WAL up to {} is needed",
-                                        describe_holder(holder), silence_limit.count(), lsn)
-                                 .with_hint("See what that stream says; when it is gone, run this again: a "
-                                            "backup then brings its own WAL."));
+      return std::unexpected(
+          make_error(ErrorCode::unavailable,
+                     "{} has stored no WAL of timeline {} for {} s; WAL up to {} is needed",
+                     describe_holder(holder), timeline, silence_limit.count(), lsn)
+              .with_hint("See what that stream says; when it is gone, run this again: a "
+                         "backup then brings its own WAL."));
     }
     if (!holder) PGS_CHECK(take_over());
     if (own_ == nullptr && work_.cancellation.wait_for(poll_interval)) return work_.cancellation.check();

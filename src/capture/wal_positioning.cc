@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/log.h"
+#include "capture/source_timeline.h"
 #include "capture/wal_fork.h"
 #include "catalog/coverage.h"
 #include "catalog/snapshot_record.h"
@@ -80,12 +81,7 @@ Result<std::optional<TimelineId>> WalPositioning::own_timeline(const WalInventor
     PGS_CHECK(make_current(source.timeline));
     return reception_.repository(current_timeline_with_wal(space, stored));
   }
-  return std::unexpected(
-      make_error(ErrorCode::failed, "the server is on timeline {}, and {} is on timeline {}", source.timeline,
-                 reception_.name(), *timeline)
-          .with_hint(
-              "If it is a copy, add it under a name of its own with `pgstrata add`. If it has taken the "
-              "primary's place, say so once with --new-primary."));
+  return std::unexpected(timeline_unproven(reception_.name(), source.timeline, *timeline));
 }
 
 Result<void> WalPositioning::go_back_to_damage(const WalInventory& stored, WalResume& resume) {
@@ -228,12 +224,7 @@ Result<void> WalPositioning::follow_fork() {
   const auto fork = find_fork(ours, theirs);
   if (!fork) {
     return std::unexpected(
-        make_error(ErrorCode::unavailable,
-                   "the source is on timeline {}, which {} has left behind for timeline {}", source.timeline,
-                   reception_.name(), sink.timeline())
-            .with_hint(
-                "This looks like the old primary after a failover: let the URL lead to the new one. If "
-                "it is the primary after all, say so once with --new-primary."));
+        timeline_left(ErrorCode::unavailable, reception_.name(), source.timeline, sink.timeline()));
   }
   log_warning(
       "stream of {}: timeline {} of the source left timeline {} at {}, before {}, up to which timeline {} "

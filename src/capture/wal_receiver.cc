@@ -116,8 +116,10 @@ Result<void> WalReceiver::Impl::check_cluster(const SystemIdentity& source) {
       make_error(ErrorCode::failed,
                  "the server is another cluster now: its system identifier is {}, that of {} is {}",
                  source.system, reception_.name(), cluster.system_identifier)
-          .with_hint("What the repository holds of the old cluster stays. Add this one under a new name with "
-                     "`pgstrata add`, or let the URL lead to the old one."));
+          .with_hint(fmt::format(
+              "What the repository holds of the old cluster stays. Add this one under a new name with "
+              "`pgstrata add`, or say where {0} is now with `pgstrata add {0} --url ...`.",
+              reception_.name())));
 }
 
 Result<void> WalReceiver::Impl::check_synchronous(ReplicationConnection& connection) {

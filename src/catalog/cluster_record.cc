@@ -5,11 +5,11 @@
 namespace pgstrata {
 
 namespace {
-constexpr std::string_view record_name = "cluster";
-}
 
-Result<void> put_cluster_record(const ClusterSpace& space, const ClusterRecord& record) {
-  const Json json = {
+constexpr std::string_view record_name = "cluster";
+
+Json to_json(const ClusterRecord& record) {
+  return {
       {"connection", record.connection},
       {"system_identifier", record.system_identifier.value},
       {"server_version", record.server_version},
@@ -18,7 +18,22 @@ Result<void> put_cluster_record(const ClusterSpace& space, const ClusterRecord& 
       {"data_checksums", record.data_checksums},
       {"added", record.added.micros},
   };
-  return put_record(space, record_name, RecordKind::cluster, encode_json(json));
+}
+
+}  // namespace
+
+Result<void> put_cluster_record(const ClusterSpace& space, const ClusterRecord& record) {
+  return put_record(space, record_name, RecordKind::cluster, encode_json(to_json(record)));
+}
+
+Result<void> replace_cluster_record(const ClusterSpace& space, const ClusterRecord& record) {
+  PGS_TRY(const auto there, get_versioned_record(space, record_name, RecordKind::cluster));
+  PGS_TRY(const Bytes payload, decode_json(there.payload, "cluster record", [&](const Json& json) {
+            Json changed = json;
+            changed.update(to_json(record));
+            return encode_json(changed);
+          }));
+  return replace_record(space, record_name, RecordKind::cluster, there.version, payload);
 }
 
 Result<ClusterRecord> get_cluster_record(const ClusterSpace& space) {

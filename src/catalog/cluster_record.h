@@ -24,6 +24,10 @@ struct ClusterRecord {
 
 // Durable when it returns. Error: already_exists.
 Result<void> put_cluster_record(const ClusterSpace& space, const ClusterRecord& record);
+// Another record in the place of the one that is there, of which members that this version does not know stay.
+// A crash leaves one of the two, whole. Durable when it returns. Errors: busy (somebody else replaces it);
+// not_found; damaged; newer_format.
+Result<void> replace_cluster_record(const ClusterSpace& space, const ClusterRecord& record);
 // Errors: not_found (`add` did not finish), damaged, newer_format.
 Result<ClusterRecord> get_cluster_record(const ClusterSpace& space);
 

@@ -30,6 +30,25 @@ TEST_F(RecordTest, AClusterRoundTrips) {
   EXPECT_EQ(put_cluster_record(space_, record).error().code(), ErrorCode::already_exists);
 }
 
+TEST_F(RecordTest, AClustersRecordIsReplacedAndKeepsWhatIsNotKnown) {
+  const ClusterRecord moved{"host=new", {1}, 150018, 1U << 24, "other_slot", true, Timestamp{2}};
+  EXPECT_EQ(replace_cluster_record(space_, moved).error().code(), ErrorCode::not_found);
+  constexpr std::string_view payload =
+      R"({"added":1,"connection":"host=db","data_checksums":true,"from_the_future":[7],)"
+      R"("server_version":150018,"slot":"pgstrata_app","system_identifier":1,"wal_segment_bytes":16777216})";
+  ASSERT_TRUE(put_record(space_, "cluster", RecordKind::cluster, as_byte_view(payload)));
+  const auto before = get_versioned_record(space_, "cluster", RecordKind::cluster).value();
+  ASSERT_TRUE(replace_cluster_record(space_, moved));
+  const auto read = get_cluster_record(space_).value();
+  EXPECT_EQ(read.connection, "host=new");
+  EXPECT_EQ(read.slot, "other_slot");
+  const Bytes after = get_record(space_, "cluster", RecordKind::cluster).value();
+  EXPECT_NE(as_text(after).find(R"("from_the_future":[7])"), std::string_view::npos);
+  EXPECT_EQ(replace_record(space_, "cluster", RecordKind::cluster, before.version, {}).error().code(),
+            ErrorCode::busy);
+  EXPECT_EQ(get_cluster_record(space_).value().connection, "host=new");
+}
+
 TEST_F(RecordTest, ANumberOutOfRangeIsDamage) {
   constexpr std::string_view payload =
       R"({"added":17950000000000000000000001,"connection":"host=db","data_checksums":true,)"

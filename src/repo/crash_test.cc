@@ -74,6 +74,26 @@ TEST(CrashTest, ARecordIsWholeOrNotThere) {
       });
 }
 
+TEST(CrashTest, AReplacedRecordIsTheOldOrTheNewOne) {
+  at_each_step(
+      [](ObjectStore& store) {
+        const auto space = space_over(store);
+        if (!put_record(space, "one", RecordKind::cluster, as_byte_view("old"))) return false;
+        const auto there = get_versioned_record(space, "one", RecordKind::cluster);
+        return there && replace_record(space, "one", RecordKind::cluster, there->version, as_byte_view("new"))
+                            .has_value();
+      },
+      [](ObjectStore& store, bool done) {
+        const auto record = get_record(space_over(store), "one", RecordKind::cluster);
+        if (record.has_value()) {
+          EXPECT_TRUE(as_text(*record) == "new" || (!done && as_text(*record) == "old"));
+        } else {
+          EXPECT_FALSE(done);
+          EXPECT_EQ(code_of(record), "not_found");
+        }
+      });
+}
+
 TEST(CrashTest, APackIsWholeOrNotThere) {
   const HeldClock clock;
   const PackId id = new_pack_id(clock);

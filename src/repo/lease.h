@@ -1,4 +1,4 @@
-// Leases: who is at work on a cluster. The only objects that change (by compare-and-swap).
+// Leases: who is at work on a cluster. They change by compare-and-swap.
 //
 // A lease is held by one process and renewed by a thread of its own. A holder that died on this machine (same
 // boot, same container, no such process) loses it at once; one on another machine when its lease has not

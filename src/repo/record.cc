@@ -28,4 +28,18 @@ Result<Bytes> get_record(const ClusterSpace& space, std::string_view name, Recor
   return open_sealed_object(space, name, form_of(kind), object);
 }
 
+Result<VersionedRecord> get_versioned_record(const ClusterSpace& space, std::string_view name,
+                                             RecordKind kind) {
+  PGS_TRY(VersionedObject object, space.store().get_versioned(space.object_name(name)));
+  PGS_TRY(Bytes payload, open_sealed_object(space, name, form_of(kind), object.content));
+  return VersionedRecord{.payload = std::move(payload), .version = std::move(object.version)};
+}
+
+Result<void> replace_record(const ClusterSpace& space, std::string_view name, RecordKind kind,
+                            const std::string& version, ByteView payload) {
+  PGS_CHECK(space.store().replace(space.object_name(name), version,
+                                  seal_object(space, name, form_of(kind), payload)));
+  return {};
+}
+
 }  // namespace pgstrata

@@ -118,7 +118,7 @@ class ObjectStore {
   // Done when the object is not there afterwards; a missing one is no error.
   virtual Result<void> remove(std::string_view name) = 0;
 
-  // Replaceable objects (leases): compare-and-swap. `expected` absent means "must not exist".
+  // Replaceable objects (leases, registrations): compare-and-swap, also of what was put. `expected` absent means "must not exist".
   // Errors: busy, when the object is not at that version, and nothing has changed; usage, when the content is
   // larger than max_replaceable_bytes.
   virtual Result<std::string> replace(std::string_view name, const std::optional<std::string>& expected,

@@ -89,6 +89,22 @@ TEST_F(CliTest, ASecondRepositoryOfTheSameClusterTakesASlotOfItsOwn) {
   EXPECT_EQ(server.query_value("SELECT count(*) FROM pg_replication_slots"), "2");
 }
 
+TEST_F(CliTest, AddOfOneServerUnderTwoNamesIsWarnedOf) {
+  PostgresServer server;
+  server.start();
+  PostgresServer another;
+  another.start();
+  init();
+  ASSERT_EQ(pgstrata({"add", "app", "--url", server.url()}).exit_code, 0);
+  const ProgramRun twice = pgstrata({"add", "app2", "--url", server.url()});
+  EXPECT_EQ(twice.exit_code, 0) << twice.describe();
+  EXPECT_THAT(twice.err, HasSubstr("the system identifier of cluster app, which is registered at "));
+  EXPECT_THAT(twice.err, HasSubstr("SELECT pg_drop_replication_slot('pgstrata_app2');"));
+  const ProgramRun other = pgstrata({"add", "other", "--url", another.url()});
+  EXPECT_EQ(other.exit_code, 0) << other.describe();
+  EXPECT_THAT(other.err, Not(HasSubstr("system identifier of cluster")));
+}
+
 TEST_F(CliTest, AddSaysWhyItCannotConnect) {
   PostgresServer server;
   server.start();
