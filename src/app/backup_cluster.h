@@ -26,10 +26,10 @@ struct BackupOutcome {
   bool own_stream = false;  // no stream ran: the backup brought the WAL it needs
 };
 
-// Under the backup lease. A snapshot with bad pages is kept and marked: look at its bad_page_count.
-// Errors: busy (another backup of the cluster runs; or the slot is taken), cancelled (what was stored is
-// found again by the next run), failed (before anything is read: the server is on a timeline that the cluster
-// has left, or an unproven one on another), those of receive_base_backup, WalReceiver::run and publish_base_backup.
+// Under the backup lease. A snapshot with bad pages is kept and marked: look at its bad_page_count. Errors:
+// busy (another backup of the cluster runs; or the slot is taken), cancelled (what was stored is found again
+// by the next run), failed (before anything is read: the server is on a timeline that the cluster has left,
+// or an unproven one on another), those of receive_base_backup, WalReceiver::run and publish_base_backup.
 [[nodiscard]] Result<BackupOutcome> backup_cluster(const SourceWork& work, const BackupObserver& observer);
 
 // The same with WAL that a stream of this process brings, and under a backup lease taken for it.

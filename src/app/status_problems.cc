@@ -6,7 +6,8 @@
 namespace pgstrata {
 namespace {
 
-// A stream marks the repository about every second, every ten while the source is idle; this long without a mark means that nothing comes in.
+// A stream marks the repository about every second, every ten while the source is idle; this long without a
+// mark means that nothing comes in.
 constexpr std::chrono::seconds stale_after{60};
 constexpr std::uint64_t free_space_low_bytes = std::uint64_t{2} << 30;
 constexpr std::size_t listed_bad_pages = 3;

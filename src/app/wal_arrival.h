@@ -40,7 +40,8 @@ class WalArrival {
   static Result<WalArrival> start(const SourceWork& work);
 
   // Returns when everything of the timeline before `lsn` from its segment's start on is durable in the
-  // repository; by a stream of its own, when that has come so far on whichever timeline it is. A stream elsewhere that ends meanwhile is replaced by one of its own. Errors: as above.
+  // repository; by a stream of its own, when that has come so far on whichever timeline it is. A stream
+  // elsewhere that ends meanwhile is replaced by one of its own. Errors: as above.
   Result<void> wait_until_durable(TimelineId timeline, Lsn lsn);
 
   [[nodiscard]] bool own_stream() const { return own_ != nullptr; }

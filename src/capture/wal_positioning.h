@@ -29,8 +29,8 @@ class WalPositioning {
   // the primary, that is made its timeline.
   Result<std::optional<TimelineId>> own_timeline(const WalInventory& stored, const SystemIdentity& source);
   Result<void> make_current(TimelineId timeline);
-  // To a damaged segment, as long as no snapshot lies behind it: the source may still have it, and where it has
-  // not, that is a gap.
+  // To a damaged segment, as long as no snapshot lies behind it: the source may still have it, and where it
+  // has not, that is a gap.
   Result<void> go_back_to_damage(const WalInventory& stored, WalResume& resume);
   // Nothing when there is no slot, or the server is too old to tell.
   Result<std::optional<SlotState>> read_slot();

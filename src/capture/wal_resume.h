@@ -37,9 +37,10 @@ struct WalResume {
 };
 
 // Where the WAL of `timeline` goes on. Of several stretches with gaps between them it is the first that does
-// not end before `wanted` (what the source still keeps for us, if known), else the last. What bears a segment's
-// name and holds nothing that can be read counts for nothing. Nothing when there is no WAL of it. A tail that is damaged is as good as none, with an error in the log: the source still has
-// its segment. Errors: those of the store.
+// not end before `wanted` (what the source still keeps for us, if known), else the last. What bears a
+// segment's name and holds nothing that can be read counts for nothing. Nothing when there is no WAL of it. A
+// tail that is damaged is as good as none, with an error in the log: the source still has its segment.
+// Errors: those of the store.
 Result<std::optional<WalResume>> find_wal_resume(const ClusterSpace& space, const WalInventory& inventory,
                                                  TimelineId timeline, Lsn wanted);
 

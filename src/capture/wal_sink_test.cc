@@ -164,7 +164,8 @@ TEST_F(WalSinkTest, GoesOnAnywhereInASegmentAsIfNothingHadHappened) {
   }
 }
 
-// Whoever can write to the repository can make up names. What is behind us is where the WAL is that can be read.
+// Whoever can write to the repository can make up names. What is behind us is where the WAL is that can be
+// read.
 TEST_F(WalSinkTest, NamesWithoutWalMoveNobody) {
   const auto space = space_over(store_);
   const Lsn start = wal_sample().start;

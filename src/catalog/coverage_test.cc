@@ -183,8 +183,8 @@ TEST_F(CoverageTest, APartialSegmentEndsItsTimeline) {
   EXPECT_EQ(covered.ranges[0].to_lsn.value, segment(5).value - 100);
 }
 
-// A new primary sends the segment in which its timeline began from the beginning: until it has come beyond that
-// point, the old timeline has more.
+// A new primary sends the segment in which its timeline began from the beginning: until it has come beyond
+// that point, the old timeline has more.
 TEST_F(CoverageTest, AnUnfinishedBeginningHidesNothingOfItsAncestor) {
   snapshot(one, segment(3) + 40, segment(3) + 4000, at(5));
   seal(one, 3, at(30));

@@ -30,9 +30,9 @@ class WalInventory {
  public:
   using Segments = std::map<Lsn, WalSegmentObjects>;
 
-  // Names that are no WAL objects go to unknown_names(): verify speaks of them, nothing else does. So does what
-  // bears a sealed segment's name, beside the tails of that segment, and cannot be opened. Errors:
-  // those of the store, here and below.
+  // Names that are no WAL objects go to unknown_names(): verify speaks of them, nothing else does. So does
+  // what bears a sealed segment's name, beside the tails of that segment, and cannot be opened. Errors: those
+  // of the store, here and below.
   static Result<WalInventory> load(const ClusterSpace& space, std::uint32_t segment_bytes);
 
   // As load, and every name in it is durable when it returns: for who confirms to a server what is behind it.

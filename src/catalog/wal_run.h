@@ -26,10 +26,10 @@ struct WalRun {
   [[nodiscard]] std::optional<TimelineId> timeline_of(Lsn segment_start) const;
 };
 
-// A timeline's first segment begins with its ancestor's bytes. One that does not reach beyond them says nothing
-// that the ancestor's does not, and less where that one is there whole: it is taken out of the inventory, as
-// if nothing of its timeline were here yet. For whoever looks for what can be restored. Errors: those of the
-// store.
+// A timeline's first segment begins with its ancestor's bytes. One that does not reach beyond them says
+// nothing that the ancestor's does not, and less where that one is there whole: it is taken out of the
+// inventory, as if nothing of its timeline were here yet. For whoever looks for what can be restored. Errors:
+// those of the store.
 Result<void> forget_mere_beginnings(const ClusterSpace& space, WalInventory& inventory);
 
 [[nodiscard]] std::vector<WalRun> wal_runs(const WalInventory& inventory,

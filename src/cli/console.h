@@ -1,8 +1,8 @@
 // The two streams of a command: results on one, everything else on the other.
 //
 // Results go to `out` and are flushed at the end. Messages and the progress line share `err`: a message that
-// comes while a progress line is shown takes its place, and the line is drawn again below. Of either no control
-// character but newline and tab reaches the stream: visible_text. Thread-safe.
+// comes while a progress line is shown takes its place, and the line is drawn again below. Of either no
+// control character but newline and tab reaches the stream: visible_text. Thread-safe.
 #pragma once
 
 #include <mutex>

@@ -32,8 +32,9 @@ class Aead {
 };
 
 // A keyed content tag: GMAC under a secret key and a fixed nonce. Two different contents share a tag with
-// probability at most (size/16 + 1)/2^128 for anyone who does not know the key, 2^-115 at 128 KiB, and tags are only ever stored encrypted;
-// so equal tags mean equal content. Used to find what is already stored. Not thread-safe.
+// probability at most (size/16 + 1)/2^128 for anyone who does not know the key, 2^-115 at 128 KiB, and tags
+// are only ever stored encrypted; so equal tags mean equal content. Used to find what is already stored. Not
+// thread-safe.
 class ContentTagger {
  public:
   using Tag = std::array<std::byte, 16>;

@@ -1,6 +1,7 @@
 // Records: small objects written whole (roots, a cluster's registration, timeline histories), compressed and
-// sealed under a key of their own, bound to their name: a record moved or renamed does not open.
-// Written once, but for those that are replaced by name. Format: docs/formats/record.md. Payloads are at most max_record_size_bytes.
+// sealed under a key of their own, bound to their name: a record moved or renamed does not open. Written
+// once, but for those that are replaced by name. Format: docs/formats/record.md. Payloads are at most
+// max_record_size_bytes.
 #pragma once
 
 #include "repo/repository.h"

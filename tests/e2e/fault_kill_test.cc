@@ -217,10 +217,12 @@ TEST_F(FaultKillTest, OfTheConnectionMidStreamAndMidBackup) {
     });
     link.cut();
   }
+  link.slow_down(20'000'000);  // so that it is not through before it is cut
   const auto backup = start_pgstrata({"backup", "app", "--url", url});
   ASSERT_TRUE(reaches(*backup, repository(), bytes_in(repository()) + 5'000'000));
   link.cut();
   expect_clear(backup->wait(), 1, "");
+  link.slow_down(0);
   EXPECT_EQ(snapshots(), 0U);
   ok({"backup", "app", "--url", url});
   ledger.wait_for_commits(ledger.acknowledged_count() + 100);

@@ -35,7 +35,8 @@ TEST_F(TimelinesTest, EachTimelineHasItsOwnPast) {
   stop_stream();
 
   const auto successor = restore_and_start("successor", {"--at", fork});
-  // PostgreSQL notes in whole seconds when a timeline begins: not before the next one is it known to have begun.
+  // PostgreSQL notes in whole seconds when a timeline begins: not before the next one is it known to have
+  // begun.
   const auto now = [&] {
     return successor->query_value(fmt::format("SELECT to_char(clock_timestamp() {})", utc));
   };

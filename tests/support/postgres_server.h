@@ -55,8 +55,8 @@ class PostgresServer {
   // Kills the postmaster and all its processes at once, as a crash would, and returns when they are gone.
   void kill9();
   void promote();
-  // Stops it, if it runs, and lets it come up on a new timeline, as after a failover; returns when it takes writes. Not
-  // for adopted servers.
+  // Stops it, if it runs, and lets it come up on a new timeline, as after a failover; returns when it takes
+  // writes. Not for adopted servers.
   void restart_promoted();
   [[nodiscard]] bool running();
 

@@ -7,9 +7,9 @@
 //  * error: the step fails and has had no effect.
 //  * lost_answer: the step has its effect, and fails all the same.
 //  * crash: the step may or may not have its effect, whole; it and every later step fail. Objects not
-//    committed are gone. Of each journal, everything up to the last finished sync stays; of what was appended after that,
-//    chosen anew for each journal, nothing stays, or a first part, or all, or some sectors of 512 bytes with
-//    zeros in the place of the others.
+//    committed are gone. Of each journal, everything up to the last finished sync stays; of what was appended
+//    after that, chosen anew for each journal, nothing stays, or a first part, or all, or some sectors of 512
+//    bytes with zeros in the place of the others.
 //  * Bytes appended to a journal and not yet synced are seen by no reader.
 //  * Not modelled: stored bytes that change, effects that become visible late, and names that a crash takes
 //    away again because nobody had made them durable.
