@@ -120,7 +120,7 @@ Result<RestoreOutcome> restore_target(const Repository& repository, const Restor
                                       const Cancellation& cancellation) {
   PGS_TRY(const RegisteredCluster cluster, open_registered_cluster(repository, request.cluster));
   RestoreOutcome outcome;
-  auto plan = plan_recovery(cluster.space, cluster.record, request.target, cancellation);
+  auto plan = plan_sound_recovery(cluster.space, cluster.record, request.target, cancellation);
   if (!plan)
     return std::unexpected(point_to_latest(std::move(plan).error(), cluster, request.target, cancellation));
   outcome.plan = *std::move(plan);

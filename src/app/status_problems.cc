@@ -101,7 +101,6 @@ void find_damaged_wal(const ClusterStatus& status, std::vector<StatusProblem>& p
   }
 }
 
-// A source that is on a newer one is followed there by the stream.
 void find_source_left_behind(const ClusterStatus& status, std::vector<StatusProblem>& problems) {
   const auto ours = status.coverage.current_timeline;
   if (!status.source.reachable || !ours || status.source.timeline >= *ours) return;
@@ -115,6 +114,21 @@ void find_source_left_behind(const ClusterStatus& status, std::vector<StatusProb
                        "--url ...`. Only if it is the primary after all, say so once: `pgstrata stream {0} "
                        "--new-primary`.",
                        status.name)});
+}
+
+// A stream follows the source there; one that receives from another server never will.
+void find_source_ahead(const ClusterStatus& status, std::vector<StatusProblem>& problems) {
+  const auto ours = status.coverage.current_timeline;
+  if (!status.source.reachable || !status.stream || !ours || status.source.timeline <= *ours) return;
+  problems.push_back(
+      {.code = "source_on_newer_timeline",
+       .what = fmt::format(
+           "the source is on timeline {}, of which nothing is kept yet: its commits are not protected",
+           status.source.timeline),
+       .hint = fmt::format(
+           "A stream follows a promotion within seconds. If this stays, the one that runs receives "
+           "from another server: restart it (`systemctl restart pgstrata-stream@{}`).",
+           status.name)});
 }
 
 // Nothing of the repository is wrong by that, and a stream elsewhere may have its own way to the source.
@@ -132,6 +146,7 @@ void find_source_unreachable(const ClusterStatus& status, std::vector<StatusProb
 
 void find_source_problems(const ClusterStatus& status, std::vector<StatusProblem>& problems) {
   find_source_left_behind(status, problems);
+  find_source_ahead(status, problems);
   find_source_unreachable(status, problems);
   if (!status.source.other_cluster) return;
   problems.push_back({.code = "source_is_another_cluster",

@@ -81,8 +81,6 @@ TEST(StatusProblems, SeesASourceOnATimelineThatWasLeft) {
   EXPECT_THAT(find_problems(status).front().hint, HasSubstr("`pgstrata add app --url ...`"));
   status.source.timeline = {3};
   EXPECT_THAT(codes(status), ElementsAre());
-  status.source.timeline = {4};  // a stream follows it there
-  EXPECT_THAT(codes(status), ElementsAre());
 }
 
 TEST(StatusProblems, SaysWhatIsDamaged) {
@@ -162,6 +160,18 @@ TEST(StatusProblems, SaysThatTheSourceIsAnotherCluster) {
   status.name = "app";
   ASSERT_THAT(codes(status), ElementsAre("source_is_another_cluster"));
   EXPECT_THAT(find_problems(status).front().hint, HasSubstr("`pgstrata add app --url ...`"));
+}
+
+TEST(StatusProblems, SaysWhenAStreamDoesNotFollowTheSource) {
+  ClusterStatus status = sound();
+  status.source.asked = true;
+  status.source.reachable = true;
+  status.source.timeline = {2};
+  ASSERT_THAT(codes(status), ElementsAre("source_on_newer_timeline"));
+  EXPECT_THAT(find_problems(status)[0].hint, HasSubstr("restart it"));
+  status.coverage.current_timeline = TimelineId{2};
+  status.coverage.ranges[0].timeline = {2};
+  EXPECT_THAT(codes(status), ElementsAre());
 }
 
 TEST(StatusProblems, SaysWhenTheSourceCannotBeAskedAlsoBesideASoundStream) {

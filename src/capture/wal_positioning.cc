@@ -81,6 +81,9 @@ Result<std::optional<TimelineId>> WalPositioning::own_timeline(const WalInventor
     PGS_CHECK(make_current(source.timeline));
     return reception_.repository(current_timeline_with_wal(space, stored));
   }
+  PGS_TRY(const auto way, reception_.repository(timeline_ancestry(space, *timeline)));
+  if (std::ranges::find(way, source.timeline, &TimelineStretch::timeline) != way.end())
+    return std::unexpected(timeline_left(ErrorCode::failed, reception_.name(), source.timeline, *timeline));
   return std::unexpected(timeline_unproven(reception_.name(), source.timeline, *timeline));
 }
 

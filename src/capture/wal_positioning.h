@@ -6,6 +6,7 @@
 
 #include "capture/wal_reception.h"
 #include "capture/wal_resume.h"
+#include "catalog/timelines.h"
 
 namespace pgstrata {
 

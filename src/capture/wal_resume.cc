@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "catalog/timelines.h"
 #include "catalog/wal_reader.h"
 #include "pg/format/timeline_history.h"
 

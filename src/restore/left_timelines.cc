@@ -35,6 +35,8 @@ class LeftTimelines {
         PGS_CHECK(check_time(departure, *end, time->time));
       } else if (const auto* lsn = std::get_if<LsnTarget>(&plan_.target.point)) {
         if (lsn->lsn > departure.at && lsn->lsn <= *end) warn_of_position(departure, lsn->lsn);
+      } else if (std::holds_alternative<LatestTarget>(plan_.target.point)) {
+        PGS_CHECK(warn_of_commits(departure, *end));
       }
     }
     return {};
@@ -105,6 +107,17 @@ class LeftTimelines {
                             "--timeline {0} for that moment with them, or --timeline {2} for the state "
                             "from which timeline {2} began.",
                             departure.left, departure.at, departure.next)));
+  }
+
+  Result<void> warn_of_commits(const Departure& departure, Lsn end) {
+    PGS_TRY(const auto left_way, timeline_ancestry(space_, departure.left));
+    PGS_TRY(const auto lost, first_commit(left_way, departure.at, end));
+    if (!lost) return {};
+    plan_.warnings.push_back(fmt::format(
+        "timeline {0}, which was left at {1}, has commits after that, from {2} on, which timeline {3} "
+        "never had: add --timeline {0} if those are meant",
+        departure.left, departure.at, *lost, departure.next));
+    return {};
   }
 
   void warn_of_position(const Departure& departure, Lsn lsn) {

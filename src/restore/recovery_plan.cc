@@ -1,8 +1,10 @@
 #include "restore/recovery_plan.h"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 
+#include "catalog/wal_reader.h"
 #include "restore/left_timelines.h"
 #include "restore/target_refusal.h"
 #include "restore/wal_search.h"
@@ -375,6 +377,77 @@ Result<RecoveryPlan> plan_recovery(const ClusterSpace& space, const ClusterRecor
                                    const RecoveryTarget& target, const Cancellation& cancellation) {
   PGS_TRY(const auto coverage, compute_coverage(space, cluster.wal_segment_bytes, cancellation));
   return plan_recovery(space, cluster.wal_segment_bytes, coverage, target, cancellation);
+}
+
+namespace {
+
+Result<void> read_through(const ClusterSpace& space, const WalInventory& inventory,
+                          const RecoverySegment& segment, Lsn needed_to, const Cancellation& cancellation) {
+  const auto* objects = inventory.find(segment.timeline, segment.start);
+  if (objects == nullptr || objects->sealed.empty()) {
+    PGS_CHECK(read_wal_segment(space, inventory, segment.timeline, segment.start, needed_to));
+    return {};
+  }
+  PGS_TRY(auto reader, WalSegmentReader::open(space, objects->sealed));
+  return reader.read([&](ByteView) { return cancellation.check(); });
+}
+
+// What recovery needs cannot be read.
+Error damage_on_the_way(const ClusterSpace& space, const RecoveryPlan& plan, const DamagedWal& damaged) {
+  auto error = make_error(ErrorCode::damaged, "{} needs WAL of timeline {} from {} on, which is damaged: {}",
+                          describe(plan.target), damaged.timeline, damaged.from, damaged.error.describe());
+  std::string hint = "`pgstrata verify` says what that costs.";
+  const auto at = std::ranges::find(plan.segments, damaged.from, &RecoverySegment::start);
+  if (at != plan.segments.begin() && at != plan.segments.end()) {
+    const auto& before = *std::prev(at);
+    auto reader =
+        WalSegmentReader::open(space, wal_object_name(before.timeline, before.start, plan.wal_segment_bytes));
+    const auto summary = reader ? reader->summary() : std::unexpected(reader.error());
+    if (summary && summary->index.last_record_start >= plan.snapshot.consistent_lsn)
+      hint += fmt::format(" `--lsn {}` restores all that comes before it.", summary->index.last_record_start);
+  }
+  return std::move(error).with_hint(std::move(hint));
+}
+
+}  // namespace
+
+Result<std::optional<DamagedWal>> find_damaged_wal(const ClusterSpace& space, const RecoveryPlan& plan,
+                                                   const Cancellation& cancellation) {
+  PGS_TRY(auto inventory, WalInventory::load(space, plan.wal_segment_bytes));
+  for (const auto& segment : plan.segments) {
+    PGS_CHECK(cancellation.check());
+    auto read = read_through(space, inventory, segment, plan.end_lsn, cancellation);
+    if (!read && read.error().code() == ErrorCode::not_found) {
+      // A stream has replaced what was listed.
+      PGS_TRY(inventory, WalInventory::load(space, plan.wal_segment_bytes));
+      read = read_through(space, inventory, segment, plan.end_lsn, cancellation);
+    }
+    if (read) continue;
+    const auto code = read.error().code();
+    if (code != ErrorCode::damaged && code != ErrorCode::not_found) return std::unexpected(read.error());
+    return DamagedWal{segment.timeline, segment.start, std::move(read).error()};
+  }
+  return std::nullopt;
+}
+
+Result<RecoveryPlan> plan_sound_recovery(const ClusterSpace& space, const ClusterRecord& cluster,
+                                         const RecoveryTarget& target, const Cancellation& cancellation) {
+  PGS_TRY(auto coverage, compute_coverage(space, cluster.wal_segment_bytes, cancellation));
+  std::vector<DamagedWal> damaged;
+  for (;;) {
+    PGS_TRY(auto plan, plan_recovery(space, cluster.wal_segment_bytes, coverage, target, cancellation));
+    PGS_TRY(const auto found, find_damaged_wal(space, plan, cancellation));
+    if (!found) return plan;
+    const bool again = std::ranges::find(damaged, found->from, &DamagedWal::from) != damaged.end();
+    if (again || !std::holds_alternative<LatestTarget>(target.point))
+      return std::unexpected(damage_on_the_way(space, plan, *found));
+    damaged.push_back(*found);
+    PGS_TRY(auto rest, WalInventory::load(space, cluster.wal_segment_bytes));
+    for (const auto& wal : damaged) rest.forget(wal.timeline, wal.from);
+    PGS_TRY(const auto snapshots, list_whole_snapshots(space));
+    PGS_TRY(coverage, compute_coverage(space, std::move(rest), snapshots, cancellation));
+    coverage.damaged_wal.insert(coverage.damaged_wal.end(), damaged.begin(), damaged.end());
+  }
 }
 
 }  // namespace pgstrata

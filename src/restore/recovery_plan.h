@@ -66,4 +66,18 @@ struct RecoveryPlan {
                                                  const Coverage& coverage, const RecoveryTarget& target,
                                                  const Cancellation& cancellation);
 
+// The first of a plan's segments that cannot be read whole. Reads and authenticates all WAL that recovery will
+// ask for. Errors: those of the store; cancelled.
+[[nodiscard]] Result<std::optional<DamagedWal>> find_damaged_wal(const ClusterSpace& space,
+                                                                 const RecoveryPlan& plan,
+                                                                 const Cancellation& cancellation);
+
+// plan_recovery, of which all WAL can be read: the latest moment is the last before what cannot. Errors: as
+// above; damaged, when what recovery to the target needs does not authenticate (the hint names the position up
+// to which all does).
+[[nodiscard]] Result<RecoveryPlan> plan_sound_recovery(const ClusterSpace& space,
+                                                       const ClusterRecord& cluster,
+                                                       const RecoveryTarget& target,
+                                                       const Cancellation& cancellation);
+
 }  // namespace pgstrata

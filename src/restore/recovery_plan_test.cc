@@ -221,6 +221,34 @@ TEST_F(RecoveryPlanTest, LatestSaysThatDamageCutsItShort) {
   EXPECT_FALSE(earlier.cut_short) << "it lies before the damage";
 }
 
+// Coverage does not read what lies in the middle: before anything is restored all of it is.
+TEST_F(RecoveryPlanTest, DamageOnTheWayIsFoundBeforeAnythingIsRestored) {
+  SampleCluster cluster;
+  cluster.seal(0, SampleCluster::segment_count());
+  cluster.snapshot(records()[0], records()[0]);
+  ClusterRecord record;
+  record.wal_segment_bytes = testing::segment_bytes;
+  const auto plan = [&](TargetPoint point) {
+    return plan_sound_recovery(*cluster.space, record,
+                               {.point = std::move(point), .inclusive = true, .timeline = {}},
+                               cluster.cancellation);
+  };
+  const LsnTarget last{records().back().start};
+  EXPECT_FALSE(must(plan(LatestTarget{})).cut_short);
+  must(plan(last));
+  const Lsn damaged = testing::wal_sample().start + testing::segment_bytes;
+  const auto name = cluster.space->object_name(wal_object_name({1}, damaged, testing::segment_bytes));
+  auto stored = must(cluster.store.get(name));
+  stored[stored.size() / 2] ^= std::byte{1};
+  overwrite(cluster.store, name, stored);
+
+  const auto latest = must(plan(LatestTarget{}));
+  EXPECT_TRUE(latest.cut_short);
+  EXPECT_LE(latest.end_lsn, damaged);
+  EXPECT_EQ(code_of(plan(last)), "damaged");
+  must(plan(LsnTarget{records()[20].start}));  // it lies before
+}
+
 TEST_F(RecoveryPlanTest, LatestSaysThatMissingWalCutsItShort) {
   const auto all = must(cluster_.plan(LatestTarget{}));
   const auto name = wal_object_name({1}, all.segments[all.segments.size() - 2].start, testing::segment_bytes);

@@ -72,6 +72,9 @@ Error refuse_target(const RecoveryTarget& target, TimelineId timeline,
       std::ranges::find_if(others, [&](const auto& range) { return covers(range, target.point); });
   if (other != others.end())
     hint += fmt::format("Timeline {} has it: add --timeline {}. ", other->timeline, other->timeline);
+  if (hint.empty() && !others.empty())
+    hint = fmt::format("Timeline {0} has something that can be restored: add --timeline {0}. ",
+                       others.back().timeline);
   if (hint.empty()) hint = fmt::format("Timeline {} has nothing that can be restored. ", timeline);
   hint.pop_back();
   return std::move(error).with_hint(std::move(hint));

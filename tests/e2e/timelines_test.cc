@@ -55,6 +55,8 @@ TEST_F(TimelinesTest, EachTimelineHasItsOwnPast) {
   EXPECT_EQ(stream.at("timeline"), 2);
 
   EXPECT_EQ(rows("newest", {"--latest"}), "1,2,102");
+  const Json warned = restore("warned", {"--latest"}).at("plan").at("warnings");
+  EXPECT_THAT(warned.dump(), HasSubstr("add --timeline 1 if those are meant"));
   EXPECT_EQ(rows("newest_fork", {"--at", fork}), "1,2");
   EXPECT_EQ(rows("old", {"--latest", "--timeline", "1"}), "1,2,3");
   EXPECT_EQ(rows("old_at", {"--at", third.time, "--timeline", "1"}), "1,2,3");
