@@ -1,7 +1,5 @@
 // A server, or somebody in between, that sends what PostgreSQL does not: it is refused as it comes, nothing
 // is published, and no restore or verify meets it later.
-#include <functional>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -16,16 +14,8 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-class BaseBackupHostileTest : public ::testing::Test {
+class BaseBackupHostileTest : public ReplayedBackupTest {
  protected:
-  BaseBackupHostileTest() { seal_wal_of_replayed_backup(space_, clock_); }
-
-  using Change = std::function<void(ReplayedBackup&)>;
-  Result<SnapshotRecord> back_up(const Change& change) {
-    ReplayedBackup source(data_directory_files());
-    change(source);
-    return replay_backup(source, space_, clock_);
-  }
   // What it said: it is the source's fault, and nothing is to be seen of the backup.
   std::string refused(const Change& change, const char* code = "failed") {
     const auto made = back_up(change);
@@ -41,10 +31,6 @@ class BaseBackupHostileTest : public ::testing::Test {
     source.sent_of_tablespace = {{"PG_15_202209061/", {}}, {file, noise(100, 5)}};
     source.listed["pg_tblspc/16999/" + file] = noise(100, 5);
   }
-
-  HeldClock clock_;
-  MemoryStore store_;
-  ClusterSpace space_{store_, "app", fixed_key(1)};
 };
 
 TEST_F(BaseBackupHostileTest, ATablespaceAsPostgreSqlHasItIsTaken) {

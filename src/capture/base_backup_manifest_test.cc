@@ -1,6 +1,4 @@
 // The server's manifest against what came: one file that is not as it says, and there is no snapshot.
-#include <functional>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -14,17 +12,10 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-class BaseBackupManifestTest : public ::testing::Test {
+class BaseBackupManifestTest : public ReplayedBackupTest {
  protected:
-  BaseBackupManifestTest() { seal_wal_of_replayed_backup(space_, clock_); }
-
-  Result<SnapshotRecord> back_up(const std::function<void(ReplayedBackup&)>& change) {
-    ReplayedBackup source(data_directory_files());
-    change(source);
-    return replay_backup(source, space_, clock_);
-  }
   // That it ends in check_failed, nothing is to be seen of it, and the next backup works. What it said.
-  std::string refused(const std::function<void(ReplayedBackup&)>& change) {
+  std::string refused(const Change& change) {
     const auto made = back_up(change);
     EXPECT_EQ(code_of(made), "check_failed") << message_of(made);
     EXPECT_THAT(must(space_.list("snapshots/")), IsEmpty());
@@ -33,10 +24,6 @@ class BaseBackupManifestTest : public ::testing::Test {
     EXPECT_THAT(must(list_snapshots(space_)).snapshots, SizeIs(1));
     return message;
   }
-
-  HeldClock clock_;
-  MemoryStore store_;
-  ClusterSpace space_{store_, "app", fixed_key(1)};
 };
 
 TEST_F(BaseBackupManifestTest, AFileWithAChangedByteIsRefused) {

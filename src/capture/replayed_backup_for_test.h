@@ -163,4 +163,21 @@ inline Result<SnapshotRecord> replay_backup(ReplayedBackup& source, const Cluste
   return publish_base_backup(request, std::move(backup));
 }
 
+// Backups of a server that sends what a test makes of `data_directory_files`.
+class ReplayedBackupTest : public ::testing::Test {
+ protected:
+  ReplayedBackupTest() { seal_wal_of_replayed_backup(space_, clock_); }
+
+  using Change = std::function<void(ReplayedBackup&)>;
+  Result<SnapshotRecord> back_up(const Change& change) {
+    ReplayedBackup source(data_directory_files());
+    change(source);
+    return replay_backup(source, space_, clock_);
+  }
+
+  HeldClock clock_;
+  MemoryStore store_;
+  ClusterSpace space_{store_, "app", fixed_key(1)};
+};
+
 }  // namespace pgstrata::testing

@@ -178,8 +178,8 @@ Result<Coverage> compute_coverage(const ClusterSpace& space, std::uint32_t wal_s
   for (int attempt = 1;; ++attempt) {
     PGS_CHECK(cancellation.check());
     PGS_TRY(const auto list, list_whole_snapshots(space));
-    PGS_TRY(const auto inventory, WalInventory::load(space, wal_segment_bytes));
-    PGS_TRY(auto coverage, compute_coverage(space, inventory, list, cancellation));
+    PGS_TRY(auto inventory, WalInventory::load(space, wal_segment_bytes));
+    PGS_TRY(auto coverage, compute_coverage(space, std::move(inventory), list, cancellation));
     // A stream that is at work replaces objects: what was listed and is gone is by now in another.
     const bool moved = std::ranges::any_of(
         coverage.damaged_wal, [](const DamagedWal& wal) { return wal.error.code() == ErrorCode::not_found; });

@@ -63,15 +63,16 @@ Result<std::optional<TimelineId>> current_timeline_with_wal(const ClusterSpace& 
 Result<Coverage> compute_coverage(const ClusterSpace& space, std::uint32_t wal_segment_bytes,
                                   const Cancellation& cancellation);
 
+// The same from a chosen part of what there is: what would be covered if the rest were lost.
+Result<Coverage> compute_coverage(const ClusterSpace& space, WalInventory inventory, const SnapshotList& list,
+                                  const Cancellation& cancellation);
+
 // What can be restored of `timeline` on its own way, oldest first, also where the current timeline's coverage
-// has it. `inventory` is without mere beginnings. Errors: as above; damaged (its history).
+// has it. `inventory` is without mere beginnings. Errors: those of the
+// store; cancelled; damaged (its history).
 Result<std::vector<CoverageRange>> ranges_of_timeline(const ClusterSpace& space,
                                                       const WalInventory& inventory,
                                                       const std::vector<SnapshotRecord>& snapshots,
                                                       TimelineId timeline, const Cancellation& cancellation);
-
-// The same from a chosen part of what there is: what would be covered if the rest were lost.
-Result<Coverage> compute_coverage(const ClusterSpace& space, WalInventory inventory, const SnapshotList& list,
-                                  const Cancellation& cancellation);
 
 }  // namespace pgstrata

@@ -1,6 +1,7 @@
 // WAL of one timeline out of the repository: sealed segments, then tails, as one run of bytes.
 #pragma once
 
+#include "catalog/timelines.h"
 #include "catalog/wal_inventory.h"
 #include "catalog/wal_segment.h"
 #include "catalog/wal_tail.h"
@@ -16,8 +17,7 @@ struct WalSegmentBytes {
   Lsn durable_to = {};  // up to here a crash takes nothing away; the rest may not have been synced yet
 };
 Result<WalSegmentBytes> read_wal_segment(const ClusterSpace& space, const WalInventory& inventory,
-                                         TimelineId timeline, Lsn segment_start,
-                                         Lsn needed_to = {UINT64_MAX});
+                                         TimelineId timeline, Lsn segment_start, Lsn needed_to = no_end);
 
 // Hands out the bytes of [from, to), in order, until `use` returns false, `to`, or the end of what is there.
 // `timeline_of` says which timeline to take a segment from, nothing where the way ends. Returns where it

@@ -107,7 +107,7 @@ void promise_cut_off_timelines(const Breakage& broken, const WalEnds& ends,
     CoverageRange promised;
     promised.timeline = timeline;
     promised.from_lsn = first->first.second;
-    promised.to_lsn = std::prev(ends.upper_bound({timeline, {UINT64_MAX}}))->second;
+    promised.to_lsn = std::prev(ends.upper_bound({timeline, no_end}))->second;
     std::erase_if(ranges, [timeline = timeline](const auto& range) { return range.timeline == timeline; });
     ranges.push_back(std::move(promised));
   }

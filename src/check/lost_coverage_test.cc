@@ -43,9 +43,7 @@ TEST_F(LostCoverageTest, OfATimelineWithoutItsHistoryOnlyWhatCanBeReadIsLost) {
 // Coverage counts what the old timeline has up to the fork under the new one.
 TEST_F(LostCoverageTest, OfATimelineThatWasLeftOnlyWhatNothingElseCoversIsLost) {
   const TimelineId two{2};
-  ASSERT_TRUE(put_timeline_history(
-      *cluster_.space, two,
-      as_byte_view(fmt::format("1\t{}\tno recovery target specified\n", record_in(3, 30).start))));
+  cluster_.fork(record_in(3, 30).start);
   cluster_.seal(3, 4, two);
   ASSERT_THAT(verify().lost, IsEmpty());
   remove(wal_name(0));

@@ -296,9 +296,7 @@ TEST_F(RecoveryPlanTest, FollowsThePromotionAndListsTheNewTimelinesSegments) {
   const auto fork =
       records()[records().size() / 2];  // lies in some segment; timeline 2 has that one and the rest
   const auto fork_segment = (fork.start - testing::wal_sample().start) / testing::segment_bytes;
-  ASSERT_TRUE(
-      put_timeline_history(*cluster.space, TimelineId{2},
-                           as_byte_view(fmt::format("1\t{}\tno recovery target specified\n", fork.start))));
+  cluster.fork(fork.start);
   cluster.seal(fork_segment, SampleCluster::segment_count(), TimelineId{2});
   cluster.snapshot(records()[0], records()[0]);
   const auto plan = must(cluster.plan(LatestTarget{}));
@@ -326,9 +324,7 @@ TEST_F(RecoveryPlanTest, TheForksSegmentIsTakenFromTheTimelineThatIsAskedFor) {
   const auto fork = records()[records().size() / 2];
   const auto fork_segment = (fork.start - testing::wal_sample().start) / testing::segment_bytes;
   cluster.seal(0, fork_segment + 1);
-  ASSERT_TRUE(
-      put_timeline_history(*cluster.space, TimelineId{2},
-                           as_byte_view(fmt::format("1\t{}\tno recovery target specified\n", fork.start))));
+  cluster.fork(fork.start);
   cluster.seal(fork_segment, SampleCluster::segment_count(), TimelineId{2});
   cluster.snapshot(records()[0], records()[0]);
   const auto last_before = records()[records().size() / 2 - 1];
@@ -343,9 +339,7 @@ TEST_F(RecoveryPlanTest, ATransactionOfAnotherTimelineIsPointedTo) {
   cluster.seal(0, SampleCluster::segment_count());
   const auto fork = records()[records().size() / 4];
   const auto fork_segment = (fork.start - testing::wal_sample().start) / testing::segment_bytes;
-  ASSERT_TRUE(
-      put_timeline_history(*cluster.space, TimelineId{2},
-                           as_byte_view(fmt::format("1\t{}\tno recovery target specified\n", fork.start))));
+  cluster.fork(fork.start);
   cluster.seal(fork_segment, fork_segment + 1, TimelineId{2});
   cluster.snapshot(records()[0], records()[0]);
   const XidTarget last{transactions().back().transaction->xid};
@@ -362,9 +356,7 @@ TEST_F(RecoveryPlanTest, APositionThatALeftTimelineHasAsWellIsWarnedOf) {
   const auto& fork = records()[records().size() / 4];
   const auto& behind = records()[records().size() / 4 + 1];
   const auto fork_segment = (fork.start - testing::wal_sample().start) / testing::segment_bytes;
-  ASSERT_TRUE(
-      put_timeline_history(*cluster.space, TimelineId{2},
-                           as_byte_view(fmt::format("1\t{}\tno recovery target specified\n", fork.start))));
+  cluster.fork(fork.start);
   cluster.seal(fork_segment, fork_segment + 1, TimelineId{2});
   cluster.snapshot(records()[0], records()[0]);
   EXPECT_THAT(must(cluster.plan(LsnTarget{behind.start})).warnings,
@@ -388,9 +380,7 @@ TEST_F(RecoveryPlanTest, WhatTheOldTimelineWroteBehindTheForkIsNotOnTheNewOnesWa
   const auto fork_segment = (fork.start - testing::wal_sample().start) / testing::segment_bytes;
   const Lsn next_segment = testing::wal_sample().start + (fork_segment + 1) * testing::segment_bytes;
   cluster.seal(0, fork_segment + 1);
-  ASSERT_TRUE(
-      put_timeline_history(*cluster.space, TimelineId{2},
-                           as_byte_view(fmt::format("1\t{}\tno recovery target specified\n", fork.start))));
+  cluster.fork(fork.start);
   cluster.seal(fork_segment + 1, SampleCluster::segment_count(), TimelineId{2});
   cluster.snapshot(records()[0], records()[0]);
   const auto later =

@@ -151,6 +151,11 @@ class SampleCluster {
     ASSERT_TRUE(writer.commit(
         {system(), TimelineId{1}, start, start + size_bytes, indexes[index].last_end_time, indexes[index]}));
   }
+  // Timeline 2 left timeline 1 there.
+  void fork(Lsn at) {
+    ASSERT_TRUE(put_timeline_history(*space, TimelineId{2},
+                                     as_byte_view(fmt::format("1\t{}\tno recovery target specified\n", at))));
+  }
   static ByteView segment(std::size_t index) {
     return ByteView(wal_sample().bytes).subspan(index * segment_bytes, segment_bytes);
   }
