@@ -1,10 +1,9 @@
 #include "app/restore_target.h"
 
-#include <algorithm>
 #include <array>
 
 #include "app/repository_access.h"
-#include "catalog/coverage.h"
+#include "app/target_plan.h"
 #include "catalog/wal_inventory.h"
 #include "sys/file_access.h"
 
@@ -71,27 +70,6 @@ Result<RestoreClusterOptions> restore_options(const RestoreRequest& request, boo
   return options;
 }
 
-// "Now" is always a little later than the newest moment that is known to be complete.
-constexpr std::chrono::minutes soon{1};
-
-// A refusal of a time that is but a moment too late says that --latest is what is meant.
-Error point_to_latest(Error refusal, const RegisteredCluster& cluster, const RecoveryTarget& target,
-                      const Cancellation& cancellation) {
-  const auto* wanted = std::get_if<TimeTarget>(&target.point);
-  if (wanted == nullptr || refusal.code() != ErrorCode::outside_coverage) return refusal;
-  const auto coverage = compute_coverage(cluster.space, cluster.record.wal_segment_bytes, cancellation);
-  if (!coverage) return refusal;
-  const auto timeline = target.timeline ? target.timeline : coverage->current_timeline;
-  Timestamp newest;
-  for (const CoverageRange& range : coverage->ranges) {
-    if (range.timeline == timeline) newest = std::max(newest, range.to_time);
-  }
-  if (!newest.valid() || wanted->time <= newest || wanted->time - newest >= soon) return refusal;
-  auto hint = fmt::format("{}{}`--latest` restores everything up to {} or later.", refusal.hint(),
-                          refusal.hint().empty() ? "" : " ", to_display(newest));
-  return std::move(refusal).with_hint(std::move(hint));
-}
-
 // PostgreSQL's words for a folder in which it cannot make its socket, and for a port that another server has,
 // by TCP or by its socket.
 Error point_to_address(Error error) {
@@ -120,10 +98,7 @@ Result<RestoreOutcome> restore_target(const Repository& repository, const Restor
                                       const Cancellation& cancellation) {
   PGS_TRY(const RegisteredCluster cluster, open_registered_cluster(repository, request.cluster));
   RestoreOutcome outcome;
-  auto plan = plan_sound_recovery(cluster.space, cluster.record, request.target, cancellation);
-  if (!plan)
-    return std::unexpected(point_to_latest(std::move(plan).error(), cluster, request.target, cancellation));
-  outcome.plan = *std::move(plan);
+  PGS_TRY(outcome.plan, plan_target(cluster, request.target, WalReading::beforehand, cancellation));
   std::optional<ServerInstallation> installation;
   if (request.start) {
     PGS_TRY(installation, installation_for(outcome.plan, request.directory));

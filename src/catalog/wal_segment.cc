@@ -158,4 +158,12 @@ Result<void> WalSegmentReader::read(const std::function<Result<void>(ByteView pi
   });
 }
 
+Result<Bytes> WalSegmentReader::read_piece(std::size_t number) {
+  const auto& entries = pack_.directory();
+  if (number + 1 >= entries.size()) return fail(ErrorCode::damaged, "{} has no piece {}", name_, number);
+  Bytes content(entries[number].content_size);
+  PGS_CHECK(pack_.read(entries[number], content));
+  return content;
+}
+
 }  // namespace pgstrata

@@ -83,6 +83,9 @@ class WalSegmentReader {
   Result<WalSegmentSummary> summary();
   // All bytes of the segment, in order, piece by piece.
   Result<void> read(const std::function<Result<void>(ByteView piece)>& use);
+  // Piece `number` of a whole segment: the bytes from number * wal_piece_bytes on. Errors: damaged; those of
+  // the store.
+  Result<Bytes> read_piece(std::size_t number);
 
  private:
   explicit WalSegmentReader(std::string name, PackReader pack)

@@ -15,6 +15,8 @@ void add_snapshot_commands(CLI::App& program, Invocation& invocation);
 void add_restore_command(CLI::App& program, Invocation& invocation);
 void add_verify_command(CLI::App& program, Invocation& invocation);
 void add_completion_command(CLI::App& program, Invocation& invocation);
+void add_branch_commands(CLI::App& program, Invocation& invocation);
+void add_mount_branch_command(CLI::App& program, Invocation& invocation);
 void add_wal_fetch_command(CLI::App& program, Invocation& invocation);
 
 }  // namespace pgstrata

@@ -26,6 +26,7 @@ Result<void> apply(ConfigFile& config, std::string_view key, const toml::node& n
   std::optional<std::string>* const target = key == "repo"             ? &config.repo
                                              : key == "key_file"       ? &config.key_file
                                              : key == "passphrase_env" ? &config.passphrase_env
+                                             : key == "state_dir"      ? &config.state_dir
                                                                        : nullptr;
   if (target != nullptr) {
     PGS_TRY(*target, text_value(node, key, name));
@@ -33,7 +34,7 @@ Result<void> apply(ConfigFile& config, std::string_view key, const toml::node& n
   }
   if (key != "log") {
     return refuse(name, at, fmt::format("there is no setting \"{}\"", key),
-                  "The settings are repo, key_file, passphrase_env and log.");
+                  "The settings are repo, key_file, passphrase_env, state_dir and log.");
   }
   PGS_TRY(const std::string text, text_value(node, key, name));
   config.log = parse_severity(text);

@@ -14,7 +14,8 @@ struct ConfigFile {
   std::optional<std::string> repo;
   std::optional<std::string> key_file;
   std::optional<std::string> passphrase_env;  // the name of a variable, never a passphrase
-  std::optional<Severity> log;                // from which severity on messages are shown
+  std::optional<std::string> state_dir;
+  std::optional<Severity> log;  // from which severity on messages are shown
 };
 
 // `name` is for messages. Error: usage, naming file and line (not TOML, an unknown key, a value of another

@@ -179,8 +179,14 @@ std::unique_ptr<CLI::App> build_program(Invocation& invocation) {
   add_verify_command(*program, invocation);
   add_key_commands(*program, invocation);
   add_completion_command(*program, invocation);
+  add_branch_commands(*program, invocation);
   add_wal_fetch_command(*program, invocation);
+  add_mount_branch_command(*program, invocation);
   return program;
+}
+
+bool is_mount_branch(const std::vector<std::string>& arguments) {
+  return !arguments.empty() && arguments.front() == "mount-branch";
 }
 
 bool is_wal_fetch(const std::vector<std::string>& arguments) {

@@ -14,6 +14,9 @@ namespace pgstrata {
 // Whether PostgreSQL's recovery is calling: exit codes and signals then mean what it makes of them.
 [[nodiscard]] bool is_wal_fetch(const std::vector<std::string>& arguments);
 
+// Whether this is the process that serves a branch's files: it has its own signal handling.
+[[nodiscard]] bool is_mount_branch(const std::vector<std::string>& arguments);
+
 // Runs `pgstrata ARGUMENTS...`. Results go to the console's output, errors to its messages as
 //   pgstrata: error: ...
 //   hint: ...

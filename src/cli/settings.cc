@@ -2,7 +2,10 @@
 
 #include <cstdlib>
 
+#include <unistd.h>
+
 #include "cli/config_file.h"
+#include "sys/files.h"
 
 namespace pgstrata {
 namespace {
@@ -25,6 +28,7 @@ Result<ConfigFile> read_usual_config(const std::filesystem::path& path) {
 ConfigFile merged(ConfigFile over, ConfigFile under) {
   if (!over.repo) over.repo = std::move(under.repo);
   if (!over.log) over.log = under.log;
+  if (!over.state_dir) over.state_dir = std::move(under.state_dir);
   if (!over.key_file && !over.passphrase_env) {
     over.key_file = std::move(under.key_file);
     over.passphrase_env = std::move(under.passphrase_env);
@@ -70,6 +74,23 @@ Result<KeyChoice> choose_key(const SharedFlags& flags, const EnvironmentLookup& 
   return KeyChoice{};
 }
 
+// Root's is the system's; anybody else's is where his programs keep their state.
+Result<std::filesystem::path> choose_state_directory(const EnvironmentLookup& environment,
+                                                     const ConfigFile& config) {
+  auto named = environment("PGSTRATA_STATE_DIR");
+  if (!named) named = config.state_dir;
+  if (named) {
+    std::error_code error;
+    auto path = std::filesystem::absolute(*named, error).lexically_normal();
+    if (error) return std::unexpected(error_from_errno(error.value(), fmt::format("find \"{}\"", *named)));
+    return without_last_separator(path);
+  }
+  if (::geteuid() == 0) return "/var/lib/pgstrata";
+  if (const auto state = environment("XDG_STATE_HOME")) return std::filesystem::path(*state) / "pgstrata";
+  const auto home = environment("HOME");
+  return std::filesystem::path(home.value_or("/tmp")) / ".local/state/pgstrata";
+}
+
 }  // namespace
 
 std::optional<std::string> process_environment(const std::string& name) {
@@ -85,6 +106,7 @@ Result<Settings> resolve_settings(const SharedFlags& flags, const EnvironmentLoo
   settings.repo = flags.repo ? flags.repo : environment("PGSTRATA_REPO");
   if (!settings.repo) settings.repo = config.repo;
   PGS_TRY(settings.key, choose_key(flags, environment, config));
+  PGS_TRY(settings.state_directory, choose_state_directory(environment, config));
   settings.log = flags.verbose ? Severity::debug : config.log.value_or(Severity::info);
   return settings;
 }

@@ -26,6 +26,7 @@ struct SharedFlags {
 struct Settings {
   std::optional<std::string> repo;
   KeyChoice key;
+  std::filesystem::path state_directory;  // absolute: where branches are kept on this machine
   Severity log = Severity::info;
 };
 

@@ -30,6 +30,9 @@ class ClusterSpace {
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] ObjectStore& store() const { return *store_; }
 
+  // Opens everything of this cluster: for a process that reads for this one.
+  [[nodiscard]] const SecretKey& key() const { return key_; }
+
   // cluster_object_name of this cluster.
   [[nodiscard]] std::string object_name(std::string_view name) const;
   // list_all below the cluster's prefix, with names relative to it.

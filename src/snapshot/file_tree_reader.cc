@@ -47,6 +47,23 @@ struct FileTreeReader::State {
     return {};
   }
 
+  // The first entry at or after `path`, where there is one.
+  Result<std::optional<FileEntry>> first_from(const ChunkRef& ref, int depth, std::string_view path) {
+    if (depth > max_depth) return fail(ErrorCode::damaged, "file tree is deeper than any can be");
+    PGS_TRY(const auto current, node(ref));
+    if (current->children.empty()) {
+      const auto entry = std::ranges::lower_bound(current->entries, path, {}, &FileEntry::path);
+      return entry == current->entries.end() ? std::nullopt : std::optional(*entry);
+    }
+    auto child = std::ranges::upper_bound(current->children, path, {}, &FileTreeChild::first_path);
+    if (child != current->children.begin()) --child;
+    for (; child != current->children.end(); ++child) {
+      PGS_TRY(auto found, first_from(child->node.chunk, depth + 1, path));
+      if (found) return found;
+    }
+    return std::nullopt;
+  }
+
   Result<void> visit_nodes(const ChunkRef& ref, int depth,
                            const std::function<Result<void>(const NodeRef&)>& use) {
     if (depth > max_depth) return fail(ErrorCode::damaged, "file tree is deeper than any can be");
@@ -86,6 +103,24 @@ Result<std::optional<FileEntry>> FileTreeReader::find(std::string_view path) {
     at = std::prev(after)->node.chunk;
   }
   return fail(ErrorCode::damaged, "file tree is deeper than any can be");
+}
+
+Result<void> FileTreeReader::for_each_in(std::string_view folder,
+                                         const std::function<Result<void>(const FileEntry&)>& use) {
+  const std::string prefix = folder.empty() ? "" : std::string(folder) + "/";
+  std::string from = prefix;
+  while (true) {
+    PGS_TRY(const auto entry, state_->first_from(state_->root, 0, from));
+    if (!entry || !entry->path.starts_with(prefix)) return {};
+    const auto below = entry->path.find('/', prefix.size());
+    if (below == std::string::npos) {
+      PGS_CHECK(use(*entry));
+      from = entry->path + '\0';
+    } else {
+      // Past all that is in that folder: '0' comes after '/'.
+      from = entry->path.substr(0, below) + '0';
+    }
+  }
 }
 
 Result<std::vector<ExtentRef>> FileTreeReader::extents(const FileEntry& file, std::uint64_t first,

@@ -24,6 +24,10 @@ class FileTreeReader {
   // Nothing when the snapshot has no such path. Keeps the leaves it last used.
   Result<std::optional<FileEntry>> find(std::string_view path);
 
+  // What is directly in a folder, sorted; "" is the top. Reads the nodes that hold those entries, and of each
+  // folder below at most one more. Nothing for a folder that is not there.
+  Result<void> for_each_in(std::string_view folder, const std::function<Result<void>(const FileEntry&)>& use);
+
   // The extents [first, first + count) of a file; count at most page_map_leaf_extents and within one leaf.
   Result<std::vector<ExtentRef>> extents(const FileEntry& file, std::uint64_t first, std::uint64_t count);
 

@@ -13,8 +13,9 @@ int main(int argc, char** argv) {
   pgstrata::redact_arguments({argv + 1, argv + argc});
   pgstrata::Cancellation cancellation;
   std::optional<pgstrata::StopSignals> signals;
-  // Recovery expects its restore_command to die of SIGTERM.
-  if (!pgstrata::is_wal_fetch(arguments)) signals.emplace(cancellation);
+  // Recovery expects its restore_command to die of SIGTERM; a mount ends its session by itself.
+  if (!pgstrata::is_wal_fetch(arguments) && !pgstrata::is_mount_branch(arguments))
+    signals.emplace(cancellation);
   pgstrata::Console console(std::cout, std::cerr, isatty(STDERR_FILENO) == 1);
   return pgstrata::run_program(arguments, console, cancellation);
 }

@@ -1,0 +1,30 @@
+// `branch`: a cluster as it was, open for reads and writes, without copying it.
+#pragma once
+
+#include "app/registered_cluster.h"
+#include "branch/branch.h"
+#include "restore/recovery_plan.h"
+
+namespace pgstrata {
+
+struct BranchRequest {
+  std::string cluster;
+  RecoveryTarget target;
+  NewBranch branch;
+  std::function<void(const RecoveryPlan&)> on_plan = {};
+};
+
+struct BranchOutcome {
+  BranchRecord record;
+  RecoveryPlan plan;
+};
+
+// Errors: those of plan_target and create_branch.
+[[nodiscard]] Result<BranchOutcome> create_branch_at(const Repository& repository,
+                                                     const BranchRequest& request,
+                                                     const Cancellation& cancellation);
+// Errors: those of start_branch.
+[[nodiscard]] Result<BranchRecord> start_branch_of(const Repository& repository, const std::string& cluster,
+                                                   const BranchHome& home, const Cancellation& cancellation);
+
+}  // namespace pgstrata

@@ -1,0 +1,249 @@
+#include "branch/branch.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "branch/branch_wal.h"
+#include "branch/fuse/fuse_mount.h"
+#include "branch/mount_process.h"
+#include "restore/restore_cluster.h"
+#include "restore/start_restored.h"
+#include "restore/target_directory.h"
+#include "sys/durable.h"
+
+namespace pgstrata {
+namespace {
+
+constexpr auto stop_limit = std::chrono::minutes(5);
+
+Timestamp moment_of(const RecoveryPlan& plan) {
+  if (const auto* time = std::get_if<TimeTarget>(&plan.target.point)) return time->time;
+  return plan.last_commit;
+}
+
+BranchRecord record_of(const ClusterSpace& space, const RecoveryPlan& plan, const NewBranch& branch) {
+  BranchRecord record;
+  record.cluster = space.name();
+  record.name = branch.name;
+  record.repository = branch.repository;
+  record.created = system_clock().now();
+  record.expires = branch.expires;
+  record.read_only = branch.read_only;
+  record.target = describe(plan.target);
+  record.moment = moment_of(plan);
+  record.last_commit = plan.last_commit;
+  record.snapshot = plan.snapshot.id;
+  record.timeline = plan.timeline;
+  record.end_lsn = plan.expected_end_lsn;
+  record.server_version = plan.snapshot.server_version;
+  record.wal_segment_bytes = plan.wal_segment_bytes;
+  record.settings = branch.settings;
+  return record;
+}
+
+// The server's user passes through, and reads nothing but what is his.
+Result<void> make_folders(const BranchHome& home, const FileOwner& owner) {
+  std::error_code error;
+  PGS_CHECK(make_directories(home.path().parent_path(), 0711));
+  if (::mkdir(home.path().c_str(), 0711) != 0) {
+    if (errno == EEXIST) {
+      return fail(ErrorCode::already_exists, "there is a branch \"{}\" already",
+                  home.path().filename().native());
+    }
+    return std::unexpected(error_from_errno(errno, fmt::format("make \"{}\"", home.path().native())));
+  }
+  for (const auto& folder : {home.overlay(), home.mount_point(), home.socket_folder()})
+    PGS_CHECK(make_directories(folder));
+  if (::chmod(home.path().c_str(), 0711) != 0)
+    return std::unexpected(error_from_errno(errno, "set the mode of the branch's folder"));
+  if (owner.change && ::chown(home.socket_folder().c_str(), owner.user, owner.group) != 0)
+    return std::unexpected(error_from_errno(errno, "give the branch's socket folder away"));
+  return {};
+}
+
+// Links from the data directory to the tablespaces' folders in the mount.
+Result<void> link_tablespaces(const BranchHome& home, const SnapshotRecord& snapshot) {
+  for (const auto& tablespace : snapshot.tablespaces) {
+    const auto link = home.data() / "pg_tblspc" / std::to_string(tablespace.oid.value);
+    const auto target = home.tablespaces() / std::to_string(tablespace.oid.value);
+    if (::symlink(target.c_str(), link.c_str()) != 0)
+      return std::unexpected(error_from_errno(errno, fmt::format("link tablespace {}", tablespace.oid)));
+  }
+  return {};
+}
+
+Result<void> remove_what_is_another_servers(const BranchHome& home) {
+  for (const auto* name : {"postmaster.pid", "postmaster.opts", "recovery.signal", "promote"}) {
+    const auto removed = remove_file(home.data() / name);
+    if (!removed && removed.error().code() != ErrorCode::not_found) return removed;
+  }
+  return {};
+}
+
+// Not a server of another branch: the ids of processes come again.
+Result<void> stop_everything(const BranchHome& home, StopMode mode) {
+  PGS_TRY(const bool mounted, mount_process_runs(home));
+  if (mounted) PGS_CHECK(stop_compute(home, mode, stop_limit));
+  return stop_mount_process(home, !mounted);
+}
+
+Result<void> remove_branch_folder(const BranchHome& home) {
+  // Without its record it is none any more.
+  const auto removed = remove_file(home.record());
+  if (!removed && removed.error().code() != ErrorCode::not_found) return removed;
+  return remove_tree(home.path());
+}
+
+Result<void> open_at_moment(const ClusterSpace& space, const RecoveryPlan& plan, const BranchHome& home,
+                            BranchRecord& record, const ServerInstallation& installation,
+                            const ComputeOptions& options, const Cancellation& cancellation) {
+  PGS_TRY(const auto control, read_control_file(space, plan.snapshot));
+  PGS_CHECK(write_compute_configuration(home, record, control));
+  PGS_CHECK(start_mount_process(home, record.repository, space));
+  PGS_CHECK(link_tablespaces(home, plan.snapshot));
+  PGS_CHECK(remove_what_is_another_servers(home));
+  PGS_CHECK(write_branch_wal(space, plan, home.data() / "pg_wal"));
+  PGS_CHECK(recover_compute(home, record, installation, options, cancellation));
+  record.recovered = true;
+  record.started = true;
+  return put_branch_record(home, record);
+}
+
+}  // namespace
+
+std::string_view to_string(BranchState state) {
+  switch (state) {
+    case BranchState::creating:
+      return "creating";
+    case BranchState::running:
+      return "running";
+    case BranchState::recovering:
+      return "recovering";
+    case BranchState::stopped:
+      return "stopped";
+    case BranchState::broken:
+      return "broken";
+  }
+  return "broken";
+}
+
+Result<BranchRecord> create_branch(const ClusterSpace& space, const RecoveryPlan& plan,
+                                   const NewBranch& branch, const ComputeOptions& options,
+                                   const Cancellation& cancellation) {
+  PGS_CHECK(check_branch_name(branch.name));
+  PGS_CHECK(check_fuse());
+  const BranchHome home(branch.state_directory, space.name(), branch.name);
+  PGS_TRY(const auto installation, installation_for(plan, home.data()));
+  PGS_TRY(const auto owner, choose_owner(home.data()));
+  auto record = record_of(space, plan, branch);
+  record.user = owner.name;
+  PGS_TRY(record.sealed_wal, sealed_segments(space, plan));
+  PGS_CHECK(make_folders(home, owner));
+  const auto made = [&]() -> Result<void> {
+    PGS_TRY(record.port, choose_port(branch.state_directory));
+    PGS_CHECK(put_branch_record(home, record));
+    PGS_TRY(const auto lock, lock_branch(home));
+    return open_at_moment(space, plan, home, record, installation, options, cancellation);
+  }();
+  if (made) return record;
+  const auto undone = stop_everything(home, StopMode::immediate);
+  if (undone) {
+    static_cast<void>(remove_branch_folder(home));
+  } else {
+    log_warning("what was made of branch \"{}\" could not be taken away: {}", branch.name,
+                undone.error().describe());
+  }
+  return std::unexpected(made.error());
+}
+
+Result<BranchRecord> start_branch(const ClusterSpace& space, const BranchHome& home,
+                                  const ComputeOptions& options, const Cancellation& cancellation) {
+  PGS_TRY(const auto lock, lock_branch(home));
+  PGS_TRY(auto record, get_branch_record(home));
+  if (!record.recovered) {
+    return std::unexpected(make_error(ErrorCode::failed,
+                                      "branch \"{}\" was never opened: its creation was cut short",
+                                      record.name)
+                               .with_hint("Delete it and create it again."));
+  }
+  PGS_TRY(const auto installation, ServerInstallation::find(static_cast<int>(record.server_version / 10000)));
+  PGS_TRY(const bool mounted, mount_process_runs(home));
+  if (!mounted) PGS_CHECK(start_mount_process(home, record.repository, space));
+  PGS_TRY(const auto state, compute_state(home));
+  if (state == ComputeState::stopped)
+    PGS_CHECK(start_compute(home, record, installation, options, cancellation));
+  record.started = true;
+  PGS_CHECK(put_branch_record(home, record));
+  return record;
+}
+
+Result<BranchRecord> stop_branch(const BranchHome& home) {
+  PGS_TRY(const auto lock, lock_branch(home));
+  PGS_TRY(auto record, get_branch_record(home));
+  record.started = false;
+  PGS_CHECK(stop_everything(home, StopMode::fast));
+  PGS_CHECK(put_branch_record(home, record));
+  return record;
+}
+
+Result<void> delete_branch(const BranchHome& home) {
+  PGS_TRY(const auto lock, lock_branch(home));
+  PGS_CHECK(stop_everything(home, StopMode::immediate));
+  return remove_branch_folder(home);
+}
+
+Result<void> rename_branch(const std::filesystem::path& state_directory, const BranchHome& home,
+                           const std::string& new_name) {
+  PGS_CHECK(check_branch_name(new_name));
+  PGS_TRY(const auto lock, lock_branch(home));
+  PGS_TRY(auto record, get_branch_record(home));
+  PGS_TRY(const bool mounted, mount_process_runs(home));
+  if (mounted) {
+    return std::unexpected(make_error(ErrorCode::busy, "branch \"{}\" runs", record.name)
+                               .with_hint("Stop it first: its server knows the place that it runs in."));
+  }
+  const BranchHome renamed(state_directory, record.cluster, new_name);
+  PGS_CHECK(rename_file_to_new(home.path(), renamed.path()));
+  PGS_CHECK(sync_directory(renamed.path().parent_path()));
+  record.name = new_name;
+  return put_branch_record(renamed, record);
+}
+
+Result<BranchSight> look_at_branch(const BranchHome& home) {
+  BranchSight sight;
+  PGS_TRY(sight.record, get_branch_record(home));
+  PGS_TRY(const bool mounted, mount_process_runs(home));
+  auto compute = ComputeState::stopped;
+  if (mounted) {
+    if (const auto state = compute_state(home)) compute = *state;
+  }
+  if (compute == ComputeState::recovering) {
+    sight.state = BranchState::recovering;
+  } else if (compute != ComputeState::stopped) {
+    sight.state = BranchState::running;
+  } else if (!sight.record.recovered) {
+    sight.state = BranchState::creating;
+  } else {
+    sight.state = sight.record.started ? BranchState::broken : BranchState::stopped;
+  }
+  PGS_TRY(sight.overlay_bytes, allocated_bytes(home.overlay()));
+  return sight;
+}
+
+Result<std::vector<BranchSight>> list_branches(const std::filesystem::path& state_directory,
+                                               std::string_view cluster) {
+  PGS_TRY(const auto names, branch_names(state_directory, cluster));
+  std::vector<BranchSight> sights;
+  for (const auto& name : names) {
+    auto sight = look_at_branch(BranchHome(state_directory, cluster, name));
+    if (sight) {
+      sights.push_back(*std::move(sight));
+    } else {
+      log_warning("branch \"{}\" cannot be read: {}", name, sight.error().describe());
+    }
+  }
+  return sights;
+}
+
+}  // namespace pgstrata

@@ -1,0 +1,95 @@
+#include "branch/branch_files.h"
+
+#include <algorithm>
+
+namespace pgstrata {
+namespace {
+
+constexpr std::string_view data_prefix = "data/";
+constexpr std::string_view wal_folder = "data/pg_wal";
+constexpr std::string_view wal_prefix = "data/pg_wal/";
+constexpr std::string_view links_prefix = "data/pg_tblspc/";
+constexpr std::string_view tablespaces_prefix = "tablespaces/";
+constexpr std::string_view snapshot_tablespaces = "pg_tblspc";
+
+constexpr BaseEntry plain_folder{.directory = true, .mode = 0700, .size_bytes = 0};
+
+class BranchFiles final : public BaseFiles {
+ public:
+  BranchFiles(std::unique_ptr<BaseFiles> snapshot, std::unique_ptr<BaseFiles> wal)
+      : snapshot_(std::move(snapshot)), wal_(std::move(wal)) {}
+
+  Result<std::optional<BaseEntry>> find(std::string_view path) override {
+    // Others pass through on their way to the data directory, which lets nobody in but its owner.
+    if (path.empty()) return BaseEntry{.directory = true, .mode = 0755, .size_bytes = 0};
+    if (path == branch_tablespaces_folder) return plain_folder;
+    if (const auto segment = in_wal(path)) {
+      PGS_TRY(auto entry, wal_->find(*segment));
+      if (entry) return entry;
+    }
+    const auto within = in_snapshot(path);
+    if (!within) return std::nullopt;
+    PGS_TRY(auto entry, snapshot_->find(*within));
+    if (!entry && path == wal_folder) return plain_folder;
+    return entry;
+  }
+
+  Result<std::vector<Named>> list(std::string_view folder) override {
+    if (folder.empty()) {
+      return std::vector<Named>{{std::string(branch_data_folder), true},
+                                {std::string(branch_tablespaces_folder), true}};
+    }
+    std::vector<Named> names;
+    if (const auto within = in_snapshot(folder)) {
+      PGS_TRY(names, snapshot_->list(*within));
+      if (folder == "data/pg_tblspc") names.clear();
+    }
+    if (folder == wal_folder) {
+      PGS_TRY(const auto segments, wal_->list(""));
+      names.insert(names.end(), segments.begin(), segments.end());
+      std::ranges::sort(names, {}, &Named::name);
+    }
+    return names;
+  }
+
+  Result<std::unique_ptr<BaseFile>> open(std::string_view path) override {
+    if (const auto segment = in_wal(path)) {
+      PGS_TRY(const auto entry, wal_->find(*segment));
+      if (entry) return wal_->open(*segment);
+    }
+    const auto within = in_snapshot(path);
+    if (!within) return fail(ErrorCode::not_found, "a branch's base has no {}", path);
+    return snapshot_->open(*within);
+  }
+
+ private:
+  static std::optional<std::string> in_wal(std::string_view path) {
+    if (!path.starts_with(wal_prefix)) return std::nullopt;
+    const auto name = path.substr(wal_prefix.size());
+    if (name.find('/') != std::string_view::npos) return std::nullopt;
+    return std::string(name);
+  }
+
+  // Where the snapshot has it.
+  static std::optional<std::string> in_snapshot(std::string_view path) {
+    if (path == branch_data_folder) return "";
+    if (path.starts_with(links_prefix)) return std::nullopt;
+    if (path.starts_with(data_prefix)) return std::string(path.substr(data_prefix.size()));
+    if (path == branch_tablespaces_folder) return std::string(snapshot_tablespaces);
+    if (path.starts_with(tablespaces_prefix))
+      return fmt::format("{}/{}", snapshot_tablespaces, path.substr(tablespaces_prefix.size()));
+    return std::nullopt;
+  }
+
+  std::unique_ptr<BaseFiles> snapshot_;
+  std::unique_ptr<BaseFiles> wal_;
+};
+
+}  // namespace
+
+std::unique_ptr<BaseFiles> open_branch_files(std::unique_ptr<BaseFiles> snapshot,
+                                             std::unique_ptr<BaseFiles> wal) {
+  return std::make_unique<BranchFiles>(std::move(snapshot), std::move(wal));
+}
+
+}  // namespace pgstrata

@@ -1,0 +1,19 @@
+// The base of a branch's mount: a snapshot's files and the WAL that its recovery may see.
+//
+//   data/            the data directory
+//   data/pg_wal/     with the repository's segments
+//   tablespaces/OID  each tablespace's folder; data/pg_tblspc/OID are links, which the overlay has
+#pragma once
+
+#include "branch/snapshot_files.h"
+#include "branch/wal_files.h"
+
+namespace pgstrata {
+
+inline constexpr std::string_view branch_data_folder = "data";
+inline constexpr std::string_view branch_tablespaces_folder = "tablespaces";
+
+[[nodiscard]] std::unique_ptr<BaseFiles> open_branch_files(std::unique_ptr<BaseFiles> snapshot,
+                                                           std::unique_ptr<BaseFiles> wal);
+
+}  // namespace pgstrata

@@ -1,0 +1,56 @@
+// Where a branch is kept on this machine: the state folder of pgstrata, never the repository.
+//
+//   STATE/branches/CLUSTER/NAME/
+//     branch.json   what it is (branch_record.h)
+//     overlay/      what was written in it
+//     fs/           where it is mounted: fs/data is its data directory
+//     run/          its socket, for local administrators alone
+//     pg_hba.conf, pg_ident.conf, postgresql.conf
+//     postgres.log, mount.log, mount.pid
+//     lock          held by whoever changes the branch
+//
+// Others than the owner may pass through, as the server's user has to, and read nothing.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "sys/lock_file.h"
+
+namespace pgstrata {
+
+// As a cluster's name: 1 to 48 of a-z, 0-9, "_" and "-", starting with a letter. Error: usage.
+[[nodiscard]] Result<void> check_branch_name(std::string_view name);
+
+// Paths alone; nothing is looked at or made.
+class BranchHome {
+ public:
+  BranchHome(const std::filesystem::path& state_directory, std::string_view cluster, std::string_view name);
+
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  [[nodiscard]] std::filesystem::path record() const { return path_ / "branch.json"; }
+  [[nodiscard]] std::filesystem::path overlay() const { return path_ / "overlay"; }
+  [[nodiscard]] std::filesystem::path mount_point() const { return path_ / "fs"; }
+  [[nodiscard]] std::filesystem::path data() const { return path_ / "fs" / "data"; }
+  [[nodiscard]] std::filesystem::path tablespaces() const { return path_ / "fs" / "tablespaces"; }
+  [[nodiscard]] std::filesystem::path socket_folder() const { return path_ / "run"; }
+  [[nodiscard]] std::filesystem::path server_log() const { return path_ / "postgres.log"; }
+  [[nodiscard]] std::filesystem::path mount_log() const { return path_ / "mount.log"; }
+  [[nodiscard]] std::filesystem::path mount_process() const { return path_ / "mount.pid"; }
+  [[nodiscard]] std::filesystem::path lock() const { return path_ / "lock"; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+// For whoever changes the branch. Errors: not_found (no such branch: the hint lists those there are); busy
+// (somebody else is at it).
+[[nodiscard]] Result<LockFile> lock_branch(const BranchHome& home);
+
+// Sorted.
+[[nodiscard]] Result<std::vector<std::string>> branch_names(const std::filesystem::path& state_directory,
+                                                            std::string_view cluster);
+
+}  // namespace pgstrata

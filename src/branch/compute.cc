@@ -1,0 +1,205 @@
+#include "branch/compute.h"
+
+#include <csignal>
+#include <set>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "branch/compute_settings.h"
+#include "pg/format/control_file.h"
+#include "restore/start_restored.h"
+#include "restore/target_directory.h"
+#include "sys/durable.h"
+
+namespace pgstrata {
+namespace {
+
+constexpr auto open_poll_interval = std::chrono::milliseconds(5);
+constexpr auto promote_again_after = std::chrono::milliseconds(50);
+constexpr auto failed_server_stop_limit = std::chrono::seconds(60);
+constexpr std::uint16_t first_port = 5500;
+constexpr std::uint16_t last_port = 9499;
+
+bool is_free(std::uint16_t port) {
+  const FileDescriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const int on = 1;
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_ANY);
+  return ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+}
+
+Result<std::set<std::uint16_t>> ports_of_branches(const std::filesystem::path& state_directory) {
+  std::set<std::uint16_t> ports;
+  const auto clusters = list_directory(state_directory / "branches");
+  if (!clusters && clusters.error().code() == ErrorCode::not_found) return ports;
+  if (!clusters) return std::unexpected(clusters.error());
+  for (const auto& cluster : *clusters) {
+    PGS_TRY(const auto names, branch_names(state_directory, cluster.name));
+    for (const auto& name : names) {
+      const auto record = get_branch_record(BranchHome(state_directory, cluster.name, name));
+      if (record) ports.insert(record->port);
+    }
+  }
+  return ports;
+}
+
+// The branch has not to be told twice, but a server that has just been started may not listen yet.
+class Promotion {
+ public:
+  explicit Promotion(const BranchHome& home) : trigger_(home.data() / "promote") {}
+
+  Result<void> ask(pid_t postmaster) {
+    const auto now = std::chrono::steady_clock::now();
+    if (asked_ && now - *asked_ < promote_again_after) return {};
+    // A server that starts removes what it finds, and one that has taken note as well.
+    PGS_CHECK(write_file(trigger_, {}));
+    asked_ = now;
+    if (::kill(postmaster, SIGUSR1) != 0 && errno != ESRCH)
+      return std::unexpected(error_from_errno(errno, "tell the branch's server to open"));
+    return {};
+  }
+  // For the one that was not needed any more.
+  void take_back() const {
+    if (asked_) static_cast<void>(remove_file(trigger_));
+  }
+
+ private:
+  std::filesystem::path trigger_;
+  std::optional<std::chrono::steady_clock::time_point> asked_;
+};
+
+Error gone_on(ErrorCode why, const ServerInstance& server, const BranchHome& home) {
+  return make_error(why, "{}; the branch's server goes on as process {}",
+                    why == ErrorCode::cancelled ? "stopped waiting on request" : "the time to wait is over",
+                    server.pid())
+      .with_hint(fmt::format("Its log is {}.", home.server_log().native()));
+}
+
+Result<void> wait_until_open(ServerInstance& server, const BranchHome& home, bool promote, ServerPhase wanted,
+                             const ComputeOptions& options, const Cancellation& cancellation) {
+  const auto deadline = std::chrono::steady_clock::now() + options.limit;
+  Promotion promotion(home);
+  while (true) {
+    auto waited = server.wait_for_phase(wanted, std::chrono::milliseconds(0), cancellation);
+    if (waited) {
+      promotion.take_back();
+      return {};
+    }
+    const auto code = waited.error().code();
+    if (code == ErrorCode::unavailable && std::chrono::steady_clock::now() < deadline) {
+      PGS_TRY(const auto begun, file_exists(home.data() / "postmaster.pid"));
+      if (promote && begun) PGS_CHECK(promotion.ask(server.pid()));
+      cancellation.wait_for(open_poll_interval);
+      continue;
+    }
+    if (code != ErrorCode::unavailable && code != ErrorCode::cancelled)
+      return std::unexpected(std::move(waited).error());
+    server.leave_running();
+    return std::unexpected(gone_on(code, server, home));
+  }
+}
+
+// Where recovery ended is in the history that the promotion wrote.
+Result<void> check_end(ServerInstance& server, const BranchHome& home, const BranchRecord& record) {
+  const auto start = newest_timeline_start(home.data());
+  if (start && start->start <= record.end_lsn &&
+      record.end_lsn - start->start <= wal_long_page_header_size_bytes) {
+    return {};
+  }
+  PGS_CHECK(server.stop(StopMode::immediate, failed_server_stop_limit));
+  const auto reached = start ? to_string(start->start) : start.error().describe();
+  return std::unexpected(
+      make_error(ErrorCode::outside_coverage, "recovery ended at {}, not at {}", reached, record.end_lsn)
+          .with_hint(fmt::format("WAL on the way may be damaged: {} names it, and so does `pgstrata verify`.",
+                                 home.mount_log().native())));
+}
+
+}  // namespace
+
+Result<void> write_compute_configuration(const BranchHome& home, const BranchRecord& record,
+                                         const ControlFile& control) {
+  const auto write = [&](const char* name, const std::string& content) -> Result<void> {
+    PGS_CHECK(write_file(home.path() / name, as_byte_view(content), 0644));
+    // Whatever the umask: the server's user reads them.
+    if (::chmod((home.path() / name).c_str(), 0644) != 0)
+      return std::unexpected(error_from_errno(errno, fmt::format("set the mode of {}", name)));
+    return {};
+  };
+  PGS_CHECK(write("postgresql.conf",
+                  fmt::format("# Of branch {} of {}: the cluster's own configuration is not in its data "
+                              "directory. The source's limits.\n"
+                              "max_connections = {}\nmax_worker_processes = {}\nmax_wal_senders = {}\n"
+                              "max_prepared_transactions = {}\nmax_locks_per_transaction = {}\n",
+                              record.name, record.cluster, control.max_connections,
+                              control.max_worker_processes, control.max_wal_senders,
+                              control.max_prepared_transactions, control.max_locks_per_transaction)));
+  PGS_CHECK(write("pg_hba.conf",
+                  "# The socket is in a folder that only the server's user and root can enter.\n"
+                  "local all all trust\n"
+                  "# The source's roles and passwords (md5 takes scram-sha-256 passwords as well).\n"
+                  "host all all all md5\n"));
+  return write("pg_ident.conf", "");
+}
+
+Result<std::uint16_t> choose_port(const std::filesystem::path& state_directory) {
+  PGS_TRY(const auto taken, ports_of_branches(state_directory));
+  for (std::uint16_t port = first_port; port <= last_port; ++port) {
+    if (!taken.contains(port) && is_free(port)) return port;
+  }
+  return fail(ErrorCode::failed, "no port from {} to {} is free", first_port, last_port);
+}
+
+Result<void> recover_compute(const BranchHome& home, const BranchRecord& record,
+                             const ServerInstallation& installation, const ComputeOptions& options,
+                             const Cancellation& cancellation) {
+  PGS_CHECK(write_file(home.data() / "standby.signal", {}));
+  PGS_TRY(auto server, ServerInstance::start(installation, compute_options(home, record, true)));
+  const auto wanted = record.read_only ? ServerPhase::accepts_reads : ServerPhase::accepts_writes;
+  PGS_CHECK(wait_until_open(server, home, !record.read_only, wanted, options, cancellation));
+  if (!record.read_only) PGS_CHECK(check_end(server, home, record));
+  server.leave_running();
+  return {};
+}
+
+Result<void> start_compute(const BranchHome& home, const BranchRecord& record,
+                           const ServerInstallation& installation, const ComputeOptions& options,
+                           const Cancellation& cancellation) {
+  PGS_TRY(auto server, ServerInstance::start(installation, compute_options(home, record, record.read_only)));
+  const auto wanted = record.read_only ? ServerPhase::accepts_reads : ServerPhase::accepts_writes;
+  PGS_CHECK(wait_until_open(server, home, false, wanted, options, cancellation));
+  server.leave_running();
+  return {};
+}
+
+Result<void> stop_compute(const BranchHome& home, StopMode mode, std::chrono::milliseconds limit) {
+  auto server = ServerInstance::attach(home.data());
+  if (!server && server.error().code() == ErrorCode::not_found) return {};
+  if (!server) return std::unexpected(std::move(server).error());
+  return server->stop(mode, limit);
+}
+
+Result<ComputeState> compute_state(const BranchHome& home) {
+  auto server = ServerInstance::attach(home.data());
+  if (!server && server.error().code() == ErrorCode::not_found) return ComputeState::stopped;
+  if (!server) return std::unexpected(std::move(server).error());
+  PGS_TRY(const auto phase, server->phase());
+  switch (phase) {
+    case ServerPhase::accepts_writes:
+      return ComputeState::writes;
+    case ServerPhase::accepts_reads:
+      return ComputeState::reads;
+    case ServerPhase::ended:
+      return ComputeState::stopped;
+    default:
+      return ComputeState::recovering;
+  }
+}
+
+}  // namespace pgstrata

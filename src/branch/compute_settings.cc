@@ -1,0 +1,87 @@
+#include "branch/compute_settings.h"
+
+#include <algorithm>
+
+#include <unistd.h>
+
+#include "branch/compute.h"
+#include "sys/files.h"
+
+namespace pgstrata {
+namespace {
+
+using Setting = std::pair<std::string, std::string>;
+
+constexpr std::uint64_t shared_buffers_max_bytes = 512ULL << 20;
+
+// Replay goes twice as fast with room for the pages it changes; what is not used is not taken.
+std::string shared_buffers() {
+  const auto memory = static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
+                      static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  return fmt::format("{}kB", std::min(shared_buffers_max_bytes, memory / 8) / 1024);
+}
+
+// The other majors know of it no longer, or not yet, and would not start.
+void add_for_major(std::vector<Setting>& settings, std::uint32_t major) {
+  if (major < 16) settings.emplace_back("promote_trigger_file", "");
+}
+
+// What the source's configuration may say, and a copy must not do: follow or feed other servers, write into
+// the source's archive, wait for its standbys, stop anywhere but at the branch's moment.
+void add_isolation(std::vector<Setting>& settings) {
+  for (const auto* name : {"primary_conninfo", "primary_slot_name", "restore_command", "recovery_end_command",
+                           "archive_cleanup_command", "archive_command", "recovery_target",
+                           "recovery_target_time", "recovery_target_lsn", "recovery_target_xid",
+                           "recovery_target_name", "synchronous_standby_names", "external_pid_file"}) {
+    settings.emplace_back(name, "");
+  }
+  settings.emplace_back("archive_mode", "off");
+  settings.emplace_back("recovery_min_apply_delay", "0");
+  settings.emplace_back("max_logical_replication_workers", "0");  // no subscription of the source's goes on
+}
+
+}  // namespace
+
+ServerOptions compute_options(const BranchHome& home, const BranchRecord& record, bool recovering) {
+  ServerOptions options;
+  options.data_directory = home.data();
+  options.log_file = home.server_log();
+  options.socket_directory = home.socket_folder();
+  options.port = record.port;
+  auto& settings = options.settings;
+  add_isolation(settings);
+  add_for_major(settings, record.server_version / 10000);
+  const auto own_configuration = file_exists(home.data() / "postgresql.conf");
+  if (!own_configuration || !*own_configuration)
+    settings.emplace_back("config_file", (home.path() / "postgresql.conf").native());
+  settings.emplace_back("hba_file", (home.path() / "pg_hba.conf").native());
+  settings.emplace_back("ident_file", (home.path() / "pg_ident.conf").native());
+  settings.emplace_back("cluster_name", fmt::format("{}/{}", record.cluster, record.name));
+  settings.emplace_back("listen_addresses", "localhost");
+  settings.emplace_back("ssl", "off");  // its certificates are the source's, and not always here
+  settings.emplace_back("logging_collector", "off");
+  settings.emplace_back("log_destination", "stderr");
+  settings.emplace_back("shared_buffers", shared_buffers());
+  settings.emplace_back("wal_recycle", "off");  // the repository's segments are not to be written over
+  settings.emplace_back("recovery_target_timeline", std::to_string(record.timeline.value));
+  settings.emplace_back("hot_standby", recovering && !record.read_only ? "off" : "on");
+  settings.emplace_back("wal_retrieve_retry_interval", "100ms");
+  settings.insert(settings.end(), record.settings.begin(), record.settings.end());
+  return options;
+}
+
+std::string socket_url(const BranchHome& home, const BranchRecord& record) {
+  std::string folder;
+  const auto path = home.socket_folder();
+  for (const char c : path.native()) {
+    const bool plain = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_' || c == '.';
+    folder += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  }
+  return fmt::format("postgresql://postgres@/postgres?host={}&port={}", folder, record.port);
+}
+
+std::string tcp_url(const BranchRecord& record) {
+  return fmt::format("postgresql://localhost:{}/postgres", record.port);
+}
+
+}  // namespace pgstrata

@@ -1,0 +1,77 @@
+// What is mounted, and whether mounting is possible: asked without a session.
+#include <cerrno>
+
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include "branch/fuse/fuse_mount.h"
+#include "sys/files.h"
+#include "sys/process.h"
+
+namespace pgstrata {
+namespace {
+
+// As /proc/self/mountinfo writes paths.
+std::string escaped(std::string_view path) {
+  std::string text;
+  for (const char c : path) {
+    if (c == ' ' || c == '\t' || c == '\n' || c == '\\') {
+      text += fmt::format("\\{:03o}", static_cast<unsigned char>(c));
+    } else {
+      text += c;
+    }
+  }
+  return text;
+}
+
+Error without_fuse(std::string_view what) {
+  return make_error(ErrorCode::unsupported, "a branch needs FUSE: {}", what)
+      .with_hint(
+          "Install the package fuse3 and allow /dev/fuse (in a container: --device /dev/fuse --cap-add "
+          "SYS_ADMIN). Without it, `pgstrata restore` gives a native data directory instead.");
+}
+
+}  // namespace
+
+Result<void> check_fuse() {
+  const auto device = open_file("/dev/fuse", O_RDWR);
+  if (!device) return std::unexpected(without_fuse(device.error().message()));
+  if (::geteuid() == 0) return {};
+  if (const auto program = find_program("fusermount3"); !program)
+    return std::unexpected(without_fuse("the program fusermount3 is missing"));
+  return {};
+}
+
+Result<bool> is_fuse_mounted(const std::filesystem::path& mount_point) {
+  PGS_TRY(const auto table, read_file("/proc/self/mountinfo"));
+  const auto wanted = fmt::format(" {} ", escaped(mount_point.native()));
+  auto text = as_text(table);
+  while (!text.empty()) {
+    const auto line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+    if (line.find(wanted) != std::string_view::npos && line.find(" - fuse") != std::string_view::npos)
+      return true;
+  }
+  return false;
+}
+
+Result<void> unmount_fuse(const std::filesystem::path& mount_point, bool detach) {
+  PGS_TRY(const bool mounted, is_fuse_mounted(mount_point));
+  if (!mounted) return {};
+  if (::geteuid() == 0) {
+    if (::umount2(mount_point.c_str(), detach ? MNT_DETACH : 0) == 0) return {};
+    const int number = errno;
+    auto error = error_from_errno(number, fmt::format("unmount \"{}\"", mount_point.native()));
+    if (number == EBUSY) return fail(ErrorCode::busy, "{}", error.message());
+    return std::unexpected(std::move(error));
+  }
+  ProcessOptions command;
+  command.arguments = {"fusermount3", "-u"};
+  if (detach) command.arguments.emplace_back("-z");
+  command.arguments.push_back(mount_point.native());
+  PGS_TRY(const auto result, run_command(std::move(command)));
+  if (result.status.success()) return {};
+  return fail(ErrorCode::busy, "could not unmount \"{}\": {}", mount_point.native(), as_text(result.errors));
+}
+
+}  // namespace pgstrata

@@ -1,0 +1,159 @@
+// Copy on write over files that never change, block by block: what a branch wrote, and nothing else.
+//
+//   LOG         the overlay's log (overlay_log.h): names, nodes, which blocks are the overlay's
+//   data/ID     content of node ID, at the offsets it has in the file; sparse: what was not written is a hole
+//
+// A file of the base that was written to has both: its blocks (4 KiB, the kernel's page) are the overlay's or
+// the base's, block by block. What lies beyond the base's part of a file, and files that were made here, are
+// the overlay's alone.
+//
+// Durability is that of any file system: after sync(node) has returned, content and size of that node and all
+// names that were made, changed or removed before are on the disk; what was not synced may be there or not,
+// after the death of this process as after a loss of power. Data come before the log that speaks of them, so
+// a block reads as it was before or as it was written, never as zeros.
+//
+// Errors carry the errno to answer with (error_number), and 0 where there is none: EIO then. Thread-safe;
+// writers of one block must not meet (the kernel's page lock sees to it).
+#pragma once
+
+#include <condition_variable>
+#include <filesystem>
+#include <memory>
+#include <shared_mutex>
+#include <thread>
+#include <unordered_map>
+
+#include "base/timestamp.h"
+#include "branch/base_files.h"
+#include "branch/overlay_log.h"
+
+namespace pgstrata {
+
+inline constexpr std::uint32_t overlay_block_bytes = 4096;
+
+struct NodeInfo {
+  NodeId node = 0;
+  OverlayNodeKind kind = OverlayNodeKind::regular;
+  std::uint32_t mode = 0;  // permission bits
+  std::uint64_t size_bytes = 0;
+  std::uint64_t links = 1;
+  Timestamp modified;
+};
+
+class Overlay {
+ public:
+  // In `folder`, which is there; one process at a time. What an earlier one left is cleaned up and made
+  // durable. `base` is borrowed. Errors: damaged, newer_format; those of the disk.
+  static Result<std::unique_ptr<Overlay>> open(const std::filesystem::path& folder, BaseFiles& base);
+  ~Overlay();
+  Overlay(const Overlay&) = delete;
+  Overlay& operator=(const Overlay&) = delete;
+
+  // Names. Each lookup, and each call that makes a node, counts one reference, which forget() takes back.
+  // Error: ENOENT and their kin.
+  Result<NodeInfo> lookup(NodeId folder, const std::string& name);
+  void forget(NodeId node, std::uint64_t references);
+  Result<NodeInfo> info(NodeId node);
+  struct Named {
+    std::string name;
+    OverlayNodeKind kind;
+  };
+  Result<std::vector<Named>> list(NodeId folder);
+
+  Result<NodeInfo> make_file(NodeId folder, const std::string& name, std::uint32_t mode);
+  Result<NodeInfo> make_folder(NodeId folder, const std::string& name, std::uint32_t mode);
+  Result<NodeInfo> make_symbolic_link(NodeId folder, const std::string& name, std::string target);
+  Result<NodeInfo> add_name(NodeId node, NodeId folder, const std::string& name);
+  Result<void> remove_file(NodeId folder, const std::string& name);
+  Result<void> remove_folder(NodeId folder, const std::string& name);
+  struct Place {
+    NodeId folder;
+    std::string name;
+  };
+  // Replaces what is at `to`, unless told not to.
+  Result<void> rename(const Place& from, const Place& to, bool replace);
+  Result<std::string> link_target(NodeId node);
+
+  Result<void> set_mode(NodeId node, std::uint32_t mode);
+  Result<void> set_modified(NodeId node, Timestamp time);
+  Result<void> resize(NodeId node, std::uint64_t size_bytes);
+  // As fallocate(2); `mode` 0 or FALLOC_FL_KEEP_SIZE. Error: EOPNOTSUPP.
+  Result<void> allocate(NodeId node, int mode, std::uint64_t offset, std::uint64_t size_bytes);
+
+  // How much there was: less than asked for only at the file's end.
+  Result<std::size_t> read(NodeId node, std::uint64_t offset, MutableByteView into);
+  Result<void> write(NodeId node, std::uint64_t offset, ByteView bytes);
+  Result<void> sync(NodeId node);
+  // Everything.
+  Result<void> sync_all();
+
+  // Which parts of a file the overlay has: for who stores or copies it.
+  struct Changes {
+    std::optional<std::string> base_path;
+    std::uint64_t base_limit_bytes = 0;
+    std::vector<bool> blocks;  // of the base's part; all beyond it are the overlay's
+  };
+  Result<Changes> changes(NodeId node);
+
+ private:
+  struct Node;
+  struct Change;
+  class DataFiles;
+  using NodePtr = std::shared_ptr<Node>;  // shared: a call goes on with a node that another one removes
+
+  Overlay(std::filesystem::path folder, BaseFiles& base);
+  Result<void> load();
+  Result<void> replay(std::vector<OverlayRecord> records);
+  Result<void> learn_sizes();
+  [[nodiscard]] std::vector<OverlayRecord> live_records() const;
+  Result<void> remove_orphans();
+
+  Result<NodePtr> node_of(NodeId node) const;
+  [[nodiscard]] NodeInfo info_of(const Node& node) const;
+
+  // Of the tree: the caller holds tree_mutex_, exclusively where something changes.
+  Result<NodePtr> get(NodeId node) const;
+  Result<NodePtr> get_folder(NodeId node) const;
+  NodePtr known_child(const Node& folder, const std::string& name, bool& hidden) const;
+  NodePtr take_from_base(const NodePtr& folder, const std::string& name, const BaseEntry& entry);
+  Result<NodePtr> child(const NodePtr& folder, const std::string& name);
+  Result<NodePtr> existing_child(const NodePtr& folder, const std::string& name);
+  Result<bool> base_has(const Node& folder, const std::string& name);
+  NodePtr new_node(OverlayNodeKind kind, std::uint32_t mode);
+  void make_own(Change& change, const NodePtr& node);
+  void bind(Change& change, const NodePtr& folder, const std::string& name, const NodePtr& node);
+  Result<void> unbind(Change& change, const NodePtr& folder, const std::string& name);
+  Result<void> commit(Change change);
+  Result<NodeInfo> make(NodeId folder, const std::string& name, const NodePtr& node);
+  Result<std::vector<Named>> names_in(const NodePtr& folder);
+  Result<void> check_replaced(const NodePtr& node, const NodePtr& other, bool replace);
+  void drop_if_unused(const NodePtr& node);
+
+  // Of content: the caller holds no lock, or the node's where it says so.
+  Result<void> ensure_own(const NodePtr& node);
+  Result<std::shared_ptr<FileDescriptor>> data_to_write(Node& node);  // node's mutex held
+  Result<void> fill_from_base(Node& node, const FileDescriptor& data,
+                              std::uint64_t block);  // node's mutex held
+  Result<void> keep_edges(Node& node, const FileDescriptor& data, std::uint64_t offset,
+                          std::uint64_t end);  // node's mutex held
+  Result<void> read_base(Node& node, std::uint64_t offset, MutableByteView into);
+  Result<void> sync_log();
+  void clean_up(const std::stop_token& stop);
+
+  const std::filesystem::path folder_;
+  BaseFiles& base_;
+  const Timestamp opened_;
+  std::unique_ptr<OverlayLog> log_;
+  std::unique_ptr<DataFiles> data_;
+
+  mutable std::shared_mutex tree_mutex_;  // taken before any node's mutex; guards what follows
+  std::unordered_map<NodeId, NodePtr> nodes_;
+  NodeId next_node_ = root_node + 1;
+
+  std::mutex dead_mutex_;  // guards what follows; taken last
+  std::condition_variable_any dead_arrived_;
+  std::vector<NodeId> dead_;  // whose data go once the log that forgot them is durable
+  std::jthread cleaner_;
+};
+
+}  // namespace pgstrata

@@ -1,0 +1,176 @@
+#include <algorithm>
+#include <set>
+
+#include "branch/overlay_node.h"
+#include "pg/format/text_parsing.h"
+#include "sys/durable.h"
+
+namespace pgstrata {
+namespace {
+
+constexpr std::string_view log_name = "log";
+constexpr std::string_view data_folder_name = "data";
+
+}  // namespace
+
+Overlay::Overlay(std::filesystem::path folder, BaseFiles& base)
+    : folder_(std::move(folder)), base_(base), opened_(system_clock().now()) {}
+
+Overlay::~Overlay() {
+  cleaner_.request_stop();
+  if (cleaner_.joinable()) cleaner_.join();
+}
+
+Result<std::unique_ptr<Overlay>> Overlay::open(const std::filesystem::path& folder, BaseFiles& base) {
+  auto overlay = std::unique_ptr<Overlay>(new Overlay(folder, base));
+  overlay->data_ = std::make_unique<DataFiles>(folder / data_folder_name);
+  PGS_CHECK(durable_make_directories(folder / data_folder_name));
+  PGS_CHECK(overlay->load());
+  // What an earlier process wrote and did not sync may still be the kernel's alone.
+  PGS_TRY(const auto any, open_file(folder / data_folder_name, O_RDONLY | O_DIRECTORY));
+  PGS_CHECK(sync_file_system(any));
+  PGS_TRY(overlay->log_, OverlayLog::rewrite(folder / log_name, overlay->live_records()));
+  PGS_CHECK(overlay->remove_orphans());
+  overlay->cleaner_ =
+      std::jthread([self = overlay.get()](const std::stop_token& stop) { self->clean_up(stop); });
+  return overlay;
+}
+
+Result<void> Overlay::load() {
+  auto root = std::make_shared<Node>();
+  root->id = root_node;
+  root->kind = OverlayNodeKind::directory;
+  root->mode = 0755;
+  root->base_path = "";
+  root->links = 1;
+  root->own = true;
+  root->modified = opened_;
+  nodes_[root_node] = root;
+  const auto bytes = read_file(folder_ / log_name);
+  if (!bytes && bytes.error().code() == ErrorCode::not_found) return {};
+  if (!bytes) return std::unexpected(bytes.error());
+  PGS_TRY(auto log, read_overlay_log(*bytes).context((folder_ / log_name).native()));
+  PGS_CHECK(replay(std::move(log.records)));
+  return learn_sizes();
+}
+
+namespace {
+
+std::unexpected<Error> no_such_node(NodeId node) {
+  return fail(ErrorCode::damaged, "the overlay's log speaks of node {}, which it never made", node);
+}
+
+}  // namespace
+
+Result<void> Overlay::replay(std::vector<OverlayRecord> records) {
+  const auto known = [this](NodeId id) -> Result<NodePtr> {
+    const auto found = nodes_.find(id);
+    if (found == nodes_.end()) return no_such_node(id);
+    return found->second;
+  };
+  const auto set_name = [&](NodeId folder_id, const std::string& name,
+                            std::optional<NodeId> id) -> Result<void> {
+    PGS_TRY(const auto folder, known(folder_id));
+    if (const auto old = folder->children.find(name); old != folder->children.end() && old->second != 0)
+      --nodes_.at(old->second)->links;
+    if (!id) {
+      folder->children.erase(name);
+      return {};
+    }
+    folder->children[name] = *id;
+    if (*id == 0) return {};
+    PGS_TRY(const auto node, known(*id));
+    ++node->links;
+    return {};
+  };
+  for (auto& record : records) {
+    if (auto* made = std::get_if<NodeRecord>(&record)) {
+      auto node = std::make_shared<Node>();
+      node->id = made->node;
+      node->kind = made->kind;
+      node->mode = made->mode;
+      node->base_path = std::move(made->base_path);
+      node->base_limit_bytes = made->base_limit_bytes;
+      node->link_target = std::move(made->link_target);
+      node->own = true;
+      node->modified = opened_;
+      if (node->id <= root_node || !nodes_.emplace(node->id, node).second)
+        return fail(ErrorCode::damaged, "the overlay's log makes node {} twice", node->id);
+      next_node_ = std::max(next_node_, node->id + 1);
+    } else if (const auto* name = std::get_if<NameRecord>(&record)) {
+      PGS_CHECK(set_name(name->folder, name->name, name->node));
+    } else if (const auto* forgotten = std::get_if<ForgottenNameRecord>(&record)) {
+      PGS_CHECK(set_name(forgotten->folder, forgotten->name, std::nullopt));
+    } else if (const auto* mode = std::get_if<ModeRecord>(&record)) {
+      PGS_TRY(const auto node, known(mode->node));
+      node->mode = mode->mode;
+    } else if (const auto* limit = std::get_if<LimitRecord>(&record)) {
+      PGS_TRY(const auto node, known(limit->node));
+      node->base_limit_bytes = std::min(node->base_limit_bytes, limit->base_limit_bytes);
+      if (node->blocks.size() > node->base_blocks())
+        node->blocks.resize(static_cast<std::size_t>(node->base_blocks()));
+    } else if (const auto* blocks = std::get_if<BlocksRecord>(&record)) {
+      PGS_TRY(const auto node, known(blocks->node));
+      node->mark_written(blocks->first, blocks->count);
+    }
+  }
+  return {};
+}
+
+// A file's size is that of its data; where there are none, nothing of it was written here.
+Result<void> Overlay::learn_sizes() {
+  for (const auto& [id, node] : nodes_) {
+    node->unlogged.clear();
+    if (node->kind != OverlayNodeKind::regular) continue;
+    const auto data = stat_file(data_->path(id));
+    if (!data && data.error().code() != ErrorCode::not_found) return std::unexpected(data.error());
+    node->has_data = data.has_value();
+    if (!data) node->blocks.clear();
+    node->size_bytes = data ? data->size_bytes : node->base_limit_bytes;
+    node->base_limit_bytes = std::min(node->base_limit_bytes, node->size_bytes);
+    if (node->blocks.size() > node->base_blocks())
+      node->blocks.resize(static_cast<std::size_t>(node->base_blocks()));
+  }
+  std::vector<NodeId> unnamed;
+  for (const auto& [id, node] : nodes_)
+    if (node->links == 0) unnamed.push_back(id);
+  for (const NodeId id : unnamed) nodes_.erase(id);
+  return {};
+}
+
+std::vector<OverlayRecord> Overlay::live_records() const {
+  std::vector<OverlayRecord> records;
+  for (const auto& [id, node] : nodes_) {
+    if (id == root_node) {
+      records.push_back(ModeRecord{id, node->mode});
+      continue;
+    }
+    records.push_back(NodeRecord{.node = id,
+                                 .kind = node->kind,
+                                 .mode = node->mode,
+                                 .base_path = node->base_path,
+                                 .base_limit_bytes = node->base_limit_bytes,
+                                 .link_target = node->link_target});
+    for (std::uint64_t block = 0; block < node->blocks.size();) {
+      auto end = block;
+      while (end < node->blocks.size() && node->blocks[static_cast<std::size_t>(end)]) ++end;
+      if (end > block) records.push_back(BlocksRecord{id, block, end - block});
+      block = end + 1;
+    }
+  }
+  for (const auto& [id, node] : nodes_) {
+    for (const auto& [name, child] : node->children) records.push_back(NameRecord{id, name, child});
+  }
+  return records;
+}
+
+Result<void> Overlay::remove_orphans() {
+  PGS_TRY(const auto files, list_directory(data_->folder()));
+  for (const auto& file : files) {
+    const auto id = parse_decimal<std::uint64_t>(file.name);
+    if (!id || !nodes_.contains(*id)) PGS_CHECK(pgstrata::remove_file(data_->folder() / file.name));
+  }
+  return {};
+}
+
+}  // namespace pgstrata

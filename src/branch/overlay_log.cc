@@ -1,0 +1,193 @@
+#include "branch/overlay_log.h"
+
+#include "codec/digest.h"
+#include "codec/endian.h"
+#include "sys/durable.h"
+
+namespace pgstrata {
+namespace {
+
+constexpr std::uint32_t log_magic = 0x4F534750;  // "PGSO"
+constexpr std::uint32_t log_version = 1;
+constexpr std::size_t log_header_bytes = 8;
+constexpr std::size_t frame_header_bytes = 8;
+
+enum class Tag : std::uint8_t { node = 1, name = 2, forgotten_name = 3, mode = 4, limit = 5, blocks = 6 };
+
+void write_record(ByteWriter& out, const NodeRecord& record) {
+  out.u8(static_cast<std::uint8_t>(Tag::node));
+  out.varint(record.node);
+  out.u8(static_cast<std::uint8_t>(record.kind));
+  out.varint(record.mode);
+  out.u8(record.base_path ? 1 : 0);
+  if (record.base_path) {
+    out.text(*record.base_path);
+    out.varint(record.base_limit_bytes);
+  }
+  out.text(record.link_target);
+}
+void write_record(ByteWriter& out, const NameRecord& record) {
+  out.u8(static_cast<std::uint8_t>(Tag::name));
+  out.varint(record.folder);
+  out.text(record.name);
+  out.varint(record.node);
+}
+void write_record(ByteWriter& out, const ForgottenNameRecord& record) {
+  out.u8(static_cast<std::uint8_t>(Tag::forgotten_name));
+  out.varint(record.folder);
+  out.text(record.name);
+}
+void write_record(ByteWriter& out, const ModeRecord& record) {
+  out.u8(static_cast<std::uint8_t>(Tag::mode));
+  out.varint(record.node);
+  out.varint(record.mode);
+}
+void write_record(ByteWriter& out, const LimitRecord& record) {
+  out.u8(static_cast<std::uint8_t>(Tag::limit));
+  out.varint(record.node);
+  out.varint(record.base_limit_bytes);
+}
+void write_record(ByteWriter& out, const BlocksRecord& record) {
+  out.u8(static_cast<std::uint8_t>(Tag::blocks));
+  out.varint(record.node);
+  out.varint(record.first);
+  out.varint(record.count);
+}
+
+NodeRecord read_node(ByteReader& in) {
+  NodeRecord record;
+  record.node = in.varint();
+  record.kind = static_cast<OverlayNodeKind>(in.u8());
+  record.mode = static_cast<std::uint32_t>(in.varint());
+  if (in.u8() != 0) {
+    record.base_path = std::string(in.text());
+    record.base_limit_bytes = in.varint();
+  }
+  record.link_target = in.text();
+  return record;
+}
+
+std::optional<OverlayRecord> read_record(ByteReader& in) {
+  switch (static_cast<Tag>(in.u8())) {
+    case Tag::node:
+      return read_node(in);
+    case Tag::name: {
+      NameRecord record{.folder = in.varint(), .name = std::string(in.text()), .node = 0};
+      record.node = in.varint();
+      return record;
+    }
+    case Tag::forgotten_name:
+      return ForgottenNameRecord{in.varint(), std::string(in.text())};
+    case Tag::mode:
+      return ModeRecord{in.varint(), static_cast<std::uint32_t>(in.varint())};
+    case Tag::limit:
+      return LimitRecord{in.varint(), in.varint()};
+    case Tag::blocks:
+      return BlocksRecord{in.varint(), in.varint(), in.varint()};
+  }
+  return std::nullopt;
+}
+
+void write_header(ByteWriter& out) {
+  out.u32(log_magic);
+  out.u32(log_version);
+}
+
+Result<void> read_frame(ByteView payload, std::vector<OverlayRecord>& records) {
+  ByteReader in(payload);
+  while (in.remaining() > 0) {
+    auto record = read_record(in);
+    if (!record || in.failed())
+      return fail(ErrorCode::damaged, "a record of the overlay's log makes no sense");
+    records.push_back(*std::move(record));
+  }
+  return {};
+}
+
+}  // namespace
+
+Bytes encode_overlay_frame(std::span<const OverlayRecord> records) {
+  ByteWriter payload;
+  for (const auto& record : records) std::visit([&](const auto& one) { write_record(payload, one); }, record);
+  ByteWriter frame;
+  frame.u32(static_cast<std::uint32_t>(payload.size()));
+  frame.u32(crc32c_finish(crc32c_extend(crc32c_begin, payload.view())));
+  frame.bytes(payload.view());
+  return frame.take();
+}
+
+Result<ReadOverlayLog> read_overlay_log(ByteView bytes) {
+  ByteReader in(bytes);
+  const auto magic = in.u32();
+  const auto version = in.u32();
+  if (in.failed() || magic != log_magic) return fail(ErrorCode::damaged, "this is no overlay's log");
+  if (version != log_version)
+    return fail(ErrorCode::newer_format, "the overlay's log is of version {}", version);
+  ReadOverlayLog log{.records = {}, .whole_bytes = log_header_bytes};
+  while (in.remaining() >= frame_header_bytes) {
+    const auto size = in.u32();
+    const auto crc = in.u32();
+    if (size > in.remaining()) break;
+    const auto payload = in.bytes(size);
+    if (crc32c_finish(crc32c_extend(crc32c_begin, payload)) != crc || size == 0) break;
+    PGS_CHECK(read_frame(payload, log.records));
+    log.whole_bytes = in.position();
+  }
+  return log;
+}
+
+Result<std::unique_ptr<OverlayLog>> OverlayLog::rewrite(const std::filesystem::path& path,
+                                                        std::span<const OverlayRecord> records) {
+  constexpr std::size_t records_per_frame = 4096;
+  auto temporary = path;
+  temporary += ".new";
+  PGS_TRY(auto file, open_file(temporary, O_RDWR | O_CREAT | O_TRUNC));
+  ByteWriter content;
+  write_header(content);
+  while (!records.empty()) {
+    const auto part = records.first(std::min(records_per_frame, records.size()));
+    content.bytes(encode_overlay_frame(part));
+    records = records.subspan(part.size());
+  }
+  PGS_CHECK(write_all(file, content.view()));
+  PGS_CHECK(sync_file(file));
+  PGS_CHECK(rename_file(temporary, path));
+  PGS_CHECK(sync_directory(path.parent_path()));
+  return std::unique_ptr<OverlayLog>(new OverlayLog(std::move(file), content.size()));
+}
+
+Result<void> OverlayLog::append(std::span<const OverlayRecord> records) {
+  if (records.empty()) return {};
+  const auto frame = encode_overlay_frame(records);
+  const std::lock_guard lock(mutex_);
+  if (failed_) return fail(ErrorCode::failed, "the overlay's log could not be written before");
+  const auto written = write_all_at(file_, size_bytes_, frame);
+  if (!written) {
+    // A frame that is there in part would hide every later one.
+    if (!resize_file(file_, size_bytes_)) failed_ = true;
+    return written;
+  }
+  size_bytes_ += frame.size();
+  return {};
+}
+
+Result<void> OverlayLog::sync() {
+  const auto wanted = size_bytes();
+  const std::lock_guard syncing(sync_mutex_);
+  if (synced_bytes_ >= wanted) return {};
+  const auto reached = size_bytes();
+  if (auto synced = sync_file_data(file_); !synced) {
+    const std::lock_guard lock(mutex_);
+    failed_ = true;  // nobody knows what of it is on the disk
+    return synced;
+  }
+  synced_bytes_ = reached;
+  return {};
+}
+
+std::uint64_t OverlayLog::size_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return size_bytes_;
+}
+
+}  // namespace pgstrata

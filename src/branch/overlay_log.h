@@ -1,0 +1,98 @@
+// The overlay's log: which names, which nodes, and which blocks of base files were written, in the order in
+// which it happened. What is in it and synced survives; what was appended after that may be lost from its
+// end, never in its middle. Format: docs/formats/overlay.md.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "sys/file_descriptor.h"
+
+namespace pgstrata {
+
+using NodeId = std::uint64_t;
+inline constexpr NodeId root_node = 1;
+
+enum class OverlayNodeKind : std::uint8_t { regular = 1, directory = 2, symbolic_link = 3 };
+
+// A node begins to be the overlay's own: it was made, or it is of the base and about to be changed.
+struct NodeRecord {
+  NodeId node = 0;
+  OverlayNodeKind kind = OverlayNodeKind::regular;
+  std::uint32_t mode = 0;
+  std::optional<std::string> base_path;  // where the base has it
+  std::uint64_t base_limit_bytes = 0;    // of a regular file: how much of its beginning is the base's
+  std::string link_target;               // of a symbolic link
+};
+// A name leads to a node from now on; to none: it hides what the base has there.
+struct NameRecord {
+  NodeId folder = 0;
+  std::string name;
+  NodeId node = 0;
+};
+// A name is as if the overlay had never spoken of it.
+struct ForgottenNameRecord {
+  NodeId folder = 0;
+  std::string name;
+};
+struct ModeRecord {
+  NodeId node = 0;
+  std::uint32_t mode = 0;
+};
+// The base's content from here on is gone.
+struct LimitRecord {
+  NodeId node = 0;
+  std::uint64_t base_limit_bytes = 0;
+};
+// These blocks are read from the overlay's data from now on.
+struct BlocksRecord {
+  NodeId node = 0;
+  std::uint64_t first = 0;
+  std::uint64_t count = 0;
+};
+using OverlayRecord =
+    std::variant<NodeRecord, NameRecord, ForgottenNameRecord, ModeRecord, LimitRecord, BlocksRecord>;
+
+[[nodiscard]] Bytes encode_overlay_frame(std::span<const OverlayRecord> records);
+
+// The frames of a log, up to the first that is not whole: whatever a crash left behind that one.
+// Errors: damaged (no overlay's log, or a whole frame that makes no sense); newer_format.
+struct ReadOverlayLog {
+  std::vector<OverlayRecord> records;
+  std::uint64_t whole_bytes = 0;
+};
+[[nodiscard]] Result<ReadOverlayLog> read_overlay_log(ByteView bytes);
+
+// Thread-safe.
+class OverlayLog {
+ public:
+  // Replaces the log by one of these records alone, durably.
+  static Result<std::unique_ptr<OverlayLog>> rewrite(const std::filesystem::path& path,
+                                                     std::span<const OverlayRecord> records);
+
+  // All of them or none. Not durable before sync. Once it has failed to write, it takes nothing more.
+  Result<void> append(std::span<const OverlayRecord> records);
+  // All that was appended before is durable when it returns.
+  Result<void> sync();
+  [[nodiscard]] std::uint64_t size_bytes() const;
+
+ private:
+  explicit OverlayLog(FileDescriptor file, std::uint64_t size_bytes)
+      : file_(std::move(file)), size_bytes_(size_bytes), synced_bytes_(size_bytes) {}
+
+  FileDescriptor file_;
+  mutable std::mutex mutex_;  // guards what follows; taken after sync_mutex_
+  std::uint64_t size_bytes_;
+  bool failed_ = false;
+  std::mutex sync_mutex_;  // guards what follows; one sync at a time serves all that waited for it
+  std::uint64_t synced_bytes_;
+};
+
+}  // namespace pgstrata

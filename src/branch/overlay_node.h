@@ -1,0 +1,88 @@
+// What an overlay keeps of one node, and its open data files. Internal to the room.
+#pragma once
+
+#include <atomic>
+#include <list>
+#include <map>
+
+#include "branch/overlay.h"
+
+namespace pgstrata {
+
+struct Overlay::Node {
+  NodeId id = 0;
+  OverlayNodeKind kind = OverlayNodeKind::regular;
+
+  // Guarded by the overlay's tree_mutex_.
+  std::uint32_t mode = 0;
+  std::optional<std::string> base_path;
+  std::string link_target;
+  std::uint64_t links = 0;  // names that lead here
+  NodeId parent = 0;        // of a node that is the base's alone: where it is
+  std::string name;
+  // Of a folder: what the overlay says of names in it, 0 for one that hides the base's; and nodes of the base
+  // that are in use.
+  std::map<std::string, NodeId> children;
+
+  // Set once, under the tree's mutex: the log knows it.
+  std::atomic<bool> own = false;
+  std::atomic<std::uint64_t> references = 0;
+
+  std::mutex sync_mutex;     // one sync at a time; taken before `mutex`
+  mutable std::mutex mutex;  // guards what follows
+  std::uint64_t size_bytes = 0;
+  std::uint64_t base_limit_bytes = 0;
+  std::vector<bool> blocks;  // of the base's part: written here. Empty: none was
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> unlogged;  // first and count of blocks written since
+  bool has_data = false;
+  bool unsynced = false;
+  bool failed = false;  // a sync failed: what the disk holds is not known
+  std::unique_ptr<BaseFile> base;
+  Timestamp modified;
+
+  [[nodiscard]] std::uint64_t base_blocks() const {
+    return (base_limit_bytes + overlay_block_bytes - 1) / overlay_block_bytes;
+  }
+  // Of a block of the base's part.
+  [[nodiscard]] bool is_written(std::uint64_t block) const {
+    return block < blocks.size() && blocks[static_cast<std::size_t>(block)];
+  }
+  void mark_written(std::uint64_t first, std::uint64_t count);
+};
+
+// The files data/ID, the most recently used open. Thread-safe.
+class Overlay::DataFiles {
+ public:
+  explicit DataFiles(std::filesystem::path folder) : folder_(std::move(folder)) {}
+
+  // Makes it where it is missing. Shared: it stays open as long as somebody uses it.
+  Result<std::shared_ptr<FileDescriptor>> open(NodeId node);
+  Result<void> remove(NodeId node);
+  // The names of the files made so far are durable when it returns.
+  Result<void> sync_names();
+  [[nodiscard]] std::filesystem::path path(NodeId node) const { return folder_ / std::to_string(node); }
+  [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }
+
+ private:
+  static constexpr std::size_t open_files_max = 512;
+  using Recent = std::list<std::pair<NodeId, std::shared_ptr<FileDescriptor>>>;
+
+  std::filesystem::path folder_;
+  std::atomic<bool> names_changed_ = false;
+  std::mutex mutex_;  // guards what follows
+  Recent recent_;     // newest first
+  std::unordered_map<NodeId, Recent::iterator> open_;
+};
+
+// What a call is about to change: said to the log first, done after that.
+struct Overlay::Change {
+  std::vector<OverlayRecord> records;
+  std::vector<std::function<void()>> then;
+  std::vector<const Node*> owned;
+};
+
+[[nodiscard]] inline std::unexpected<Error> fail_errno(int number, std::string_view what) {
+  return std::unexpected(error_from_errno(number, what));
+}
+
+}  // namespace pgstrata

@@ -1,0 +1,29 @@
+// The flags that say which moment is meant, the same for every command that takes one.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "cli/command.h"
+#include "restore/recovery_target.h"
+
+namespace pgstrata {
+
+struct TargetFlags {
+  std::optional<std::string> at;
+  std::optional<std::string> lsn;
+  std::optional<std::string> xid;
+  std::optional<std::string> restore_point;
+  bool latest = false;
+  bool exclusive = false;
+  std::optional<std::string> timeline;
+  std::optional<std::string> zone;
+};
+
+// `flags` is borrowed for the life of the command.
+void add_target_flags(CLI::App& command, TargetFlags& flags);
+
+// Error: usage.
+[[nodiscard]] Result<RecoveryTarget> recovery_target(const TargetFlags& flags, const Clock& clock);
+
+}  // namespace pgstrata
