@@ -6,14 +6,10 @@
 #include <optional>
 #include <vector>
 
-#include "base/types.h"
-#include "repo/pack.h"
+#include "catalog/snapshot_record.h"
 
 namespace pgstrata {
 
-// The unit of storage of file content: sixteen pages. docs/decisions/0003-extent-size.md has the
-// measurements.
-inline constexpr std::uint32_t extent_bytes = 16 * page_size;
 inline constexpr std::uint32_t page_map_leaf_extents = 1024;
 
 // One extent: a chunk with its content's tag, or nothing but zeros. The last extent of a file is as long as
