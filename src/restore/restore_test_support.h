@@ -260,8 +260,8 @@ inline SnapshotFiles data_directory_files() {
   return files;
 }
 
-// The same a little later: changed within pages, grown, cut, and with a page that is all new; no extent so much
-// that it would be stored whole.
+// The same a little later: changed within pages, grown, cut, and with a page that is all new; no extent so
+// much that it would be stored whole.
 inline SnapshotFiles changed_data_directory_files() {
   auto files = data_directory_files();
   const auto change = [&](const std::string& path, std::size_t at) { files[path][at] ^= std::byte{0x40}; };

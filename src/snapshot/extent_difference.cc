@@ -23,7 +23,7 @@ View page_of(View bytes, std::size_t page) {
   return bytes.subspan(from, std::min<std::size_t>(page_size, bytes.size() - from));
 }
 
-// Words, since a page is compared and combined byte by byte for each change there is.
+// By words: GCC 12 at -O2 makes no vectors of a loop over bytes.
 void xor_into(MutableByteView to, ByteView with) {
   constexpr std::size_t word_bytes = sizeof(std::uint64_t);
   std::size_t at = 0;

@@ -1,6 +1,6 @@
-// An extent stored as its difference from a whole one: for each page that is not the same, the two XORed. What
-// did not change within a page becomes zeros, of which compression leaves nothing. Pure encoding and applying.
-// Format: docs/formats/file-tree.md.
+// An extent stored as its difference from a whole one: for each page that is not the same, the two XORed.
+// What did not change within a page becomes zeros, of which compression leaves nothing. Pure encoding and
+// applying. Format: docs/formats/file-tree.md.
 //
 // The whole extent is taken as long as the content: padded with zeros, or cut. Thread-safe (no state).
 #pragma once
@@ -25,8 +25,8 @@ static_assert(pages_per_extent == 16);
 // `into` becomes `whole`, padded or cut.
 void fit_whole_extent(ByteView whole, MutableByteView into);
 
-// Writes to `into`, at least max_extent_difference_bytes long, what makes `whole` into `content` (both at most
-// extent_bytes); returns its size. Nothing is returned when the two are equal, their sizes included.
+// Writes to `into`, at least max_extent_difference_bytes long, what makes `whole` into `content` (both at
+// most extent_bytes); returns its size. Nothing is returned when the two are equal, their sizes included.
 [[nodiscard]] std::optional<std::size_t> encode_extent_difference(ByteView whole, ByteView content,
                                                                   MutableByteView into);
 

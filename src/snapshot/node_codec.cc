@@ -37,8 +37,8 @@ void NodeEncoder::node(const NodeRef& ref) {
   chunk(ref.chunk);
 }
 
-// Zero for an extent of zeros, else one more than the pack's index; in version 2 than twice that, and two more
-// when a difference follows.
+// Zero for an extent of zeros, else one more than the pack's index; in version 2 than twice that, and two
+// more when a difference follows.
 void NodeEncoder::extent(const ExtentRef& ref) {
   if (!ref.chunk) {
     body_.varint(0);

@@ -1,5 +1,5 @@
-// A difference and the extent that it is applied to: what is applied undoes itself, and encodes and applies again.
-// Three bytes for the extent's size and what it holds, then the difference.
+// A difference and the extent that it is applied to: what is applied undoes itself, and encodes and applies
+// again. Three bytes for the extent's size and what it holds, then the difference.
 #include <algorithm>
 
 #include "codec/endian.h"
