@@ -34,9 +34,7 @@ Result<Known> load_known(const BaseBackupRequest& request) {
   Known known;
   for (const auto& snapshot : list.snapshots)
     known.packs.insert(snapshot.packs.begin(), snapshot.packs.end());
-  for (const auto& snapshot : list.snapshots) {
-    if (snapshot.extent_bytes == extent_bytes) known.newest.emplace(request.space, snapshot.tree);
-  }
+  if (!list.snapshots.empty()) known.newest.emplace(request.space, list.snapshots.back().tree);
   return known;
 }
 

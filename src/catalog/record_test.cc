@@ -78,6 +78,17 @@ TEST_F(RecordTest, ASnapshotRoundTrips) {
   EXPECT_EQ(get_snapshot(space_, "none").error().code(), ErrorCode::not_found);
 }
 
+TEST_F(RecordTest, ASnapshotOfAnotherExtentSizeIsNotRead) {
+  SnapshotRecord record;
+  record.id = "20261121-100305-aaaa";
+  record.extent_bytes = extent_bytes / 2;
+  ASSERT_TRUE(put_snapshot(space_, record));
+  EXPECT_EQ(get_snapshot(space_, record.id).error().code(), ErrorCode::newer_format);
+  const auto list = list_snapshots(space_).value();
+  EXPECT_TRUE(list.snapshots.empty());
+  EXPECT_EQ(list.damaged.size(), 1U);
+}
+
 TEST_F(RecordTest, ADamagedSnapshotIsListedAsSuchAndHidesNoOther) {
   SnapshotRecord record;
   record.id = "20261121-100305-aaaa";

@@ -121,6 +121,11 @@ Result<SnapshotRecord> get_snapshot(const ClusterSpace& space, std::string_view 
   }
   if (!payload) return std::unexpected(std::move(payload).error());
   PGS_TRY(auto record, decode_json(*payload, fmt::format("snapshot {}", id), from_json));
+  if (record.extent_bytes != extent_bytes) {
+    return fail(ErrorCode::newer_format,
+                "snapshot {} has extents of {} bytes; this pgstrata reads those of {}", id,
+                record.extent_bytes, extent_bytes);
+  }
   record.id = id;
   return record;
 }

@@ -12,6 +12,10 @@
 
 namespace pgstrata {
 
+// The unit of storage of file content: sixteen pages. docs/decisions/0003-extent-size.md has the
+// measurements. Snapshots with another are not read.
+inline constexpr std::uint32_t extent_bytes = 16 * page_size;
+
 enum class SnapshotKind { base, rolled };
 [[nodiscard]] std::string_view to_string(SnapshotKind kind);
 
@@ -44,7 +48,7 @@ struct SnapshotRecord {
 
   std::vector<TablespaceEntry> tablespaces;
   ChunkRef tree;  // root node of the file tree (snapshot/file_tree.h)
-  std::uint32_t extent_bytes = 0;
+  std::uint32_t extent_bytes = pgstrata::extent_bytes;
   std::vector<PackId> packs;  // every pack the snapshot reaches, sorted
   std::uint64_t files = 0;
   std::uint64_t total_bytes = 0;   // of the data directory
@@ -59,7 +63,7 @@ inline constexpr std::size_t max_listed_bad_pages = 1000;
 
 // Publishes the snapshot; durable when it returns.
 Result<void> put_snapshot(const ClusterSpace& space, const SnapshotRecord& record);
-// Errors: not_found, damaged (names the object), newer_format.
+// Errors: not_found, damaged (names the object), newer_format (also of another extent size).
 Result<SnapshotRecord> get_snapshot(const ClusterSpace& space, std::string_view id);
 
 // The ids there are, oldest first, without opening them.

@@ -156,6 +156,7 @@ class Verification {
       }
       for (const auto& extent : *refs) {
         if (extent.chunk) check_reference(*extent.chunk, snapshot, file.path);
+        if (extent.difference) check_reference(*extent.difference, snapshot, file.path);
       }
     }
     return {};

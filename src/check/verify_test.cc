@@ -80,6 +80,37 @@ TEST_F(VerifyTest, AReferenceToWhatWasNotReadIsDamage) {
   EXPECT_TRUE(verify().sound());
 }
 
+TEST_F(VerifyTest, ADifferenceNeedsItsOwnPackAndThatOfTheWhole) {
+  const auto later = cluster_.snapshot(record_in(3, 0), record_in(3, 25), changed_data_directory_files(), {},
+                                       TimelineId{1}, &first_);
+  ASSERT_TRUE(verify().sound());
+  const auto packs = packs_of_differences(*cluster_.space, later);
+  ASSERT_THAT(packs, SizeIs(1));
+  const auto& [pack, files] = *packs.begin();
+  for_each_damage_of(name_of(pack), [&](const VerifyReport& report) {
+    ASSERT_THAT(report.damaged, ElementsAre(damaged(name_of(pack))));
+    EXPECT_THAT(report.damaged[0].snapshots, ElementsAre(later.id));
+    EXPECT_THAT(report.damaged[0].files, ::testing::IsSubsetOf(files));
+    EXPECT_FALSE(report.damaged[0].files.empty());
+    EXPECT_THAT(report.lost, IsEmpty()) << "the others lead to the same moments";
+  });
+  for (const PackId& whole : first_.packs) {
+    if (!std::ranges::binary_search(later.packs, whole)) continue;
+    for_each_damage_of(name_of(whole), [&](const VerifyReport& report) {
+      ASSERT_THAT(report.damaged, ElementsAre(damaged(name_of(whole))));
+      EXPECT_THAT(report.damaged[0].snapshots, ElementsAre(first_.id, later.id));
+    });
+  }
+
+  auto unnamed = later;
+  std::erase(unnamed.packs, pack);
+  remove(name_of(later));
+  ASSERT_TRUE(put_snapshot(*cluster_.space, unnamed));
+  const auto report = verify();
+  ASSERT_THAT(report.damaged, ElementsAre(damaged(name_of(pack))));
+  EXPECT_THAT(report.damaged[0].snapshots, ElementsAre(later.id));
+}
+
 TEST_F(VerifyTest, MissingWalNamesEverySnapshotThatNeedsIt) {
   const auto third = cluster_.snapshot(record_in(0, 5), record_in(0, 25), data_directory_files());
   ASSERT_TRUE(verify().sound());

@@ -10,6 +10,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -73,6 +74,10 @@ class PackWriter {
   // Errors: usage (more than max_chunk_content_bytes, or a chunk more than the 524,288 that a pack may have);
   // those of the store, after which the pack is given up: every later call fails.
   Result<ChunkLocation> append(ByteView content, const ContentTag& tag);
+  // The same for content that is of use only when it takes at most `stored_size_max` bytes of the pack; when
+  // it would take more, nothing is written and nothing returned.
+  Result<std::optional<ChunkLocation>> append_within(std::size_t stored_size_max, ByteView content,
+                                                     const ContentTag& tag);
   void set_compression_level(int level);
 
   [[nodiscard]] const PackId& id() const;

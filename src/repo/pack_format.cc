@@ -31,8 +31,7 @@ MutableByteView ChunkSealer::scratch(std::size_t size) {
   return scratch_.whole();
 }
 
-std::size_t ChunkSealer::seal(std::uint64_t nonce, ByteView additional, ByteView content,
-                              MutableByteView into) {
+ByteView ChunkSealer::form(ByteView content) {
   PGS_ASSERT(content.size() <= max_chunk_form_content_bytes);
   const MutableByteView plain =
       scratch(chunk_prefix_size_bytes + std::max(Compressor::bound(content.size()), content.size()));
@@ -45,11 +44,20 @@ std::size_t ChunkSealer::seal(std::uint64_t nonce, ByteView additional, ByteView
     std::ranges::copy(content, body.begin());
   }
   store_prefix(plain.data(), method, content.size());
-  const std::size_t plain_size = chunk_prefix_size_bytes + body_size;
-  const std::size_t stored_size = plain_size + Aead::tag_size_bytes;
+  return plain.first(chunk_prefix_size_bytes + body_size);
+}
+
+std::size_t ChunkSealer::seal_form(std::uint64_t nonce, ByteView additional, ByteView form,
+                                   MutableByteView into) {
+  const std::size_t stored_size = form.size() + Aead::tag_size_bytes;
   PGS_ASSERT(stored_size <= into.size());
-  aead_.seal(nonce, additional, plain.first(plain_size), into.first(stored_size));
+  aead_.seal(nonce, additional, form, into.first(stored_size));
   return stored_size;
+}
+
+std::size_t ChunkSealer::seal(std::uint64_t nonce, ByteView additional, ByteView content,
+                              MutableByteView into) {
+  return seal_form(nonce, additional, form(content), into);
 }
 
 Result<OpenedChunk> parse_chunk_form(ByteView plain) {

@@ -31,6 +31,10 @@ class ChunkSealer {
   ChunkSealer(const SecretKey& pack_key, int compression_level);
   // Writes at most stored_size_limit(content.size()) bytes to `into`; returns how many.
   std::size_t seal(std::uint64_t nonce, ByteView additional, ByteView content, MutableByteView into);
+  // The same in two steps, for who looks at the size in between: the compressed form, valid until the next
+  // call, and its seal.
+  [[nodiscard]] ByteView form(ByteView content);
+  std::size_t seal_form(std::uint64_t nonce, ByteView additional, ByteView form, MutableByteView into);
   void set_level(int level) { compressor_.set_level(level); }
 
  private:

@@ -115,6 +115,23 @@ TEST_F(PackTest, LevelMayChangeBetweenChunks) {
   EXPECT_EQ(*read(*fast), content);
 }
 
+TEST_F(PackTest, WhatWouldTakeTooMuchIsNotWritten) {
+  const Bytes content = sample_content(20'000, 1);
+  const Bytes other = random_bytes(500);
+  PackWriter pack = writer();
+  const auto first = *pack.append(content, {});
+  const auto size_bytes = pack.size_bytes();
+  EXPECT_EQ(*pack.append_within(first.stored_size - 1, content, {}), std::nullopt);
+  EXPECT_EQ(pack.size_bytes(), size_bytes);
+  const auto fits = *pack.append_within(first.stored_size, content, {});
+  ASSERT_TRUE(fits.has_value());
+  EXPECT_EQ(fits->offset, first.offset + first.stored_size);
+  EXPECT_EQ(*pack.append_within(stored_size_limit(other.size()) - 1, other, {}), std::nullopt);
+  ASSERT_EQ(code_of(pack.commit()), "ok");
+  EXPECT_EQ(*read(*fits), content);
+  EXPECT_EQ(PackReader::open(space_, name_, PackKind::data)->directory().size(), 2U);
+}
+
 TEST_F(PackTest, DirectoryListsEveryChunkWithItsTag) {
   const std::vector<Bytes> contents{sample_content(3'000, 1), {}, random_bytes(700)};
   const auto locations = write(contents);

@@ -75,6 +75,13 @@ Result<PackWriter> PackWriter::create(const ClusterSpace& space, PackKind kind, 
 }
 
 Result<ChunkLocation> PackWriter::append(ByteView content, const ContentTag& tag) {
+  PGS_TRY(const auto location, append_within(stored_size_limit(content.size()), content, tag));
+  PGS_ASSERT(location.has_value());
+  return *location;
+}
+
+Result<std::optional<ChunkLocation>> PackWriter::append_within(std::size_t stored_size_max, ByteView content,
+                                                               const ContentTag& tag) {
   State& state = *state_;
   PGS_CHECK(state.check_usable());
   if (content.size() > max_chunk_content_bytes) {
@@ -84,9 +91,11 @@ Result<ChunkLocation> PackWriter::append(ByteView content, const ContentTag& tag
   if (state.directory.size() == max_pack_chunks) {
     return fail(ErrorCode::usage, "pack \"{}\" has {} chunks and takes no more", state.name, max_pack_chunks);
   }
-  PGS_TRY(const MutableByteView room, state.reserve(stored_size_limit(content.size())));
+  const ByteView form = state.sealer.form(content);
+  if (form.size() + Aead::tag_size_bytes > stored_size_max) return std::nullopt;
+  PGS_TRY(const MutableByteView room, state.reserve(form.size() + Aead::tag_size_bytes));
   const std::uint64_t offset = state.size_bytes;
-  const std::size_t stored_size = state.sealer.seal(offset, as_byte_view(state.name), content, room);
+  const std::size_t stored_size = state.sealer.seal_form(offset, as_byte_view(state.name), form, room);
   state.written(stored_size);
   const ChunkLocation location{.offset = offset, .stored_size = static_cast<std::uint32_t>(stored_size)};
   state.directory.push_back(

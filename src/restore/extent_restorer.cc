@@ -5,6 +5,7 @@
 #include <fcntl.h>
 
 #include "pg/format/page.h"
+#include "snapshot/extent_difference.h"
 #include "sys/durable.h"
 
 namespace pgstrata {
@@ -12,6 +13,27 @@ namespace {
 
 std::uint32_t size_of(const RestoreBatch& batch, const RestoreBatch::Extent& extent) {
   return extent_size(batch.files[extent.file].size_bytes, extent.number);
+}
+
+// Hands out the chunks that `where` names of each extent, by which they are sorted: one pack after the other,
+// what lies back to back in one request.
+template <class Use>
+Result<void> read_in_runs(ChunkReader& chunks, std::span<const RestoreBatch::Extent* const> extents,
+                          std::optional<ChunkRef> ExtentRef::*where, const Use& use) {
+  std::vector<ChunkLocation> locations;
+  while (!extents.empty()) {
+    const PackId pack = (extents.front()->ref.*where)->pack;
+    const auto other =
+        std::ranges::find_if(extents, [&](const auto* extent) { return (extent->ref.*where)->pack != pack; });
+    const auto run = extents.first(static_cast<std::size_t>(other - extents.begin()));
+    extents = extents.subspan(run.size());
+    locations.clear();
+    for (const auto* extent : run) locations.push_back((extent->ref.*where)->location);
+    PGS_CHECK(chunks.read_run(pack, locations, [&](std::size_t index, ByteView content) -> Result<void> {
+      return use(*run[index], content);
+    }));
+  }
+  return {};
 }
 
 }  // namespace
@@ -56,27 +78,52 @@ Result<void> ExtentRestorer::write_zeros(const RestoreBatch& batch, const Restor
   return write_all_at(file, offset, Bytes(size));  // a file system without holes
 }
 
-Result<void> ExtentRestorer::write_from_packs(const RestoreBatch& batch,
-                                              std::span<const RestoreBatch::Extent* const> extents) {
-  std::vector<ChunkLocation> locations;
-  while (!extents.empty()) {
-    const PackId pack = extents.front()->ref.chunk->pack;
-    const auto other =
-        std::ranges::find_if(extents, [&](const auto* extent) { return extent->ref.chunk->pack != pack; });
-    const auto run = extents.first(static_cast<std::size_t>(other - extents.begin()));
-    extents = extents.subspan(run.size());
-    locations.clear();
-    for (const auto* extent : run) locations.push_back(extent->ref.chunk->location);
-    PGS_CHECK(chunks_.read_run(pack, locations, [&](std::size_t index, ByteView content) -> Result<void> {
-      const auto& extent = *run[index];
-      if (content.size() != size_of(batch, extent)) {
-        return fail(ErrorCode::damaged, "extent {} of {} has {} bytes in pack {}, not {}", extent.number,
-                    batch.files[extent.file].path, content.size(), to_string(pack), size_of(batch, extent));
-      }
-      return write_all_at(open_[extent.file].file, extent.number * extent_bytes, content);
-    }));
+Result<void> ExtentRestorer::write_whole(const RestoreBatch& batch, const RestoreBatch::Extent& extent,
+                                         ByteView whole) {
+  const auto size = size_of(batch, extent);
+  if (whole.size() != size) {
+    if (!extent.ref.difference) {
+      return fail(ErrorCode::damaged, "extent {} of {} has {} bytes in pack {}, not {}", extent.number,
+                  batch.files[extent.file].path, whole.size(), to_string(extent.ref.chunk->pack), size);
+    }
+    fit_whole_extent(whole, present_.whole().first(size));
+    whole = present_.whole().first(size);
+  }
+  return write_all_at(open_[extent.file].file, extent.number * extent_bytes, whole);
+}
+
+// To what the file holds, which is the whole extent by now.
+Result<void> ExtentRestorer::apply_difference(const RestoreBatch& batch, const RestoreBatch::Extent& extent,
+                                              ByteView difference) {
+  const auto& file = open_[extent.file].file;
+  const std::uint64_t offset = extent.number * extent_bytes;
+  const auto content = present_.whole().first(size_of(batch, extent));
+  PGS_CHECK(read_exactly(file, offset, content));
+  PGS_TRY(const auto pages,
+          apply_extent_difference(difference, content)
+              .context(fmt::format("extent {} of {}, in pack {}", extent.number,
+                                   batch.files[extent.file].path, to_string(extent.ref.difference->pack))));
+  for (std::uint32_t page = 0; page < pages_per_extent; ++page) {
+    if (!holds_page(pages, page)) continue;
+    const std::size_t from = std::size_t{page} * page_size;
+    const auto changed = content.subspan(from, std::min<std::size_t>(page_size, content.size() - from));
+    PGS_CHECK(write_all_at(file, offset + from, changed));
   }
   return {};
+}
+
+Result<void> ExtentRestorer::write_from_packs(const RestoreBatch& batch, Extents extents) {
+  std::ranges::sort(extents, {}, [](const auto* extent) { return *extent->ref.chunk; });
+  PGS_CHECK(read_in_runs(chunks_, extents, &ExtentRef::chunk, [&](const auto& extent, ByteView content) {
+    return write_whole(batch, extent, content);
+  }));
+  const auto whole =
+      std::ranges::partition(extents, [](const auto* extent) { return extent->ref.difference.has_value(); });
+  const auto changed = extents.first(extents.size() - whole.size());
+  std::ranges::sort(changed, {}, [](const auto* extent) { return *extent->ref.difference; });
+  return read_in_runs(chunks_, changed, &ExtentRef::difference, [&](const auto& extent, ByteView content) {
+    return apply_difference(batch, extent, content);
+  });
 }
 
 Result<ExtentCounts> ExtentRestorer::restore(const RestoreBatch& batch) {
@@ -96,7 +143,6 @@ Result<ExtentCounts> ExtentRestorer::restore(const RestoreBatch& batch) {
       PGS_CHECK(write_zeros(batch, extent));
     }
   }
-  std::ranges::sort(from_packs, {}, [](const auto* extent) { return *extent->ref.chunk; });
   PGS_CHECK(write_from_packs(batch, from_packs));
   for (std::size_t index = 0; counts.written_bytes != 0 && index < open_.size(); ++index) {
     start_writing_back(open_[index].file, 0, 0);

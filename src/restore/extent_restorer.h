@@ -1,5 +1,6 @@
 // Writes extents of files: compares where something is there, reads the rest from the repository pack by
-// pack, in order of offset. Internal to the room. Belongs to one thread.
+// pack, in order of offset: first what was stored whole, then the differences that are to be applied to that.
+// Internal to the room. Belongs to one thread.
 #pragma once
 
 #include <vector>
@@ -48,8 +49,11 @@ class ExtentRestorer {
   Result<void> open_files(const RestoreBatch& batch);
   Result<bool> in_place(const RestoreBatch& batch, const RestoreBatch::Extent& extent);
   Result<void> write_zeros(const RestoreBatch& batch, const RestoreBatch::Extent& extent);
-  Result<void> write_from_packs(const RestoreBatch& batch,
-                                std::span<const RestoreBatch::Extent* const> extents);
+  using Extents = std::span<const RestoreBatch::Extent*>;
+  Result<void> write_from_packs(const RestoreBatch& batch, Extents extents);
+  Result<void> write_whole(const RestoreBatch& batch, const RestoreBatch::Extent& extent, ByteView whole);
+  Result<void> apply_difference(const RestoreBatch& batch, const RestoreBatch::Extent& extent,
+                                ByteView difference);
 
   const RestoreLayout& layout_;
   ChunkReader chunks_;

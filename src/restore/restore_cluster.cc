@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "restore/batch_producer.h"
 #include "restore/new_tablespaces.h"
+#include "snapshot/extent_reader.h"
 
 namespace pgstrata {
 
@@ -15,10 +16,10 @@ Result<ControlFile> read_control_file(const ClusterSpace& space, const SnapshotR
     return fail(ErrorCode::damaged, "snapshot {} has no {}", snapshot.id, control_file_path);
   }
   PGS_TRY(const auto extents, tree.extents(*entry, 0, 1));
-  Bytes content(extent_bytes);
+  Bytes content(extent_size(entry->size_bytes, 0));
   if (!extents.front().chunk) return fail(ErrorCode::damaged, "{} is all zeros", control_file_path);
-  PGS_TRY(const auto size, ChunkReader(space).read(*extents.front().chunk, content));
-  return parse_control_file(ByteView(content).first(size));
+  PGS_CHECK(ExtentReader(space).read(extents.front(), extent_size(entry->size_bytes, 0), content));
+  return parse_control_file(content);
 }
 
 Result<RestoredCluster> restore_cluster(const ClusterSpace& space, const RecoveryPlan& plan,

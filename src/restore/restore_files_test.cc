@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "restore/restore_cluster.h"
 #include "restore/restore_test_support.h"
 #include "support/no_sight_of_others.h"
 #include "sys/process.h"
@@ -125,6 +126,70 @@ TEST_F(RestoreFilesTest, DeltaWritesOnlyWhatDiffers) {
   expect_restored();
   EXPECT_EQ(restored.written_bytes, extent_bytes + files_["global/pg_control"].size());
   EXPECT_GT(restored.reused_bytes, 3U * extent_bytes);
+}
+
+class RestoreDifferencesTest : public RestoreFilesTest {
+ protected:
+  RestoreDifferencesTest() {
+    const auto& record = testing::sample_records().all.front();
+    changed_ = cluster_.snapshot(record, record, changed_files_, {}, TimelineId{1}, &snapshot_);
+    differences_ = testing::packs_of_differences(*cluster_.space, changed_);
+  }
+
+  SnapshotFiles changed_files_ = testing::changed_data_directory_files();
+  SnapshotRecord changed_;
+  std::map<PackId, std::set<std::string>> differences_;
+};
+
+TEST_F(RestoreDifferencesTest, AppliesThemToWhatWasStoredWhole) {
+  ASSERT_EQ(differences_.size(), 1U);
+  EXPECT_THAT(differences_.begin()->second,
+              ::testing::ElementsAre("base/5/1259", "base/5/16384", "base/5/16390", "global/pg_control"));
+  const auto restored = must(restore(changed_, false));
+  expect_restored(changed_files_, target_);
+  EXPECT_EQ(restored.written_bytes + restored.zero_bytes, restored.total_bytes);
+  EXPECT_EQ(must(read_control_file(*cluster_.space, changed_)).system_identifier,
+            must(parse_control_file(changed_files_["global/pg_control"])).system_identifier);
+}
+
+TEST_F(RestoreDifferencesTest, DeltaGoesThereAndBackAndWritesOnlyWhatDiffers) {
+  must(restore());
+  const auto there = must(restore(changed_, true));
+  expect_restored(changed_files_, target_);
+  const auto control_bytes = files_["global/pg_control"].size();
+  EXPECT_EQ(there.written_bytes, changed_files_["base/5/1259"].size() + 3U * extent_bytes + control_bytes);
+  EXPECT_EQ(must(restore(changed_, true)).written_bytes, control_bytes) << "nothing differs";
+  must(restore(snapshot_, true));
+  expect_restored();
+}
+
+TEST_F(RestoreDifferencesTest, DeltaCaresNotWhatTheFilesHeld) {
+  must(restore(changed_, false));
+  flip(target_ / "base/5/1259", 30'000);  // beyond what was stored whole
+  flip(target_ / "base/5/16384", 1);
+  fs::resize_file(target_ / "base/5/16390", 6 * extent_bytes - 1);
+  flip(target_ / "base/5/16390", 5 * extent_bytes + 100'000);
+  must(restore(changed_, true));
+  expect_restored(changed_files_, target_);
+}
+
+TEST_F(RestoreDifferencesTest, NamesThePackOfADifferenceThatIsDamagedOrGone) {
+  const auto id = differences_.begin()->first;
+  const auto name = cluster_.space->object_name(pack_name(id));
+  auto content = must(cluster_.store.get(name));
+  for (std::size_t at = 28; at < 200; ++at) content[at] ^= std::byte{1};
+  overwrite(cluster_.store, name, content);
+  const auto damaged = restore(changed_, false);
+  EXPECT_EQ(code_of(damaged), "damaged");
+  EXPECT_THAT(message_of(damaged), HasSubstr(to_string(id)));
+  EXPECT_TRUE(marked());
+  EXPECT_FALSE(startable());
+  ASSERT_TRUE(cluster_.store.remove(name));
+  const auto gone = restore(changed_, true);
+  EXPECT_EQ(code_of(gone), "damaged");
+  EXPECT_THAT(message_of(gone), HasSubstr(to_string(id)));
+  must(restore(snapshot_, true));
+  expect_restored();
 }
 
 TEST_F(RestoreFilesTest, DeltaUndoesAllThatMayHaveHappened) {

@@ -12,6 +12,8 @@
 #include "repo/test_store.h"
 #include "restore/recovery_plan.h"
 #include "restore/wal_search.h"
+#include "snapshot/extent_reader.h"
+#include "snapshot/file_tree_reader.h"
 #include "snapshot/file_tree_writer.h"
 
 namespace pgstrata::testing {
@@ -75,40 +77,73 @@ inline const SampleRecords& sample_records() {
 
 using SnapshotFiles = std::map<std::string, Bytes>;
 
-// Stores the files and fills in what the record says of them. A name that ends in "/" is a folder.
-inline void write_files(const ClusterSpace& space, const SnapshotFiles& files, SnapshotRecord& record) {
-  auto chunks = must(ChunkStore::open(space, system_clock()));
-  ChunkWriter data(*chunks, PackKind::data);
-  FileTreeWriter tree(*chunks);
-  for (const auto& [path, content] : files) {
-    if (path.ends_with('/')) {
-      tree.add({path.substr(0, path.size() - 1), EntryKind::directory, 0700, 0, {}});
-      continue;
+// Stores the files and fills in what the record says of them. A name that ends in "/" is a folder. Over the
+// tree of an earlier snapshot, what changed is stored as a difference from what that has at its place.
+class FilesOfASnapshot {
+ public:
+  explicit FilesOfASnapshot(const ClusterSpace& space, const SnapshotRecord* earlier = nullptr)
+      : chunks_(must(ChunkStore::open(space, system_clock()))),
+        data_(*chunks_, PackKind::data),
+        tree_(*chunks_),
+        reader_(space) {
+    if (earlier != nullptr) earlier_.emplace(space, earlier->tree);
+  }
+
+  void write(const SnapshotFiles& files, SnapshotRecord& record) {
+    for (const auto& [path, content] : files) {
+      if (path.ends_with('/')) {
+        tree_.add({path.substr(0, path.size() - 1), EntryKind::directory, 0700, 0, {}});
+        continue;
+      }
+      FileEntry entry{path, EntryKind::regular, 0600, content.size(), {}};
+      entry.map = map_of(store(path, content));
+      tree_.add(std::move(entry));
+      ++record.files;
+      record.total_bytes += content.size();
     }
-    FileEntry entry{path, EntryKind::regular, 0600, content.size(), {}};
+    EXPECT_TRUE(data_.finish());
+    record.tree = must(tree_.finish());
+    std::set<PackId> packs = data_.packs();
+    packs.insert(tree_.packs().begin(), tree_.packs().end());
+    record.packs.assign(packs.begin(), packs.end());
+  }
+
+ private:
+  std::vector<ExtentRef> store(const std::string& path, ByteView content) {
+    std::optional<FileEntry> before;
+    if (earlier_) before = must(earlier_->find(path));
     std::vector<ExtentRef> extents;
     for (std::uint64_t number = 0; number < extent_count(content.size()); ++number) {
-      extents.push_back(must(data.put_extent(
-          ByteView(content).subspan(number * extent_bytes, extent_size(content.size(), number)), nullptr)));
+      const auto extent = content.subspan(number * extent_bytes, extent_size(content.size(), number));
+      ExtentRef previous;
+      if (before && number < extent_count(before->size_bytes))
+        previous = must(earlier_->extents(*before, number, 1)).front();
+      const auto whole_size = must(reader_.read_whole(previous, whole_));
+      extents.push_back(must(data_.put_changed_extent(extent, previous, ByteView(whole_).first(whole_size))));
     }
-    if (extents.size() <= PageMap::max_inline_extents) {
-      entry.map.extents = extents;
-    } else {
-      for (std::size_t from = 0; from < extents.size(); from += page_map_leaf_extents) {
-        const auto count = std::min<std::size_t>(page_map_leaf_extents, extents.size() - from);
-        entry.map.leaves.push_back(must(tree.put_page_map_leaf(std::span(extents).subspan(from, count))));
-      }
-    }
-    tree.add(std::move(entry));
-    ++record.files;
-    record.total_bytes += content.size();
+    return extents;
   }
-  EXPECT_TRUE(data.finish());
-  record.tree = must(tree.finish());
-  std::set<PackId> packs = data.packs();
-  packs.insert(tree.packs().begin(), tree.packs().end());
-  record.packs.assign(packs.begin(), packs.end());
-}
+
+  PageMap map_of(const std::vector<ExtentRef>& extents) {
+    PageMap map;
+    if (extents.size() <= PageMap::max_inline_extents) {
+      map.extents = extents;
+      return map;
+    }
+    for (std::size_t from = 0; from < extents.size(); from += page_map_leaf_extents) {
+      const auto count = std::min<std::size_t>(page_map_leaf_extents, extents.size() - from);
+      map.leaves.push_back(must(tree_.put_page_map_leaf(std::span(extents).subspan(from, count))));
+    }
+    return map;
+  }
+
+  std::unique_ptr<ChunkStore> chunks_;
+  ChunkWriter data_;
+  FileTreeWriter tree_;
+  ExtentReader reader_;
+  std::optional<FileTreeReader> earlier_;
+  Bytes whole_ = Bytes(extent_bytes);
+};
 
 // A cluster of version 15 whose WAL is the sample: segments 9 to C of timeline 1.
 class SampleCluster {
@@ -163,10 +198,10 @@ class SampleCluster {
   static SystemIdentifier system() { return {7710571362733286733U}; }
 
   // A snapshot that recovery starts from at `start` and that is consistent once `consistent` has been
-  // replayed.
+  // replayed. With `earlier`, its extents are differences from what that one has.
   SnapshotRecord snapshot(const RecordFacts& start, const RecordFacts& consistent,
                           const SnapshotFiles& files = {}, std::vector<TablespaceEntry> tablespaces = {},
-                          TimelineId timeline = TimelineId{1}) {
+                          TimelineId timeline = TimelineId{1}, const SnapshotRecord* earlier = nullptr) {
     SnapshotRecord record;
     record.id = fmt::format("20261121-1000{:02}-0000", ++snapshots_);
     record.system_identifier = system();
@@ -179,8 +214,7 @@ class SampleCluster {
       if (transaction.end <= consistent.end) record.consistent_time = transaction.transaction->time;
     }
     record.tablespaces = std::move(tablespaces);
-    record.extent_bytes = extent_bytes;
-    write_files(*space, files, record);
+    FilesOfASnapshot(*space, earlier).write(files, record);
     EXPECT_TRUE(put_snapshot(*space, record));
     return record;
   }
@@ -224,6 +258,37 @@ inline SnapshotFiles data_directory_files() {
   const auto page = noise(page_size, 3);
   std::ranges::copy(page, sparse.begin() + 5 * extent_bytes);
   return files;
+}
+
+// The same a little later: changed within pages, grown, cut, and with a page that is all new; no extent so
+// much that it would be stored whole.
+inline SnapshotFiles changed_data_directory_files() {
+  auto files = data_directory_files();
+  const auto change = [&](const std::string& path, std::size_t at) { files[path][at] ^= std::byte{0x40}; };
+  change("base/5/1259", 20'000);
+  append(files["base/5/1259"], noise(page_size, 4));
+  change("base/5/16384", 9000);
+  change("base/5/16384", extent_bytes - 1);
+  change("base/5/16384", 2 * extent_bytes + 3 * page_size);
+  files["base/5/16384"].resize(3 * extent_bytes + 5000);
+  change("base/5/16390", 5 * extent_bytes + 17);
+  change("global/pg_control", 4000);
+  return files;
+}
+
+// The packs that hold differences of the snapshot, each with the files that need it.
+inline std::map<PackId, std::set<std::string>> packs_of_differences(const ClusterSpace& space,
+                                                                    const SnapshotRecord& snapshot) {
+  std::map<PackId, std::set<std::string>> packs;
+  FileTreeReader tree(space, snapshot.tree);
+  EXPECT_TRUE(tree.for_each([&](const FileEntry& file) -> Result<void> {
+    for (std::uint64_t number = 0; number < extent_count(file.size_bytes); ++number) {
+      PGS_TRY(const auto extents, tree.extents(file, number, 1));
+      if (extents.front().difference) packs[extents.front().difference->pack].insert(file.path);
+    }
+    return {};
+  }));
+  return packs;
 }
 
 }  // namespace pgstrata::testing

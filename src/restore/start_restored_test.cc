@@ -111,7 +111,7 @@ class Source {
       if (entry.is_directory()) files[path + "/"];
       if (entry.is_regular_file()) files[path] = must(read_file(entry.path()));
     }
-    testing::write_files(space, files, snapshot);
+    testing::FilesOfASnapshot(space).write(files, snapshot);
   }
 
   // Every segment from the backup's start to the switch.

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "pg/format/page.h"
+#include "snapshot/extent_difference.h"
 
 namespace pgstrata {
 
@@ -53,9 +54,17 @@ void ChunkWriter::note_pack(const PackId& pack) {
 }
 
 Result<ChunkRef> ChunkWriter::put(ByteView content, const ContentTag& tag) {
+  PGS_TRY(const auto ref, find_or_append(content, tag, SIZE_MAX));
+  PGS_ASSERT(ref.has_value());
+  return *ref;
+}
+
+// Nothing when it is nowhere and would take more than `stored_size_max`.
+Result<std::optional<ChunkRef>> ChunkWriter::find_or_append(ByteView content, const ContentTag& tag,
+                                                            std::size_t stored_size_max) {
   if (const auto known = store_.index_.find(tag)) {
     note_pack(known->pack);
-    return *known;
+    return known;
   }
   if (!pack_) {
     const auto id = new_pack_id(store_.clock_);
@@ -63,24 +72,57 @@ Result<ChunkRef> ChunkWriter::put(ByteView content, const ContentTag& tag) {
             PackWriter::create(store_.space_, kind_, id, pack_name(id), snapshot_compression_level));
     pack_.emplace(std::move(pack));
   }
-  PGS_TRY(const auto location, pack_->append(content, tag));
-  const ChunkRef ref{pack_->id(), location};
+  PGS_TRY(const auto location, pack_->append_within(stored_size_max, content, tag));
+  if (!location) return std::nullopt;
+  const ChunkRef ref{pack_->id(), *location};
   store_.index_.insert(tag, ref);
   note_pack(ref.pack);
   if (pack_->size_bytes() >= pack_target_bytes) PGS_CHECK(finish());
   return ref;
 }
 
+bool ChunkWriter::take_over(const ExtentRef& extent) {
+  if (!extent.chunk || !store_.has_pack(extent.chunk->pack)) return false;
+  if (extent.difference && !store_.has_pack(extent.difference->pack)) return false;
+  note_pack(extent.chunk->pack);
+  if (extent.difference) note_pack(extent.difference->pack);
+  return true;
+}
+
 Result<ExtentRef> ChunkWriter::put_extent(ByteView content, const ExtentRef* previous) {
   if (is_all_zero(content)) return ExtentRef{};
-  ExtentRef extent{tag_of(content), std::nullopt};
-  if (previous != nullptr && previous->chunk && previous->tag == extent.tag &&
-      store_.has_pack(previous->chunk->pack)) {
-    note_pack(previous->chunk->pack);
-    extent.chunk = previous->chunk;
-    return extent;
+  ExtentRef extent{tag_of(content)};
+  if (previous != nullptr && previous->tag == extent.tag && take_over(*previous)) return *previous;
+  PGS_TRY(extent.chunk, put(content, extent.tag));
+  return extent;
+}
+
+Result<ExtentRef> ChunkWriter::put_changed_extent(ByteView content, const ExtentRef& previous,
+                                                  ByteView whole) {
+  if (is_all_zero(content)) return ExtentRef{};
+  ExtentRef extent{tag_of(content)};
+  if (previous.tag == extent.tag && take_over(previous)) return previous;
+  const bool known = store_.index_.find(extent.tag).has_value();
+  if (!known && previous.chunk && store_.has_pack(previous.chunk->pack)) {
+    PGS_TRY(const auto changed, put_difference(content, extent.tag, *previous.chunk, whole));
+    if (changed) return *changed;
   }
   PGS_TRY(extent.chunk, put(content, extent.tag));
+  return extent;
+}
+
+// Nothing when the difference would be too large.
+Result<std::optional<ExtentRef>> ChunkWriter::put_difference(ByteView content, const ContentTag& tag,
+                                                             const ChunkRef& from, ByteView whole) {
+  ExtentRef extent{tag, from};
+  if (difference_.capacity() == 0) difference_ = Buffer(max_extent_difference_bytes);
+  const auto size = encode_extent_difference(whole, content, difference_.whole());
+  if (size) {
+    const auto encoded = difference_.whole().first(*size);
+    PGS_TRY(extent.difference, find_or_append(encoded, tag_of(encoded), from.location.stored_size / 2));
+    if (!extent.difference) return std::nullopt;
+  }
+  note_pack(from.pack);
   return extent;
 }
 

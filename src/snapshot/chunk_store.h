@@ -59,6 +59,10 @@ class ChunkWriter {
   // The same for an extent: zeros take no chunk; `previous` is the extent at this place in the last snapshot,
   // if any.
   Result<ExtentRef> put_extent(ByteView content, const ExtentRef* previous);
+  // The same for an extent of which a few pages changed since the last snapshot had it as `previous`; `whole`
+  // is what ExtentReader::read_whole gives for that. Stored as a difference from `whole`, which stays in its
+  // place, unless that takes more than half of what `whole` takes: then it is stored whole.
+  Result<ExtentRef> put_changed_extent(ByteView content, const ExtentRef& previous, ByteView whole);
 
   // Makes everything durable. Nothing may be put after it.
   Result<void> finish();
@@ -67,6 +71,12 @@ class ChunkWriter {
   [[nodiscard]] const std::set<PackId>& packs() const { return packs_; }
 
  private:
+  // Notes the packs that the extent refers to; false when one of them is not there.
+  [[nodiscard]] bool take_over(const ExtentRef& extent);
+  Result<std::optional<ChunkRef>> find_or_append(ByteView content, const ContentTag& tag,
+                                                 std::size_t stored_size_max);
+  Result<std::optional<ExtentRef>> put_difference(ByteView content, const ContentTag& tag,
+                                                  const ChunkRef& from, ByteView whole);
   void note_pack(const PackId& pack);
 
   ChunkStore& store_;
@@ -75,6 +85,7 @@ class ChunkWriter {
   std::optional<PackWriter> pack_;
   std::set<PackId> packs_;
   std::optional<PackId> last_pack_;
+  Buffer difference_;  // none before the first changed extent
 };
 
 }  // namespace pgstrata

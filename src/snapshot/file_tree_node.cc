@@ -95,7 +95,9 @@ bool safe_path(std::string_view path) {
 }
 
 Bytes encode_file_tree_leaf(std::span<const FileEntry> entries) {
-  NodeEncoder encoder;
+  const bool differences = std::ranges::any_of(
+      entries, [](const auto& entry) { return version_for(entry.map.extents) == NodeVersion::differences; });
+  NodeEncoder encoder(differences ? NodeVersion::differences : NodeVersion::whole_extents);
   encoder.body().varint(entries.size());
   std::string_view previous;
   for (const auto& entry : entries) {
@@ -111,7 +113,7 @@ Bytes encode_file_tree_leaf(std::span<const FileEntry> entries) {
 }
 
 Bytes encode_file_tree_inner(std::span<const FileTreeChild> children) {
-  NodeEncoder encoder;
+  NodeEncoder encoder(NodeVersion::whole_extents);
   encoder.body().varint(children.size());
   std::string_view previous;
   for (const auto& child : children) {

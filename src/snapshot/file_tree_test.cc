@@ -141,9 +141,13 @@ TEST_F(FileTreeTest, LargeFilesHaveLeavesThatAreShared) {
   EXPECT_EQ(reader.extents(found, 3 * page_map_leaf_extents, 1).error().code(), ErrorCode::damaged);
 }
 
-TEST(FileTreeNode, BrokenBytesAreAnErrorAndNeverMore) {
+class BrokenNode : public ::testing::TestWithParam<std::optional<ChunkRef>> {};
+INSTANTIATE_TEST_SUITE_P(OfEachVersion, BrokenNode,
+                         ::testing::Values(std::nullopt, ChunkRef{{}, {200, 300}}));
+
+TEST_P(BrokenNode, IsAnErrorAndNeverMore) {
   FileEntry entry{"base/1/1259", EntryKind::regular, 0600, 3 * extent_bytes, {}};
-  entry.map.extents = {ExtentRef{}, ExtentRef{{}, ChunkRef{{}, {64, 100}}}, ExtentRef{}};
+  entry.map.extents = {ExtentRef{}, ExtentRef{{}, ChunkRef{{}, {64, 100}}, GetParam()}, ExtentRef{}};
   const std::vector<FileEntry> entries{entry, {"global", EntryKind::directory, 0700, 0, {}}};
   const auto node = encode_file_tree_leaf(entries);
   ASSERT_TRUE(decode_file_tree_node(node).has_value());
@@ -169,7 +173,7 @@ TEST(FileTreeNode, RefusesPathsThatLeaveTheDirectory) {
 
 TEST(FileTreeNode, SaysWhenItIsNewer) {
   auto node = encode_page_map_leaf({});
-  node[0] = std::byte{2};
+  node[0] = std::byte{3};
   EXPECT_EQ(decode_page_map_leaf(node).error().code(), ErrorCode::newer_format);
 }
 

@@ -5,7 +5,7 @@
 namespace pgstrata {
 
 namespace {
-constexpr std::uint8_t node_version = 1;
+constexpr auto newest_version = static_cast<std::uint8_t>(NodeVersion::differences);
 
 ContentTag read_tag(ByteReader& reader) {
   ContentTag tag{};
@@ -13,6 +13,12 @@ ContentTag read_tag(ByteReader& reader) {
   return tag;
 }
 }  // namespace
+
+NodeVersion version_for(std::span<const ExtentRef> extents) {
+  const bool any =
+      std::ranges::any_of(extents, [](const auto& extent) { return extent.difference.has_value(); });
+  return any ? NodeVersion::differences : NodeVersion::whole_extents;
+}
 
 std::uint64_t NodeEncoder::pack_index(const PackId& pack) {
   const auto [at, added] = packs_.try_emplace(pack, pack_order_.size());
@@ -31,21 +37,26 @@ void NodeEncoder::node(const NodeRef& ref) {
   chunk(ref.chunk);
 }
 
-// Zero for an extent of zeros, else one more than the pack's index.
+// Zero for an extent of zeros, else one more than the pack's index; in version 2 than twice that, and two
+// more when a difference follows.
 void NodeEncoder::extent(const ExtentRef& ref) {
   if (!ref.chunk) {
     body_.varint(0);
     return;
   }
-  body_.varint(pack_index(ref.chunk->pack) + 1);
+  const auto index = pack_index(ref.chunk->pack);
+  const bool with_difference = ref.difference.has_value();
+  PGS_ASSERT(version_ == NodeVersion::differences || !with_difference);
+  body_.varint(version_ == NodeVersion::differences ? 2 * index + (with_difference ? 2 : 1) : index + 1);
   body_.varint(ref.chunk->location.offset);
   body_.varint(ref.chunk->location.stored_size);
   body_.bytes(ref.tag);
+  if (with_difference) chunk(*ref.difference);
 }
 
 Bytes NodeEncoder::finish(NodeKind kind) {
   ByteWriter node;
-  node.u8(node_version);
+  node.u8(static_cast<std::uint8_t>(version_));
   node.u8(static_cast<std::uint8_t>(kind));
   node.varint(pack_order_.size());
   for (const auto& pack : pack_order_) node.bytes(pack.bytes);
@@ -58,9 +69,9 @@ Result<NodeDecoder> NodeDecoder::open(ByteView node) {
   const auto version = reader.u8();
   const auto kind = reader.u8();
   const auto count = reader.varint();
-  if (!reader.failed() && version > node_version) {
+  if (!reader.failed() && version > newest_version) {
     return fail(ErrorCode::newer_format, "file tree node of format {}; this pgstrata reads up to {}", version,
-                node_version);
+                newest_version);
   }
   if (reader.failed() || version == 0 || kind < 1 || kind > 3 || count > reader.remaining() / 16) {
     return fail(ErrorCode::damaged, "file tree node with a broken header");
@@ -68,6 +79,7 @@ Result<NodeDecoder> NodeDecoder::open(ByteView node) {
   std::vector<PackId> packs(static_cast<std::size_t>(count));
   for (auto& pack : packs) std::ranges::copy(reader.bytes(pack.bytes.size()), pack.bytes.begin());
   NodeDecoder decoder(reader);
+  decoder.version_ = static_cast<NodeVersion>(version);
   decoder.kind_ = static_cast<NodeKind>(kind);
   decoder.packs_ = std::move(packs);
   return decoder;
@@ -98,11 +110,13 @@ NodeRef NodeDecoder::node() {
 }
 
 ExtentRef NodeDecoder::extent() {
-  const auto index = body_.varint();
-  if (index == 0) return {};
+  const auto code = body_.varint();
+  if (code == 0) return {};
+  const bool may_differ = version_ == NodeVersion::differences;
   ExtentRef ref;
-  ref.chunk = chunk_in(index - 1);
+  ref.chunk = chunk_in(may_differ ? (code - 1) / 2 : code - 1);
   ref.tag = read_tag(body_);
+  if (may_differ && code % 2 == 0) ref.difference = chunk();
   return ref;
 }
 

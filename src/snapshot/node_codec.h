@@ -9,10 +9,18 @@
 
 namespace pgstrata {
 
+// Nodes with a difference are of version 2. All others stay of version 1, so that they are found again as
+// earlier snapshots stored them.
+enum class NodeVersion : std::uint8_t { whole_extents = 1, differences = 2 };
+[[nodiscard]] NodeVersion version_for(std::span<const ExtentRef> extents);
+
 enum class NodeKind : std::uint8_t { page_map_leaf = 1, file_tree_leaf = 2, file_tree_inner = 3 };
 
 class NodeEncoder {
  public:
+  // An extent with a difference asks for NodeVersion::differences.
+  explicit NodeEncoder(NodeVersion version) : version_(version) {}
+
   void chunk(const ChunkRef& ref);
   void node(const NodeRef& ref);
   void extent(const ExtentRef& ref);
@@ -24,6 +32,7 @@ class NodeEncoder {
  private:
   std::uint64_t pack_index(const PackId& pack);
 
+  NodeVersion version_;
   std::map<PackId, std::uint64_t> packs_;
   std::vector<PackId> pack_order_;
   ByteWriter body_;
@@ -49,6 +58,7 @@ class NodeDecoder {
   explicit NodeDecoder(ByteReader body) : body_(body) {}
   ChunkRef chunk_in(std::uint64_t pack_index);
 
+  NodeVersion version_{};
   NodeKind kind_{};
   std::vector<PackId> packs_;
   ByteReader body_;

@@ -6,7 +6,7 @@ namespace pgstrata {
 
 Bytes encode_page_map_leaf(std::span<const ExtentRef> extents) {
   PGS_ASSERT(extents.size() <= page_map_leaf_extents);
-  NodeEncoder encoder;
+  NodeEncoder encoder(version_for(extents));
   encoder.body().varint(extents.size());
   for (const auto& extent : extents) encoder.extent(extent);
   return encoder.finish(NodeKind::page_map_leaf);

@@ -6,21 +6,20 @@
 #include <optional>
 #include <vector>
 
-#include "base/types.h"
-#include "repo/pack.h"
+#include "catalog/snapshot_record.h"
 
 namespace pgstrata {
 
-// The unit of storage of file content: sixteen pages. docs/decisions/0003-extent-size.md has the
-// measurements.
-inline constexpr std::uint32_t extent_bytes = 16 * page_size;
 inline constexpr std::uint32_t page_map_leaf_extents = 1024;
 
 // One extent: a chunk with its content's tag, or nothing but zeros. The last extent of a file is as long as
-// what is left of the file.
+// what is left of the file. With a difference the chunk holds what the extent was when it was last stored
+// whole, be it shorter or longer: extent_difference.h.
 struct ExtentRef {
-  ContentTag tag{};
-  std::optional<ChunkRef> chunk;  // absent: zeros
+  ContentTag tag{};                         // of the content, difference applied
+  std::optional<ChunkRef> chunk = {};       // absent: zeros
+  std::optional<ChunkRef> difference = {};  // only with a chunk
+  bool operator==(const ExtentRef&) const = default;
 };
 
 // A node of a file tree or page map, as its parent refers to it.
