@@ -21,10 +21,10 @@ std::chrono::microseconds rounded(double micros) {
   return std::chrono::microseconds(std::llround(micros));
 }
 
-// What is damaged or gone is verify's to tell of.
+// Of one object, and verify's to tell of.
 bool cannot_be_read(const Error& error) {
   return error.code() == ErrorCode::damaged || error.code() == ErrorCode::newer_format ||
-         error.code() == ErrorCode::not_found;
+         error.code() == ErrorCode::not_found || error.code() == ErrorCode::permission;
 }
 
 }  // namespace
