@@ -19,9 +19,9 @@ inline constexpr std::uint64_t replayed_page_image_bytes_per_second = 430'000'00
 // WAL without any images, the slowest there is: for bytes of which nothing is known.
 inline constexpr std::uint64_t replayed_plain_bytes_per_second = 20'000'000;
 
-// How many indexes are read for one stretch, unless the meter is told otherwise: 32 GiB of WAL in segments of
+// How many indexes are read for one stretch, unless the meter is told otherwise: 8 GiB of WAL in segments of
 // the usual size.
-inline constexpr std::size_t default_indexes_limit = 2048;
+inline constexpr std::size_t default_indexes_limit = 512;
 
 [[nodiscard]] std::chrono::microseconds replay_time(const WalIndex& index);
 
