@@ -49,7 +49,7 @@ struct ClusterStatus {
   std::optional<std::uint64_t> lag_bytes;             // unknown without the source
   std::optional<std::chrono::microseconds> lag_time;  // since the last moment known to be complete
   ReplayDebts replay_debts;
-  std::map<std::string, StoredSize> stored;           // by kind: "packs", "wal", ...
+  std::map<std::string, StoredSize> stored;  // by kind: "packs", "wal", ...
   StoredSize stored_total;
   std::vector<StatusProblem> problems;
 };

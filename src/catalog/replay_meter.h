@@ -63,11 +63,11 @@ class ReplayMeter {
   // A part of a longer stretch, sampled together with it.
   Result<ReplayDebt> debt(Lsn from, Lsn to, const Sampling& sampling, const Cancellation& cancellation);
 
-  // The checkpoints in [from, to) whose redo point lies behind `from`, by place: those that are reached within
-  // `bound`, and the first one after that. Reads no further than that one, but all up to it, and the records
-  // of the last segment where it is not sealed. One whose record began in the segment before an unsealed one
-  // is not seen until that is sealed. Errors: cancelled; damaged or not_found, where WAL before `to` cannot
-  // be read; those of the store.
+  // The checkpoints in [from, to) whose redo point lies behind `from`, by place: those that are reached
+  // within `bound`, and the first one after that. Reads no further than that one, but all up to it, and the
+  // records of the last segment where it is not sealed. One whose record began in the segment before an
+  // unsealed one is not seen until that is sealed. Errors: cancelled; damaged or not_found, where WAL before
+  // `to` cannot be read; those of the store.
   Result<std::vector<CheckpointDebt>> checkpoints(Lsn from, Lsn to, std::chrono::microseconds bound,
                                                   const Cancellation& cancellation);
 

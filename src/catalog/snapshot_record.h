@@ -83,7 +83,8 @@ inline constexpr std::size_t max_listed_tables = 1000;
 
 [[nodiscard]] std::string new_snapshot_id(Timestamp started);
 
-// Publishes the snapshot; durable when it returns. Of more than max_listed_tables tables the largest are kept.
+// Publishes the snapshot; durable when it returns. Of more than max_listed_tables tables the largest are
+// kept.
 Result<void> put_snapshot(const ClusterSpace& space, const SnapshotRecord& record);
 // Errors: not_found, damaged (names the object), newer_format.
 Result<SnapshotRecord> get_snapshot(const ClusterSpace& space, std::string_view id);
