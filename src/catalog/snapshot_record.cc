@@ -59,7 +59,7 @@ SnapshotRecovery recovery_in(const Json& json) {
 }
 
 std::vector<SnapshotTable> largest(std::vector<SnapshotTable> tables) {
-  std::ranges::stable_sort(tables, std::ranges::greater(), &SnapshotTable::bytes);
+  std::ranges::sort(tables, std::ranges::greater(), &SnapshotTable::bytes);
   if (tables.size() > max_listed_tables) tables.resize(max_listed_tables);
   return tables;
 }
