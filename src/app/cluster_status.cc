@@ -64,6 +64,8 @@ Result<ClusterStatus> cluster_status(const Repository& repository, const std::st
     PGS_TRY(status.source, view_source(registered.record, cancellation));
   }
   PGS_TRY(status.coverage, compute_coverage(space, registered.record.wal_segment_bytes, cancellation));
+  PGS_TRY(status.replay_debts,
+          replay_debts(space, registered.record.wal_segment_bytes, status.coverage, cancellation));
   PGS_TRY(status.stream, readable_holder(space, stream_lease_name, status));
   PGS_TRY(status.backup, readable_holder(space, backup_lease_name, status));
   PGS_CHECK(add_stored_sizes(space, status));

@@ -10,6 +10,7 @@
 #include "app/registered_cluster.h"
 #include "base/cancellation.h"
 #include "catalog/coverage.h"
+#include "catalog/replay_debt.h"
 
 namespace pgstrata {
 
@@ -47,7 +48,8 @@ struct ClusterStatus {
   SourceView source;
   std::optional<std::uint64_t> lag_bytes;             // unknown without the source
   std::optional<std::chrono::microseconds> lag_time;  // since the last moment known to be complete
-  std::map<std::string, StoredSize> stored;           // by kind: "packs", "wal", ...
+  ReplayDebts replay_debts;
+  std::map<std::string, StoredSize> stored;  // by kind: "packs", "wal", ...
   StoredSize stored_total;
   std::vector<StatusProblem> problems;
 };

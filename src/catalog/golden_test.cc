@@ -78,6 +78,36 @@ TEST_F(CatalogGoldenTest, SnapshotRecord) {
   EXPECT_EQ(record->bad_page_count, 2U);
 }
 
+TEST_F(CatalogGoldenTest, SnapshotRecordOfARolledOne) {
+  constexpr std::string_view payload =
+      R"({"added_bytes":9000,"bad_page_count":0,"bad_pages":[],)"
+      R"("consistent_lsn":50331904,"consistent_time":1795257000000001,"data_checksums":true,)"
+      R"("extent_bytes":131072,"files":991,"finished":1795257000000003,"kind":"rolled",)"
+      R"("last_commit":1795257000000002,"packs":["019f0a0b0c0d000102030405060708ff"],)"
+      R"("recovery":{"duration_ms":1234,"from":33554472,"server_version":150020,"to":50331904},)"
+      R"("server_version":150018,"start_lsn":50331688,)"
+      R"("started":1795257000000000,"system_identifier":7412345678901234567,)"
+      R"("tables":[{"bytes":1073741824,"database":"app","estimated_rows":1000000,"schema":"public",)"
+      R"("table":"orders"},{"bytes":8192,"database":"app","schema":"public","table":"new"}],)"
+      R"("tablespaces":[],"timeline":3,"total_bytes":23000000,)"
+      R"("tree":{"offset":48,"pack":"019f0a0b0c0d000102030405060708ff","stored_size":77},)"
+      R"("wal_segment_bytes":16777216})";
+  const std::string id = "20261121-100305-1f2e";
+  ASSERT_TRUE(put_record(space_, "snapshots/" + id, RecordKind::snapshot, as_byte_view(payload)).has_value());
+  const auto record = get_snapshot(space_, id);
+  ASSERT_EQ(message_of(record), "ok");
+  EXPECT_EQ(record->last_commit, Timestamp{1'795'257'000'000'002});
+  EXPECT_EQ(record->tables, (std::vector<SnapshotTable>{{"app", "public", "orders", 1'000'000, 1U << 30},
+                                                        {"app", "public", "new", std::nullopt, 8192}}));
+  EXPECT_EQ(record->recovery,
+            (SnapshotRecovery{{33554472}, {50331904}, std::chrono::milliseconds(1234), 150020}));
+  ASSERT_TRUE(store_.remove(space_.object_name("snapshots/" + id)).has_value());
+  ASSERT_TRUE(put_snapshot(space_, *record).has_value());
+  const auto written = get_record(space_, "snapshots/" + id, RecordKind::snapshot);
+  ASSERT_EQ(message_of(written), "ok");
+  EXPECT_EQ(as_text(*written), payload);
+}
+
 TEST_F(CatalogGoldenTest, WalSegmentSummary) {
   constexpr std::string_view hex =
       "02874b4f671ff1dd66030000000000001000000000000000110000000003fac3d7c6600600"

@@ -89,6 +89,49 @@ TEST_F(RecordTest, ASnapshotOfAnotherExtentSizeIsNotRead) {
   EXPECT_EQ(list.damaged.size(), 1U);
 }
 
+TEST_F(RecordTest, ABaseSnapshotSaysNothingOfRolling) {
+  SnapshotRecord record;
+  record.id = "20261121-100305-aaaa";
+  ASSERT_TRUE(put_snapshot(space_, record));
+  const Bytes payload = get_record(space_, "snapshots/" + record.id, RecordKind::snapshot).value();
+  for (const auto* member : {R"("last_commit":)", R"("tables":)", R"("recovery":)"})
+    EXPECT_EQ(as_text(payload).find(member), std::string_view::npos) << member;
+  const auto read = get_snapshot(space_, record.id).value();
+  EXPECT_FALSE(read.last_commit.valid());
+  EXPECT_TRUE(read.tables.empty());
+  EXPECT_FALSE(read.recovery.has_value());
+}
+
+TEST_F(RecordTest, ARolledSnapshotRoundTrips) {
+  SnapshotRecord record;
+  record.id = "20261121-100305-aaaa";
+  record.kind = SnapshotKind::rolled;
+  record.last_commit = Timestamp{1'795'000'000'000'001};
+  record.tables = {{"app", "public", "odd \"name\"", std::nullopt, 8192},
+                   {"app", "public", "orders", 1'000'000, 1U << 30}};
+  record.recovery = SnapshotRecovery{{0x3000028}, {0x5000000}, std::chrono::milliseconds(1234), 150020};
+  ASSERT_TRUE(put_snapshot(space_, record));
+  const auto read = get_snapshot(space_, record.id).value();
+  EXPECT_EQ(read.kind, SnapshotKind::rolled);
+  EXPECT_EQ(read.last_commit, record.last_commit);
+  EXPECT_EQ(read.recovery, record.recovery);
+  ASSERT_EQ(read.tables.size(), 2U);
+  EXPECT_EQ(read.tables[0], record.tables[1]) << "the largest first";
+  EXPECT_EQ(read.tables[1], record.tables[0]);
+}
+
+TEST_F(RecordTest, OfManyTablesTheLargestAreKept) {
+  SnapshotRecord record;
+  record.id = "20261121-100305-aaaa";
+  for (std::uint64_t bytes = 1; bytes <= 2 * max_listed_tables; ++bytes)
+    record.tables.push_back({"app", "public", fmt::format("t{}", bytes), 1, bytes});
+  ASSERT_TRUE(put_snapshot(space_, record));
+  const auto read = get_snapshot(space_, record.id).value();
+  ASSERT_EQ(read.tables.size(), max_listed_tables);
+  EXPECT_EQ(read.tables.front().bytes, 2 * max_listed_tables);
+  EXPECT_EQ(read.tables.back().bytes, max_listed_tables + 1);
+}
+
 TEST_F(RecordTest, ADamagedSnapshotIsListedAsSuchAndHidesNoOther) {
   SnapshotRecord record;
   record.id = "20261121-100305-aaaa";

@@ -30,6 +30,59 @@ ChunkRef chunk_in(const Json& json) {
           {json.at("offset").get<std::uint64_t>(), json.at("stored_size").get<std::uint32_t>()}};
 }
 
+Json to_json(const SnapshotTable& table) {
+  Json json{
+      {"database", table.database}, {"schema", table.schema}, {"table", table.table}, {"bytes", table.bytes}};
+  if (table.estimated_rows) json["estimated_rows"] = *table.estimated_rows;
+  return json;
+}
+
+SnapshotTable table_in(const Json& json) {
+  SnapshotTable table{json.at("database").get<std::string>(), json.at("schema").get<std::string>(),
+                      json.at("table").get<std::string>(), std::nullopt,
+                      json.at("bytes").get<std::uint64_t>()};
+  if (json.contains("estimated_rows")) table.estimated_rows = json["estimated_rows"].get<std::uint64_t>();
+  return table;
+}
+
+Json to_json(const SnapshotRecovery& recovery) {
+  return {{"from", recovery.from.value},
+          {"to", recovery.to.value},
+          {"duration_ms", recovery.duration.count()},
+          {"server_version", recovery.server_version}};
+}
+
+SnapshotRecovery recovery_in(const Json& json) {
+  return {lsn_in(json, "from"), lsn_in(json, "to"),
+          std::chrono::milliseconds(json.at("duration_ms").get<std::int64_t>()),
+          json.at("server_version").get<std::uint32_t>()};
+}
+
+std::vector<SnapshotTable> largest(std::vector<SnapshotTable> tables) {
+  std::ranges::sort(tables, std::ranges::greater(), &SnapshotTable::bytes);
+  if (tables.size() > max_listed_tables) tables.resize(max_listed_tables);
+  return tables;
+}
+
+// What not every snapshot has, each written only where it is there.
+void add_what_rolling_tells(const SnapshotRecord& record, Json& json) {
+  if (record.last_commit.valid()) json["last_commit"] = record.last_commit.micros;
+  if (record.recovery) json["recovery"] = to_json(*record.recovery);
+  if (record.tables.empty()) return;
+  Json& tables = json["tables"] = Json::array();
+  for (const auto& table : largest(record.tables)) tables.push_back(to_json(table));
+}
+
+void take_what_rolling_tells(const Json& json, SnapshotRecord& record) {
+  if (json.contains("last_commit")) record.last_commit = timestamp_in(json, "last_commit");
+  if (json.contains("recovery")) record.recovery = recovery_in(json["recovery"]);
+  if (!json.contains("tables")) return;
+  for (const auto& table : json["tables"]) {
+    if (record.tables.size() == max_listed_tables) break;
+    record.tables.push_back(table_in(table));
+  }
+}
+
 Json to_json(const SnapshotRecord& record) {
   Json json = {
       {"kind", to_string(record.kind)},
@@ -60,6 +113,7 @@ Json to_json(const SnapshotRecord& record) {
   for (const auto& bad : record.bad_pages) {
     json["bad_pages"].push_back({{"path", bad.path}, {"block", bad.block.value}});
   }
+  add_what_rolling_tells(record, json);
   return json;
 }
 
@@ -90,6 +144,7 @@ SnapshotRecord from_json(const Json& json) {
   for (const auto& bad : json.at("bad_pages")) {
     record.bad_pages.push_back({bad.at("path").get<std::string>(), {bad.at("block").get<std::uint32_t>()}});
   }
+  take_what_rolling_tells(json, record);
   return record;
 }
 

@@ -3,6 +3,7 @@
 // Format: docs/formats/catalog.md.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
@@ -30,6 +31,25 @@ struct BadPage {
   BlockNumber block;
 };
 
+// One table as the server that made the snapshot counted it.
+struct SnapshotTable {
+  std::string database;
+  std::string schema;
+  std::string table;
+  std::optional<std::uint64_t> estimated_rows;  // nothing: it was never analyzed
+  std::uint64_t bytes = 0;                      // with its indexes and what is kept out of line
+  bool operator==(const SnapshotTable&) const = default;
+};
+
+// The recovery that a rolled snapshot is the outcome of.
+struct SnapshotRecovery {
+  Lsn from;  // where replay began: the start_lsn of the snapshot before
+  Lsn to;    // and how far it went
+  std::chrono::milliseconds duration{0};
+  std::uint32_t server_version = 0;  // of the PostgreSQL that did it, which may be newer than the source's
+  bool operator==(const SnapshotRecovery&) const = default;
+};
+
 struct SnapshotRecord {
   std::string id;  // "20261121-100305-1f2e": sorts by time, unique within the cluster
   SnapshotKind kind = SnapshotKind::base;
@@ -55,13 +75,20 @@ struct SnapshotRecord {
   std::uint64_t added_bytes = 0;   // what this snapshot added to the repository
   std::vector<BadPage> bad_pages;  // at most max_listed_bad_pages of them
   std::uint64_t bad_page_count = 0;
+
+  // Of rolled snapshots: what the server that made it said. A base snapshot has none of it.
+  Timestamp last_commit;              // of the latest transaction that was replayed; not valid when not known
+  std::vector<SnapshotTable> tables;  // at most max_listed_tables, the largest first
+  std::optional<SnapshotRecovery> recovery;
 };
 
 inline constexpr std::size_t max_listed_bad_pages = 1000;
+inline constexpr std::size_t max_listed_tables = 1000;
 
 [[nodiscard]] std::string new_snapshot_id(Timestamp started);
 
-// Publishes the snapshot; durable when it returns.
+// Publishes the snapshot; durable when it returns. Of more than max_listed_tables tables the largest are
+// kept.
 Result<void> put_snapshot(const ClusterSpace& space, const SnapshotRecord& record);
 // Errors: not_found, damaged (names the object), newer_format (also of another extent size).
 Result<SnapshotRecord> get_snapshot(const ClusterSpace& space, std::string_view id);

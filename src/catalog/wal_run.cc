@@ -37,19 +37,6 @@ WalRunEnd end_of_sealed(const WalSegmentSummary& summary) {
           .last_break = summary.last_break};
 }
 
-// The summary of a segment that is sealed, whole or up to the timeline's end; nothing when it is not.
-Result<std::optional<WalSegmentSummary>> sealed_summary(const ClusterSpace& space,
-                                                        const WalInventory& inventory,
-                                                        const WalRunSegment& segment) {
-  const auto* objects = inventory.find(segment.timeline, segment.start);
-  PGS_ASSERT(objects != nullptr);
-  const auto& name = objects->sealed.empty() ? objects->partial : objects->sealed;
-  if (name.empty()) return std::nullopt;
-  PGS_TRY(auto reader, WalSegmentReader::open(space, name));
-  PGS_TRY(auto summary, reader.summary());
-  return summary;
-}
-
 // What of the run's last segment is on the way.
 Result<WalSegmentBytes> read_last_segment(const ClusterSpace& space, const WalInventory& inventory,
                                           const WalRun& run) {
@@ -159,6 +146,18 @@ Result<WalRunEnd> end_before_break(const ClusterSpace& space, const WalInventory
 }
 
 }  // namespace
+
+Result<std::optional<WalSegmentSummary>> sealed_summary(const ClusterSpace& space,
+                                                        const WalInventory& inventory,
+                                                        const WalRunSegment& segment) {
+  const auto* objects = inventory.find(segment.timeline, segment.start);
+  PGS_ASSERT(objects != nullptr);
+  const auto& name = objects->sealed.empty() ? objects->partial : objects->sealed;
+  if (name.empty()) return std::nullopt;
+  PGS_TRY(auto reader, WalSegmentReader::open(space, name));
+  PGS_TRY(auto summary, reader.summary());
+  return summary;
+}
 
 std::optional<TimelineId> WalRun::timeline_of(Lsn segment_start) const {
   const auto segment = std::ranges::lower_bound(segments, segment_start, {}, &WalRunSegment::start);

@@ -26,6 +26,12 @@ struct WalRun {
   [[nodiscard]] std::optional<TimelineId> timeline_of(Lsn segment_start) const;
 };
 
+// The summary of a segment that is sealed, whole or up to the timeline's end; nothing when it is not. Errors:
+// damaged, newer_format, not_found; those of the store.
+Result<std::optional<WalSegmentSummary>> sealed_summary(const ClusterSpace& space,
+                                                        const WalInventory& inventory,
+                                                        const WalRunSegment& segment);
+
 // A timeline's first segment begins with its ancestor's bytes. One that does not reach beyond them says
 // nothing that the ancestor's does not, and less where that one is there whole: it is taken out of the
 // inventory, as if nothing of its timeline were here yet. For whoever looks for what can be restored. Errors:

@@ -22,6 +22,7 @@ Json json_snapshot(const SnapshotRecord& snapshot) {
           {"started", json_time(snapshot.started)},
           {"finished", json_time(snapshot.finished)},
           {"restorable_from", json_time(snapshot.consistent_time)},
+          {"last_commit", json_time(snapshot.last_commit)},
           {"timeline", snapshot.timeline.value},
           {"start_lsn", json_lsn(snapshot.start_lsn)},
           {"consistent_lsn", json_lsn(snapshot.consistent_lsn)},

@@ -39,12 +39,19 @@ Json json_stored(const ClusterStatus& status) {
       {"objects", status.stored_total.objects}, {"bytes", status.stored_total.bytes}, {"by_kind", by_kind}};
 }
 
+Json json_seconds(std::chrono::microseconds span) {
+  return static_cast<double>(span.count()) / 1e6;
+}
+
 Json json_cluster(const ClusterStatus& status) {
   Json coverage = Json::array();
   for (const CoverageRange& range : status.coverage.ranges) coverage.push_back(json_range(range));
   Json json{{"name", status.name}, {"coverage", std::move(coverage)}};
-  json["lag_seconds"] = status.lag_time ? Json(static_cast<double>(status.lag_time->count()) / 1e6) : Json();
+  json["lag_seconds"] = status.lag_time ? json_seconds(*status.lag_time) : Json();
   json["lag_bytes"] = status.lag_bytes ? Json(*status.lag_bytes) : Json();
+  const auto& [now, worst] = status.replay_debts;
+  json["replay_debt_seconds"] = now ? json_seconds(now->time) : Json();
+  json["worst_replay_debt_seconds"] = worst ? json_seconds(worst->debt.time) : Json();
   json["snapshots"] = status.coverage.snapshots.size();
   json["last_snapshot"] =
       status.coverage.snapshots.empty() ? Json() : json_snapshot(status.coverage.snapshots.back());
@@ -84,6 +91,18 @@ std::string text_lag(const ClusterStatus& status) {
                      status.source.asked ? "the source did not tell" : "source not asked");
 }
 
+// A sample says "about".
+std::string text_debt(const ReplayDebt& debt) {
+  return (debt.sampled ? "about " : "") + human_duration(debt.time);
+}
+
+std::string text_replay_debt(const ReplayDebts& debts) {
+  if (!debts.worst) return "unknown (no coverage)";
+  const std::string now = debts.now ? text_debt(*debts.now) + ", " : "";
+  return fmt::format("{}{} at worst (from snapshot {} to {})", now, text_debt(debts.worst->debt),
+                     debts.worst->snapshot, debts.worst->to);
+}
+
 std::string text_last_snapshot(const std::vector<SnapshotRecord>& snapshots) {
   if (snapshots.empty()) return "none";
   const SnapshotRecord& last = snapshots.back();
@@ -116,6 +135,7 @@ std::string text_cluster(const ClusterStatus& status) {
                   human_server_version(status.record.server_version), status.record.system_identifier);
   text += text_coverage(status.coverage);
   text += fmt::format("  lag            {}\n", text_lag(status));
+  text += fmt::format("  replay debt    {}\n", text_replay_debt(status.replay_debts));
   text += fmt::format("  stream         {}\n", text_holder(status.stream));
   if (status.backup) text += fmt::format("  backup         {}\n", text_holder(status.backup));
   text += fmt::format("  last snapshot  {}\n", text_last_snapshot(status.coverage.snapshots));

@@ -50,6 +50,7 @@ TEST_F(CliProtectTest, ABackupAloneBringsItsOwnWal) {
   EXPECT_THAT(problem_codes(), ::testing::Contains("no_snapshot"));
   const ProgramRun before = pgstrata({"status", "app"});
   EXPECT_THAT(before.out, HasSubstr("  lag            unknown (no coverage)\n"));
+  EXPECT_THAT(before.out, HasSubstr("  replay debt    unknown (no coverage)\n"));
   const Json backup = json_of({"backup", "app"});
   EXPECT_EQ(backup.at("beside_stream"), false);
   const Json list = json_of({"snapshot", "list", "app"});
@@ -60,6 +61,8 @@ TEST_F(CliProtectTest, ABackupAloneBringsItsOwnWal) {
   const Json& cluster = status.at("clusters").at(0);
   ASSERT_EQ(cluster.at("coverage").size(), 1U);
   EXPECT_GT(cluster.at("stored").at("bytes"), 0);
+  EXPECT_GT(cluster.at("replay_debt_seconds"), 0.0);
+  EXPECT_GE(cluster.at("worst_replay_debt_seconds"), cluster.at("replay_debt_seconds"));
   EXPECT_EQ(cluster.at("source").at("reachable"), true);
   EXPECT_THAT(pgstrata({"status"}).out, HasSubstr("RESTORABLE FROM"));
   EXPECT_EQ(json_of({"verify"}).at("sound"), true);
@@ -88,6 +91,25 @@ TEST_F(CliProtectTest, StatusIsTheSameWithoutTheSource) {
   EXPECT_EQ(after.at("source").at("reachable"), false);
   EXPECT_THAT(problem_codes(), ::testing::Contains("source_unreachable"));
   EXPECT_TRUE(after.at("lag_bytes").is_null());
+}
+
+TEST_F(CliProtectTest, ReplayDebtGrowsWithTheWalAndANewSnapshotPaysItOff) {
+  const auto debt = [&](const char* which) {
+    return json_of({"status", "app"}).at("clusters").at(0).at(which).get<double>();
+  };
+  json_of({"backup", "app"});
+  const double before = debt("replay_debt_seconds");
+  EXPECT_LT(before, 1.0);
+  server_.query("INSERT INTO t SELECT generate_series(1, 1000000)");  // a record each
+  const std::string flushed = server_.query_value("SELECT pg_current_wal_flush_lsn()");
+  ASSERT_EQ(pgstrata({"stream", "app", "--until-lsn", flushed}).exit_code, 0);
+  const double grown = debt("replay_debt_seconds");
+  EXPECT_GT(grown, before + 2.0);
+  EXPECT_LT(grown, before + 8.0);
+  EXPECT_THAT(pgstrata({"status"}).out, HasSubstr("  replay debt    "));
+  json_of({"backup", "app"});
+  EXPECT_LT(debt("replay_debt_seconds"), 1.0);
+  EXPECT_GE(debt("worst_replay_debt_seconds"), grown);
 }
 
 // In bytes: what the source has flushed beyond what is stored. In seconds: since the newest moment that is

@@ -18,7 +18,9 @@ void read_snapshot(const ClusterSpace& space, ByteView payload) {
   const auto again = get_snapshot(space, "two");
   PGS_ASSERT(again && again->tree == record->tree && again->packs == record->packs &&
              again->consistent_lsn == record->consistent_lsn && again->kind == record->kind &&
-             again->bad_pages.size() == record->bad_pages.size());
+             again->bad_pages.size() == record->bad_pages.size() &&
+             again->last_commit == record->last_commit && again->recovery == record->recovery &&
+             again->tables.size() == record->tables.size());
 }
 
 void read_cluster(MemoryStore& store, const ClusterSpace& space, ByteView payload) {
