@@ -1,5 +1,5 @@
-// Proves a file system against one that is known to be right: random operations on a directory of each, and the same
-// answer from both after every one.
+// Proves a file system against one that is known to be right: random operations on a directory of each, and
+// the same answer from both after every one.
 #pragma once
 
 #include <cerrno>
@@ -25,28 +25,32 @@ struct FileExerciserOptions {
   std::filesystem::path subject;  // what is to be proven
   std::filesystem::path model;    // of equal content, on ext4, tmpfs or the like
   std::uint64_t seed = 0;
-  // Many short runs find more than a long one: after some thousands little is left of what was there at first.
+  // Many short runs find more than a long one: after some thousands little is left of what was there at
+  // first.
   int operations = 2'000;
   int whole_compare_every = 500;
   // Kinds of operations to leave out, by the names in FileExerciser::all_operations().
   std::set<std::string> without{};
-  // Makes the subject go and come back. Before, every file and folder in it is synced, and every descriptor closed.
+  // Makes the subject go and come back. Before, every file and folder in it is synced, and every descriptor
+  // closed.
   int remount_every = 0;  // never
   std::function<void()> remount{};
 };
 
-// Runs in this process, as the user it runs as: a FUSE mount of somebody else's has to allow that. Never touches the two
-// directories themselves, nor anything outside of them. A bad page in a mapping is an answer like others, not a SIGBUS.
-// Not thread-safe.
+// Runs in this process, as the user it runs as: a FUSE mount of somebody else's has to allow that. Never
+// touches the two directories themselves, nor anything outside of them. A bad page in a mapping is an answer
+// like others, not a SIGBUS. Not thread-safe.
 class FileExerciser {
  public:
   explicit FileExerciser(FileExerciserOptions options);
 
-  // Once. Throws TestFailure with the seed, the operation's number and the last 20 in words when the two differ, or when
-  // both fail as neither should (no space, an I/O error). No descriptor is open afterwards, however it ends.
+  // Once. Throws TestFailure with the seed, the operation's number and the last 20 in words when the two
+  // differ, or when both fail as neither should (no space, an I/O error). No descriptor is open afterwards,
+  // however it ends.
   void run();
 
-  // How many system calls of each kind of operation did what they were asked for. Kinds with 0 have proven nothing.
+  // How many system calls of each kind of operation did what they were asked for. Kinds with 0 have proven
+  // nothing.
   [[nodiscard]] const std::map<std::string, int>& successes() const { return successes_; }
 
  private:

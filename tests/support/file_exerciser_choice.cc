@@ -49,8 +49,8 @@ FileExerciser::Range FileExerciser::any_range(std::uint64_t file_size) {
   return {.offset = any_size(file_size), .length = lengths[below(lengths.size())]};
 }
 
-// Tells when it was written, so that a difference tells which write was lost. Zeros at times: a page of them may be taken
-// for none.
+// Tells when it was written, so that a difference tells which write was lost. Zeros at times: a page of them
+// may be taken for none.
 std::string FileExerciser::any_content(std::size_t length) {
   std::string content(length, '\0');
   if (one_in(8)) return content;

@@ -27,8 +27,8 @@ std::string open_flags_text(int flags) {
   return text;
 }
 
-// A shared mapping. Its pages are copied by read and write on a file in memory: they answer EFAULT for a page that cannot
-// be had, where an access of our own would be a SIGBUS.
+// A shared mapping. Its pages are copied by read and write on a file in memory: they answer EFAULT for a page
+// that cannot be had, where an access of our own would be a SIGBUS.
 class SharedMapping {
  public:
   SharedMapping(int file, std::size_t length, int protection, std::uint64_t offset)
@@ -203,8 +203,8 @@ void FileExerciser::sync_range() {
   });
 }
 
-// What the subject does not offer is left alone. posix_fallocate would write zeros instead, and answer otherwise than the
-// real thing for some descriptors.
+// What the subject does not offer is left alone. posix_fallocate would write zeros instead, and answer
+// otherwise than the real thing for some descriptors.
 void FileExerciser::allocate() {
   const OpenFile* const file = any_open();
   if (file == nullptr) return;
@@ -216,7 +216,7 @@ void FileExerciser::allocate() {
     return fallocate(descriptor, mode, static_cast<off_t>(range.offset), static_cast<off_t>(range.length));
   };
   const Outcome subject = outcome_of([&] { return call(file->subject.get()); });
-  if (subject.error == EOPNOTSUPP) return;
+  if (subject.error == EOPNOTSUPP) return note("  not offered");
   agree(subject, outcome_of([&] { return call(file->model.get()); }));
   check_open(*file);
 }
@@ -229,7 +229,8 @@ void FileExerciser::map_write() {
   map(true);
 }
 
-// Whole pages, what follows the end in the last of them included: it has to be zeros. Written is only what is in the file.
+// Whole pages, what follows the end in the last of them included: it has to be zeros. Written is only what is
+// in the file.
 void FileExerciser::map(bool writing) {
   const OpenFile* const file = any_open();
   if (file == nullptr) return;

@@ -22,8 +22,8 @@ std::string parent_of(const std::string& path) {
   return slash == std::string::npos ? std::string() : path.substr(0, slash);
 }
 
-// As a program does that removes a folder: each file as it is read. Those that were there at the beginning have all to be
-// met. -1 with errno, or how many are gone.
+// As a program does that removes a folder: each file as it is read. Those that were there at the beginning
+// have all to be met. -1 with errno, or how many are gone.
 long unlink_while_reading(const std::string& folder) {
   const std::unique_ptr<DIR, int (*)(DIR*)> stream(opendir(folder.c_str()), &closedir);
   if (!stream) return -1;
@@ -88,7 +88,8 @@ void FileExerciser::link_file() {
   check_name(to);
 }
 
-// Only to what is below the link's folder, or nowhere: a link cannot lead out of the directory, wherever it is moved to.
+// Only to what is below the link's folder, or nowhere: a link cannot lead out of the directory, wherever it
+// is moved to.
 void FileExerciser::make_link() {
   const std::array<std::string, 6> targets = {
       fmt::format("f{}", below(6)), fmt::format("l{}", below(6)),

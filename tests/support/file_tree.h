@@ -24,27 +24,28 @@ struct FolderListing {
 };
 [[nodiscard]] FolderListing list_folder(const std::string& path);
 
-// Everything below a folder, by its path from there, sorted, a folder before what is in it. Links are not followed.
-// Throws TestFailure when the folder cannot be read.
+// Everything below a folder, by its path from there, sorted, a folder before what is in it. Links are not
+// followed. Throws TestFailure when the folder cannot be read.
 struct TreeEntry {
   std::string path;
   struct stat status;
 };
 [[nodiscard]] std::vector<TreeEntry> walk_tree(const std::filesystem::path& root);
 
-// Where two pieces of content that were read at `offset` differ, with the first bytes from there; empty when they do not.
+// Where two pieces of content that were read at `offset` differ, with the first bytes from there; empty when
+// they do not.
 [[nodiscard]] std::string bytes_difference(std::string_view subject, std::string_view model,
                                            std::uint64_t offset);
 
-// In words, no more than `limit`; none when the trees are equal: names, facts, what symbolic links say, which names are of
-// one file, and every byte. Throws TestFailure when one of them cannot be read.
+// In words, no more than `limit`; none when the trees are equal: names, facts, what symbolic links say, which
+// names are of one file, and every byte. Throws TestFailure when one of them cannot be read.
 [[nodiscard]] std::vector<std::string> tree_differences(const std::filesystem::path& subject,
                                                         const std::filesystem::path& model,
                                                         std::size_t limit = 10);
 
-// Fills an empty folder, the same for each seed: folders two deep, an empty one and one with many files among them; files
-// empty, of 100 bytes, whole and odd numbers of pages, around 128 KiB, of a few MiB, and sparse. Modes are those of a data
-// directory, 0700 and 0600. Throws TestFailure.
+// Fills an empty folder, the same for each seed: folders two deep, an empty one and one with many files among
+// them; files empty, of 100 bytes, whole and odd numbers of pages, around 128 KiB, of a few MiB, and sparse.
+// Modes are those of a data directory, 0700 and 0600. Throws TestFailure.
 void make_varied_tree(const std::filesystem::path& root, std::uint64_t seed);
 
 }  // namespace pgstrata::testing
