@@ -51,7 +51,8 @@ class DirectoryIn {
 };
 
 struct EqualDirectories {
-  explicit EqualDirectories(std::uint64_t seed) {
+  explicit EqualDirectories(std::uint64_t seed, const std::string& parent_of_subject = "/dev/shm")
+      : subject(parent_of_subject) {
     make_varied_tree(subject.path(), seed);
     make_varied_tree(model.path(), seed);
   }
@@ -59,7 +60,7 @@ struct EqualDirectories {
     return {.subject = subject.path(), .model = model.path(), .seed = seed};
   }
 
-  DirectoryIn subject{"/var/tmp"};
+  DirectoryIn subject;
   DirectoryIn model{"/dev/shm"};
 };
 
@@ -86,7 +87,7 @@ TEST(FileExerciser, FindsTwoFileSystemsEqualWithEveryKindOfOperation) {
   std::map<std::string, int> successes;
   int remounts = 0;
   for (std::uint64_t seed = first_seed; seed < first_seed + 4; ++seed) {
-    const EqualDirectories directories(seed);
+    const EqualDirectories directories(seed, "/var/tmp");
     auto options = directories.options(seed);
     options.operations = 1'500;
     options.remount_every = 1'000;
