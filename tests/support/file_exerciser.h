@@ -25,14 +25,12 @@ struct FileExerciserOptions {
   std::filesystem::path subject;  // what is to be proven
   std::filesystem::path model;    // of equal content, on ext4, tmpfs or the like
   std::uint64_t seed = 0;
-  // Many short runs find more than a long one: after some thousands little is left of what was there at
-  // first.
+  // Many short runs find more than a long one: after thousands little is left of what was there at first.
   int operations = 2'000;
   int whole_compare_every = 500;
   // Kinds of operations to leave out, by the names in FileExerciser::all_operations().
   std::set<std::string> without{};
-  // Makes the subject go and come back. Before, every file and folder in it is synced, and every descriptor
-  // closed.
+  // Makes the subject go and come back. Before, all in it is synced, and every descriptor closed.
   int remount_every = 0;  // never
   std::function<void()> remount{};
 };
