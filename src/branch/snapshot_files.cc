@@ -4,6 +4,7 @@
 
 #include "branch/content_cache.h"
 #include "branch/read_ahead.h"
+#include "snapshot/extent_reader.h"
 #include "snapshot/file_tree_reader.h"
 
 namespace pgstrata {
@@ -11,41 +12,36 @@ namespace {
 
 constexpr std::size_t cached_leaves = 64;
 
-// Chunk readers keep keys and buffers: one for each thread at work, lent out.
+// Readers keep keys and buffers: one for each thread at work, lent out.
 class Readers {
  public:
   explicit Readers(const ClusterSpace& space) : space_(space) {}
 
   Result<Bytes> read(const ExtentRef& extent, std::uint32_t size_bytes) {
     Bytes content(size_bytes);
-    if (!extent.chunk) return content;
     auto reader = take();
-    const auto got = reader->read(*extent.chunk, content);
+    const auto done = reader->read(extent, size_bytes, content);
     give_back(std::move(reader));
-    if (!got) return std::unexpected(got.error());
-    if (*got != size_bytes) {
-      return fail(ErrorCode::damaged, "an extent in pack {} has {} bytes, not {}",
-                  to_string(extent.chunk->pack), *got, size_bytes);
-    }
+    if (!done) return std::unexpected(done.error());
     return content;
   }
 
  private:
-  std::unique_ptr<ChunkReader> take() {
+  std::unique_ptr<ExtentReader> take() {
     const std::lock_guard lock(mutex_);
-    if (idle_.empty()) return std::make_unique<ChunkReader>(space_);
+    if (idle_.empty()) return std::make_unique<ExtentReader>(space_);
     auto reader = std::move(idle_.back());
     idle_.pop_back();
     return reader;
   }
-  void give_back(std::unique_ptr<ChunkReader> reader) {
+  void give_back(std::unique_ptr<ExtentReader> reader) {
     const std::lock_guard lock(mutex_);
     idle_.push_back(std::move(reader));
   }
 
   ClusterSpace space_;
   std::mutex mutex_;  // guards what follows
-  std::vector<std::unique_ptr<ChunkReader>> idle_;
+  std::vector<std::unique_ptr<ExtentReader>> idle_;
 };
 
 class SnapshotFiles;
