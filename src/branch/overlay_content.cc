@@ -3,10 +3,17 @@
 
 #include <fcntl.h>
 
+#include "base/log.h"
 #include "branch/overlay_node.h"
 #include "sys/durable.h"
 
 namespace pgstrata {
+namespace {
+
+constexpr auto clean_up_again_after = std::chrono::seconds(1);
+constexpr std::uint64_t log_growth_max = 4;
+
+}  // namespace
 
 // --- data files ---
 
@@ -17,18 +24,36 @@ Result<std::shared_ptr<FileDescriptor>> Overlay::DataFiles::open(NodeId node) {
     return found->second->second;
   }
   auto file = open_file(path(node), O_RDWR);
-  if (!file && file.error().code() == ErrorCode::not_found) {
-    file = open_file(path(node), O_RDWR | O_CREAT);
-    names_changed_ = true;
-  }
+  if (!file && file.error().code() == ErrorCode::not_found)
+    return std::unexpected(std::move(file).error().with_error_number(EIO));  // it is the overlay's loss
   if (!file) return std::unexpected(std::move(file).error());
-  recent_.emplace_front(node, std::make_shared<FileDescriptor>(*std::move(file)));
+  return keep(node, *std::move(file));
+}
+
+Result<std::shared_ptr<FileDescriptor>> Overlay::DataFiles::make(NodeId node, std::uint64_t size_bytes) {
+  auto temporary = path(node);
+  temporary += ".new";
+  PGS_TRY(auto file, open_file(temporary, O_RDWR | O_CREAT | O_TRUNC));
+  auto sized = resize_file(file, size_bytes);
+  if (sized) sized = rename_file(temporary, path(node));
+  if (!sized) {
+    static_cast<void>(pgstrata::remove_file(temporary));
+    return std::unexpected(std::move(sized).error());
+  }
+  names_changed_ = true;
+  const std::lock_guard lock(mutex_);
+  return keep(node, std::move(file));
+}
+
+std::shared_ptr<FileDescriptor> Overlay::DataFiles::keep(NodeId node, FileDescriptor file) {
+  recent_.emplace_front(node, std::make_shared<FileDescriptor>(std::move(file)));
   open_[node] = recent_.begin();
+  const auto kept = recent_.front().second;
   if (recent_.size() > open_files_max) {
     open_.erase(recent_.back().first);
     recent_.pop_back();
   }
-  return recent_.front().second;
+  return kept;
 }
 
 Result<void> Overlay::DataFiles::remove(NodeId node) {
@@ -43,6 +68,7 @@ Result<void> Overlay::DataFiles::remove(NodeId node) {
 }
 
 Result<void> Overlay::DataFiles::sync_names() {
+  const std::lock_guard lock(names_mutex_);
   if (!names_changed_.exchange(false)) return {};
   auto synced = sync_directory(folder_);
   if (!synced) names_changed_ = true;
@@ -64,6 +90,30 @@ void Overlay::Node::mark_written(std::uint64_t first, std::uint64_t count) {
   }
 }
 
+void Overlay::Node::cut_base(std::uint64_t limit_bytes) {
+  base_limit_bytes = std::min(base_limit_bytes, limit_bytes);
+  if (blocks.size() > base_blocks()) blocks.resize(static_cast<std::size_t>(base_blocks()));
+}
+
+void Overlay::Node::mark_logged(const std::vector<OverlayRecord>& records) {
+  for (const auto& record : records) {
+    if (const auto* limit = std::get_if<LimitRecord>(&record)) logged_limit_bytes = limit->base_limit_bytes;
+    const auto* run = std::get_if<BlocksRecord>(&record);
+    if (run == nullptr) continue;
+    if (logged.size() < run->first + run->count)
+      logged.resize(static_cast<std::size_t>(run->first + run->count));
+    for (auto block = run->first; block < run->first + run->count; ++block)
+      logged[static_cast<std::size_t>(block)] = true;
+  }
+}
+
+void Overlay::Node::unmark(const std::vector<std::pair<std::uint64_t, std::uint64_t>>& runs) {
+  for (const auto& [first, count] : runs) {
+    for (auto block = first; block < first + count && block < blocks.size(); ++block)
+      blocks[static_cast<std::size_t>(block)] = false;
+  }
+}
+
 // --- writing ---
 
 Result<void> Overlay::ensure_own(const NodePtr& node) {
@@ -75,11 +125,9 @@ Result<void> Overlay::ensure_own(const NodePtr& node) {
 }
 
 Result<std::shared_ptr<FileDescriptor>> Overlay::data_to_write(Node& node) {
-  PGS_TRY(auto data, data_->open(node.id));
-  if (!node.has_data) {
-    PGS_CHECK(resize_file(*data, node.size_bytes));
-    node.has_data = true;
-  }
+  if (node.has_data) return data_->open(node.id);
+  PGS_TRY(auto data, data_->make(node.id, node.size_bytes));
+  node.has_data = true;
   return data;
 }
 
@@ -91,12 +139,12 @@ Result<void> Overlay::read_base(Node& node, std::uint64_t offset, MutableByteVie
     base = node.base.get();
   }
   if (base == nullptr) {
-    PGS_TRY(auto opened, base_.open(*node.base_path));
+    PGS_TRY(auto opened, of_base(base_.open(*node.base_path)));
     const std::lock_guard lock(node.mutex);
     if (!node.base) node.base = std::move(opened);
     base = node.base.get();
   }
-  return base->read(offset, into);
+  return of_base(base->read(offset, into));
 }
 
 // The block as the base has it, into the overlay; what is beyond the base's part is zeros there already.
@@ -105,9 +153,9 @@ Result<void> Overlay::fill_from_base(Node& node, const FileDescriptor& data, std
   Bytes content(
       static_cast<std::size_t>(std::min<std::uint64_t>(overlay_block_bytes, node.base_limit_bytes - start)));
   if (!node.base) {
-    PGS_TRY(node.base, base_.open(*node.base_path));
+    PGS_TRY(node.base, of_base(base_.open(*node.base_path)));
   }
-  PGS_CHECK(node.base->read(start, content));
+  PGS_CHECK(of_base(node.base->read(start, content)));
   return write_all_at(data, start, content);
 }
 
@@ -127,12 +175,23 @@ Result<void> Overlay::keep_edges(Node& node, const FileDescriptor& data, std::ui
   return {};
 }
 
+// What a file was cut to must be durable before it grows again: else a crash might bring back the base's
+// content behind the cut, or show the old size with zeros behind it.
+Result<void> Overlay::allow_growth(const NodePtr& node, std::uint64_t end) {
+  {
+    const std::lock_guard lock(node->mutex);
+    if (end <= node->size_bytes || node->base_limit_bytes == node->logged_limit_bytes) return {};
+  }
+  return sync_node(node);
+}
+
 Result<void> Overlay::write(NodeId id, std::uint64_t offset, ByteView bytes) {
   PGS_TRY(const auto node, node_of(id));
   if (node->kind != OverlayNodeKind::regular) return fail_errno(EISDIR, "write");
   if (bytes.empty()) return {};
   PGS_CHECK(ensure_own(node));
   const auto end = offset + bytes.size();
+  PGS_CHECK(allow_growth(node, end));
   std::shared_ptr<FileDescriptor> data;
   {
     const std::lock_guard lock(node->mutex);
@@ -140,29 +199,30 @@ Result<void> Overlay::write(NodeId id, std::uint64_t offset, ByteView bytes) {
     PGS_CHECK(keep_edges(*node, *data, offset, end));
     node->unsynced = true;
   }
-  PGS_CHECK(write_all_at(*data, offset, bytes));
+  auto written = write_all_at(*data, offset, bytes);
   const std::lock_guard lock(node->mutex);
+  node->unsynced = true;
+  if (!written) {
+    // It may have got to a part, of which the size on the disk tells.
+    if (const auto now = stat_extent(*data)) node->size_bytes = std::max(node->size_bytes, now->size_bytes);
+    return written;
+  }
   const auto first = offset / overlay_block_bytes;
   node->mark_written(first, (end - 1) / overlay_block_bytes - first + 1);
   node->size_bytes = std::max(node->size_bytes, end);
-  node->unsynced = true;
   return {};
 }
 
+// A cut is not told to the log here: the size of the data is what tells of it, until it is synced.
 Result<void> Overlay::resize(NodeId id, std::uint64_t size_bytes) {
   PGS_TRY(const auto node, node_of(id));
   if (node->kind != OverlayNodeKind::regular) return fail_errno(EINVAL, "resize");
   PGS_CHECK(ensure_own(node));
+  PGS_CHECK(allow_growth(node, size_bytes));
   const std::lock_guard lock(node->mutex);
   PGS_TRY(const auto data, data_to_write(*node));
-  if (size_bytes < node->base_limit_bytes) {
-    const OverlayRecord record = LimitRecord{node->id, size_bytes};
-    PGS_CHECK(log_->append(std::span(&record, 1)));
-    node->base_limit_bytes = size_bytes;
-    if (node->blocks.size() > node->base_blocks())
-      node->blocks.resize(static_cast<std::size_t>(node->base_blocks()));
-  }
   PGS_CHECK(resize_file(*data, size_bytes));
+  node->cut_base(size_bytes);
   node->size_bytes = size_bytes;
   node->unsynced = true;
   return {};
@@ -173,6 +233,7 @@ Result<void> Overlay::allocate(NodeId id, int mode, std::uint64_t offset, std::u
   PGS_TRY(const auto node, node_of(id));
   if (node->kind != OverlayNodeKind::regular) return fail_errno(ENODEV, "allocate");
   PGS_CHECK(ensure_own(node));
+  if (mode == 0) PGS_CHECK(allow_growth(node, offset + size_bytes));
   const std::lock_guard lock(node->mutex);
   PGS_TRY(const auto data, data_to_write(*node));
   if (::fallocate(data->get(), mode, static_cast<off_t>(offset), static_cast<off_t>(size_bytes)) != 0)
@@ -250,28 +311,30 @@ Result<std::size_t> Overlay::read(NodeId id, std::uint64_t offset, MutableByteVi
 
 Result<void> Overlay::sync(NodeId id) {
   PGS_TRY(const auto node, node_of(id));
+  return sync_node(node);
+}
+
+Result<void> Overlay::sync_node(const NodePtr& node) {
   const std::lock_guard syncing(node->sync_mutex);
+  std::vector<OverlayRecord> records;
   decltype(node->unlogged) blocks;
-  bool unsynced = false;
+  std::shared_ptr<FileDescriptor> data;
   {
     const std::lock_guard lock(node->mutex);
+    if (node->unsynced) {
+      PGS_TRY(data, data_->open(node->id));
+    }
     if (node->failed) return fail_errno(EIO, "sync data that failed to be synced before");
     blocks.swap(node->unlogged);
-    unsynced = std::exchange(node->unsynced, false);
+    node->unsynced = false;
+    if (node->base_limit_bytes < node->logged_limit_bytes)
+      records.push_back(LimitRecord{node->id, node->base_limit_bytes});
   }
-  const auto failed = [&](Error error) -> Result<void> {
-    const std::lock_guard lock(node->mutex);
-    node->failed = true;
-    return std::unexpected(std::move(error));
-  };
-  if (unsynced) {
-    auto data = data_->open(id);
-    if (!data) return failed(std::move(data).error());
-    if (auto synced = sync_file_data(**data); !synced) return failed(std::move(synced).error());
-  }
-  std::vector<OverlayRecord> records;
-  for (const auto& [first, count] : blocks) records.push_back(BlocksRecord{id, first, count});
-  if (auto logged = log_->append(records); !logged) {
+  for (const auto& [first, count] : blocks) records.push_back(BlocksRecord{node->id, first, count});
+  if (data) PGS_CHECK(sync_data(*node, *data, blocks));
+  auto logged = data_->sync_names();
+  if (logged) logged = log_blocks(*node, records);
+  if (!logged) {
     // Not lost: the next sync says so again.
     const std::lock_guard lock(node->mutex);
     node->unlogged.insert(node->unlogged.begin(), blocks.begin(), blocks.end());
@@ -280,9 +343,36 @@ Result<void> Overlay::sync(NodeId id) {
   return sync_log();
 }
 
+Result<void> Overlay::sync_data(Node& node, const FileDescriptor& data,
+                                const decltype(Node::unlogged)& blocks) {
+  auto synced = sync_file_data(data);
+  if (synced) return {};
+  const std::lock_guard lock(node.mutex);
+  // The kernel may have dropped what it could not write. Of these blocks the base has a content, still.
+  node.failed = true;
+  node.unmark(blocks);
+  return synced;
+}
+
+Result<void> Overlay::log_blocks(Node& node, const std::vector<OverlayRecord>& records) {
+  if (records.empty()) return {};
+  // Against one who compacts the log: he must see both or none. A node that is gone is none of its any more.
+  const std::shared_lock tree(tree_mutex_);
+  if (!nodes_.contains(node.id)) return {};
+  PGS_CHECK(log_->append(records));
+  const std::lock_guard lock(node.mutex);
+  node.mark_logged(records);
+  return {};
+}
+
 Result<void> Overlay::sync_log() {
   PGS_CHECK(data_->sync_names());
-  return log_->sync();
+  PGS_CHECK(log_->sync());
+  if (log_->size_bytes() < compact_at_bytes_) return {};
+  const std::lock_guard lock(dead_mutex_);
+  log_is_long_ = true;
+  dead_arrived_.notify_all();
+  return {};
 }
 
 Result<void> Overlay::sync_all() {
@@ -304,14 +394,37 @@ Result<void> Overlay::sync_all() {
 void Overlay::clean_up(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     std::vector<NodeId> dead;
+    bool log_is_long = false;
     {
       std::unique_lock lock(dead_mutex_);
-      if (!dead_arrived_.wait(lock, stop, [this] { return !dead_.empty(); })) return;
+      if (!dead_arrived_.wait(lock, stop, [this] { return !dead_.empty() || log_is_long_; })) return;
       dead.swap(dead_);
+      log_is_long = std::exchange(log_is_long_, false);
     }
-    if (!sync_log()) continue;  // then they stay, and go when the overlay is opened again
-    for (const NodeId node : dead) static_cast<void>(data_->remove(node));
+    if (log_is_long) compact_log();
+    if (dead.empty()) continue;
+    if (sync_log()) {
+      for (const NodeId node : dead) static_cast<void>(data_->remove(node));
+      continue;
+    }
+    // They are what takes the room, perhaps.
+    std::unique_lock lock(dead_mutex_);
+    dead_.insert(dead_.end(), dead.begin(), dead.end());
+    dead_arrived_.wait_for(lock, stop, clean_up_again_after, [] { return false; });
   }
+}
+
+void Overlay::compact_log() {
+  std::vector<OverlayRecord> records;
+  std::uint64_t since = 0;
+  {
+    const std::unique_lock lock(tree_mutex_);  // nobody speaks to the log meanwhile
+    records = live_records();
+    since = log_->size_bytes();
+  }
+  if (const auto done = log_->compact(records, since); !done)
+    log_warning("an overlay's log was not compacted: {}", done.error().describe());
+  compact_at_bytes_ = std::max(options_.compact_log_bytes, log_growth_max * log_->size_bytes());
 }
 
 Result<Overlay::Changes> Overlay::changes(NodeId id) {
