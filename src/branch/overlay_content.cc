@@ -176,11 +176,21 @@ Result<void> Overlay::keep_edges(Node& node, const FileDescriptor& data, std::ui
 }
 
 // What a file was cut to must be durable before it grows again: else a crash might bring back the base's
-// content behind the cut, or show the old size with zeros behind it.
+// content behind the cut, or show the old size with zeros behind it. And so must be that the block in which the
+// base ends is the overlay's: else it might be the base's up to there and a newer one behind.
 Result<void> Overlay::allow_growth(const NodePtr& node, std::uint64_t end) {
   {
     const std::lock_guard lock(node->mutex);
-    if (end <= node->size_bytes || node->base_limit_bytes == node->logged_limit_bytes) return {};
+    if (end <= node->size_bytes) return {};
+    const auto last = node->base_limit_bytes / overlay_block_bytes;
+    const bool shared = node->base_limit_bytes % overlay_block_bytes != 0 && !node->is_logged(last);
+    if (!shared && node->base_limit_bytes == node->logged_limit_bytes) return {};
+    if (shared && !node->is_written(last)) {
+      PGS_TRY(const auto data, data_to_write(*node));
+      PGS_CHECK(fill_from_base(*node, *data, last));
+      node->mark_written(last, 1);
+      node->unsynced = true;
+    }
   }
   return sync_node(node);
 }

@@ -51,6 +51,9 @@ struct Overlay::Node {
   [[nodiscard]] bool is_written(std::uint64_t block) const {
     return block < blocks.size() && blocks[static_cast<std::size_t>(block)];
   }
+  [[nodiscard]] bool is_logged(std::uint64_t block) const {
+    return block < logged.size() && logged[static_cast<std::size_t>(block)];
+  }
   void mark_written(std::uint64_t first, std::uint64_t count);
   void cut_base(std::uint64_t limit_bytes);
   // The log has been told.
