@@ -96,6 +96,8 @@ void reply_entry(fuse_req_t request, const Result<NodeInfo>& info) {
 
 void on_init(void*, fuse_conn_info* connection) {
   connection->want |= connection->capable & FUSE_CAP_WRITEBACK_CACHE;
+  // The kernel would leave it to an open that it does not make (on_open), and believe that it was done.
+  connection->want &= ~static_cast<unsigned>(FUSE_CAP_ATOMIC_O_TRUNC);
   connection->max_write = write_bytes_max;
   connection->max_background = background_requests_max;
   connection->congestion_threshold = background_requests_max * 3 / 4;
