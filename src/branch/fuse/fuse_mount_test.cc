@@ -1,10 +1,14 @@
 // An overlay as the kernel shows it, against the file systems that everybody trusts.
 #include "branch/fuse/fuse_mount.h"
 
-#include <fstream>
+#include <array>
+#include <csignal>
+#include <random>
+#include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "branch/memory_base_files.h"
@@ -14,7 +18,8 @@
 #include "support/fio_verify.h"
 #include "support/test_failure.h"
 #include "support/test_seed.h"
-#include "sys/files.h"
+#include "support/wait_until.h"
+#include "sys/durable.h"
 
 namespace pgstrata {
 namespace {
@@ -132,6 +137,121 @@ TEST_F(FuseMountTest, PassesFiosVerification) {
   MountedOverlay mounted(base, server_user().uid, server_user().gid);
   const auto verdict = testing::run_fio_verify(mounted.path(), [&] { mounted.remount(); });
   EXPECT_TRUE(verdict.passed) << verdict.output;
+}
+
+// A process of its own serves it, to be killed.
+class ServingProcess {
+ public:
+  ServingProcess(const std::filesystem::path& folder, const std::filesystem::path& mount_point,
+                 BaseFiles& base)
+      : mount_point_(mount_point), pid_(::fork()) {
+    if (pid_ == 0) serve(folder, base);
+    testing::wait_until("the mount", [&] { return *is_fuse_mounted(mount_point_); });
+  }
+  ~ServingProcess() { kill9(); }
+  ServingProcess(const ServingProcess&) = delete;
+  ServingProcess& operator=(const ServingProcess&) = delete;
+
+  void kill9() {
+    if (pid_ <= 0) return;
+    ::kill(pid_, SIGKILL);
+    ::waitpid(std::exchange(pid_, -1), nullptr, 0);
+    EXPECT_TRUE(unmount_fuse(mount_point_, true).has_value());
+  }
+
+ private:
+  [[noreturn]] void serve(const std::filesystem::path& folder, BaseFiles& base) {
+    const auto overlay = Overlay::open(folder, base);
+    if (!overlay) ::_exit(1);
+    const auto mount =
+        FuseMount::mount(**overlay, {.mount_point = mount_point_, .user = ::geteuid(), .group = ::getegid()});
+    if (mount) static_cast<void>((*mount)->serve());
+    ::_exit(0);
+  }
+
+  std::filesystem::path mount_point_;
+  pid_t pid_;
+};
+
+// Files whose blocks are numbers that only grow: what each has at least, as it was synced, and at most.
+class StampedFiles {
+ public:
+  static constexpr std::size_t blocks = 40;
+  static std::string block_of(std::uint64_t stamp) {
+    const auto text = fmt::format("{:15} ", stamp);
+    std::string content;
+    while (content.size() < overlay_block_bytes) content += text;
+    return content;
+  }
+  static std::string name_of(std::size_t file) { return fmt::format("folder/file{}", file); }
+
+  StampedFiles(std::filesystem::path root, std::uint64_t seed) : root_(std::move(root)), random_(seed) {}
+
+  void write_for(std::chrono::milliseconds time) {
+    const auto end = std::chrono::steady_clock::now() + time;
+    while (std::chrono::steady_clock::now() < end) {
+      const auto file = random_() % files_.size();
+      const auto descriptor = open_file(root_ / name_of(file), O_RDWR | O_CREAT);
+      if (!descriptor) throw TestFailure(descriptor.error().describe());
+      for (int write = 0; write < 5; ++write) {
+        const auto block = random_() % blocks;
+        const auto done =
+            write_all_at(*descriptor, block * overlay_block_bytes, as_byte_view(block_of(++stamp_)));
+        if (!done) throw TestFailure(done.error().describe());
+        files_[file].newest[block] = stamp_;
+      }
+      if (random_() % 2 == 0 && sync_file(*descriptor)) files_[file].synced = files_[file].newest;
+    }
+  }
+  void check() {
+    for (std::size_t file = 0; file < files_.size(); ++file) {
+      const auto content = read_file(root_ / name_of(file));
+      for (std::size_t block = 0; block < blocks; ++block) check_block(file, block, *content);
+      files_[file].synced = files_[file].newest;
+    }
+  }
+
+ private:
+  struct Stamps {
+    std::array<std::uint64_t, blocks> synced{};
+    std::array<std::uint64_t, blocks> newest{};
+  };
+
+  void check_block(std::size_t file, std::size_t block, const Bytes& content) {
+    const auto part = as_text(content).substr(block * overlay_block_bytes, overlay_block_bytes);
+    const auto stamp = std::strtoull(std::string(part).c_str(), nullptr, 10);
+    ASSERT_EQ(part, block_of(stamp)) << name_of(file) << ", block " << block;
+    EXPECT_GE(stamp, files_[file].synced[block]) << name_of(file) << ", block " << block;
+    EXPECT_LE(stamp, files_[file].newest[block]) << name_of(file) << ", block " << block;
+    files_[file].newest[block] = stamp;  // that is what goes on from here
+  }
+
+  std::filesystem::path root_;
+  std::mt19937_64 random_;
+  std::uint64_t stamp_ = 0;
+  std::array<Stamps, 6> files_;
+};
+
+TEST_F(FuseMountTest, LosesNothingThatWasSyncedByAKill) {
+  MemoryBaseFiles base;
+  for (std::size_t file = 0; file < 6; ++file) {
+    std::string content;
+    for (std::size_t block = 0; block < StampedFiles::blocks; ++block) content += StampedFiles::block_of(0);
+    base.add_file(StampedFiles::name_of(file), content);
+  }
+  const TemporaryDirectory folder;
+  const auto overlay = folder.make("overlay");
+  const auto mount_point = folder.make("mount");
+  StampedFiles files(mount_point, testing::test_seed(20261130));
+  for (int round = 0; round < 8; ++round) {
+    SCOPED_TRACE(fmt::format("round {}", round));
+    ServingProcess process(overlay, mount_point, base);
+    ASSERT_NO_FATAL_FAILURE(files.check());
+    files.write_for(std::chrono::milliseconds(100 + 37 * round));
+    process.kill9();
+  }
+  const ServingProcess process(overlay, mount_point, base);
+  files.check();
 }
 
 TEST_F(FuseMountTest, TellsTheCallerOfWhatTheBaseLost) {
