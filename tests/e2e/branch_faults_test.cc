@@ -84,13 +84,14 @@ TEST_F(BranchFaultsTest, OneWhoseDiskIsFullComesBackWithAllItsCommits) {
   const std::string sum = server.query_value(sum_of_table);
   ASSERT_NO_FATAL_FAILURE(create("full"));
   ASSERT_NO_FATAL_FAILURE(create("other"));
+  EXPECT_EQ(value("other", sum_of_table), sum) << "what a first connection writes is there, too";
   CommitLedger ledger({.conninfo = url("full")});
   ledger.start();
   ledger.wait_for_commits(100);
   const auto state = failure("full",
                              "CREATE TABLE big AS SELECT n, repeat(md5(n::text), 30) AS x FROM "
                              "generate_series(1, 1000000) n");
-  std::cout << "SQLSTATE " << state << ": " << last_words_ << "\n";
+  // What comes first may be a new segment of WAL, or a page that is written back: PANIC, as on any full disk.
   EXPECT_THAT(state, AnyOf("53100", "lost", "57P02")) << last_words_;
   EXPECT_THAT(mount_log("full") + read_text(home("full") / "postgres.log"), HasSubstr("No space left"));
   EXPECT_EQ(value("other", sum_of_table), sum) << "another branch on the same disk";
@@ -105,8 +106,7 @@ TEST_F(BranchFaultsTest, OneWhoseDiskIsFullComesBackWithAllItsCommits) {
   EXPECT_EQ(failure("full", "CREATE TABLE after AS SELECT * FROM generate_series(1, 100000)"), "")
       << last_words_;
   EXPECT_EQ(failure("full", "CHECKPOINT"), "") << last_words_;
-  branches_ = {"full", "other"};
-  TearDown();
+  TearDown();  // before the disk goes
   branches_.clear();
 }
 
@@ -159,6 +159,7 @@ TEST_F(BranchOfDamageTest, APackThatIsMissingIsNoMissingFile) {
   ASSERT_NO_FATAL_FAILURE(make_source());
   const auto pack = packs().front();
   ASSERT_NO_FATAL_FAILURE(create("hurt"));
+  EXPECT_EQ(value("hurt", "SELECT sum(n) FROM small"), "500500") << "what a connection needs is cached now";
   std::filesystem::rename(pack, path("kept"));
   EXPECT_EQ(failure("hurt", sum_of_table), "58030") << last_words_;
   EXPECT_THAT(mount_log("hurt"), HasSubstr(pack.filename().string()));
@@ -168,9 +169,13 @@ TEST_F(BranchOfDamageTest, APackThatIsMissingIsNoMissingFile) {
 
 TEST_F(BranchOfDamageTest, OneThatNeedsADamagedPageIsNotMadeAndItIsNamed) {
   ASSERT_NO_FATAL_FAILURE(make_source());
-  for (const auto& pack : packs()) {
+  // But for the smallest, which has the snapshot's tree: the server is what meets it.
+  auto hurt = packs();
+  hurt.pop_back();
+  for (const auto& pack : hurt) {
     for (std::uintmax_t at = 1000; at < std::filesystem::file_size(pack); at += 1000) flip(pack, at);
   }
+  branches_.push_back("hurt");
   const ProgramRun run = branch("create", {"hurt"});
   EXPECT_EQ(run.exit_code, 5) << run.describe();
   bool named = false;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "branch/mount_failure.h"
 
 namespace pgstrata {
 
@@ -46,7 +47,7 @@ int errno_of(const Error& error) {
 void reply_error(fuse_req_t request, const Error& error) {
   const int number = errno_of(error);
   // What is damaged or could not be read is told with its name; the caller hears of an I/O error only.
-  if (number == EIO || number == ENOSPC) log_error("{}", error.describe());
+  if (number == EIO || number == ENOSPC) log_error("{}", mount_failure_words(error));
   fuse_reply_err(request, number);
 }
 
