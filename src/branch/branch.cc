@@ -1,5 +1,7 @@
 #include "branch/branch.h"
 
+#include <future>
+
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -95,6 +97,11 @@ Result<void> remove_branch_folder(const BranchHome& home) {
   return remove_tree(home.path());
 }
 
+Result<void> sync_files(const std::vector<FileDescriptor>& files) {
+  for (const auto& file : files) PGS_CHECK(sync_file(file));
+  return {};
+}
+
 Result<void> open_at_moment(const ClusterSpace& space, const RecoveryPlan& plan, const BranchHome& home,
                             BranchRecord& record, const ServerInstallation& installation,
                             const ComputeOptions& options, const Cancellation& cancellation) {
@@ -103,8 +110,10 @@ Result<void> open_at_moment(const ClusterSpace& space, const RecoveryPlan& plan,
   PGS_CHECK(start_mount_process(home, record.repository, space));
   PGS_CHECK(link_tablespaces(home, plan.snapshot));
   PGS_CHECK(remove_what_is_another_servers(home));
-  PGS_CHECK(write_branch_wal(space, plan, home.data() / "pg_wal"));
+  PGS_TRY(const auto wal, write_branch_wal(space, plan, home.data() / "pg_wal"));
+  auto synced = std::async(std::launch::async, [&wal] { return sync_files(wal); });
   PGS_CHECK(recover_compute(home, record, installation, options, cancellation));
+  PGS_CHECK(synced.get());
   record.recovered = true;
   record.started = true;
   return put_branch_record(home, record);

@@ -26,6 +26,12 @@ void add_for_major(std::vector<Setting>& settings, std::uint32_t major) {
   if (major < 16) settings.emplace_back("promote_trigger_file", "");
 }
 
+// Before it recovers a server syncs each file of a directory that was not shut down, one by one. In a new
+// branch nothing was written but WAL, and that is synced by whoever made it; later starts take the long way.
+void add_first_start(std::vector<Setting>& settings, std::uint32_t major) {
+  if (major >= 14) settings.emplace_back("recovery_init_sync_method", "syncfs");
+}
+
 // What the source's configuration may say, and a copy must not do: follow or feed other servers, write into
 // the source's archive, wait for its standbys, stop anywhere but at the branch's moment.
 void add_isolation(std::vector<Setting>& settings) {
@@ -51,6 +57,7 @@ ServerOptions compute_options(const BranchHome& home, const BranchRecord& record
   auto& settings = options.settings;
   add_isolation(settings);
   add_for_major(settings, record.server_version / 10000);
+  if (!record.recovered) add_first_start(settings, record.server_version / 10000);
   const auto own_configuration = file_exists(home.data() / "postgresql.conf");
   if (!own_configuration || !*own_configuration)
     settings.emplace_back("config_file", (home.path() / "postgresql.conf").native());
