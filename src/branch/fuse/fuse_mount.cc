@@ -96,6 +96,8 @@ void reply_entry(fuse_req_t request, const Result<NodeInfo>& info) {
 
 void on_init(void*, fuse_conn_info* connection) {
   connection->want |= connection->capable & FUSE_CAP_WRITEBACK_CACHE;
+  // Which would ask for a file's attributes before reads, and drop its pages when they are new.
+  connection->want &= ~static_cast<unsigned>(FUSE_CAP_AUTO_INVAL_DATA);
   connection->max_write = write_bytes_max;
   connection->max_background = background_requests_max;
   connection->congestion_threshold = background_requests_max * 3 / 4;
