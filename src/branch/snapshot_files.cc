@@ -17,10 +17,10 @@ class Readers {
  public:
   explicit Readers(const ClusterSpace& space) : space_(space) {}
 
-  Result<Bytes> read(const ExtentRef& extent, std::uint32_t size_bytes) {
-    Bytes content(size_bytes);
+  // Into memory of the extent's size.
+  Result<Bytes> read(const ExtentRef& extent, Bytes content) {
     auto reader = take();
-    const auto done = reader->read(extent, size_bytes, content);
+    const auto done = reader->read(extent, static_cast<std::uint32_t>(content.size()), content);
     give_back(std::move(reader));
     if (!done) return std::unexpected(done.error());
     return content;
@@ -96,7 +96,7 @@ class SnapshotFiles final : public BaseFiles {
     PGS_TRY(const auto ref, ref_of(file, number));
     const auto size = extent_size(file.size_bytes, number);
     if (!ref.chunk) return std::make_shared<const Bytes>(size);
-    auto content = cache_.get(ref.tag, [&] { return readers_.read(ref, size); });
+    auto content = cache_.get(ref.tag, [&] { return readers_.read(ref, cache_.memory(size)); });
     if (!content) return std::unexpected(std::move(content).error().with_context("read " + file.path));
     return content;
   }
@@ -108,7 +108,7 @@ class SnapshotFiles final : public BaseFiles {
       if (!ref || !ref->chunk || cache_.has(ref->tag)) continue;
       // What goes wrong here is told to whoever reads it.
       ahead_.add([this, ref = *ref, size = extent_size(file.size_bytes, number)] {
-        static_cast<void>(cache_.get(ref.tag, [&] { return readers_.read(ref, size); }));
+        static_cast<void>(cache_.get(ref.tag, [&] { return readers_.read(ref, cache_.memory(size)); }));
       });
     }
   }
