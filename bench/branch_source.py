@@ -1,5 +1,6 @@
 """A source whose past can be opened: two snapshots, WAL between and after them, and those who open a moment of it."""
 
+import datetime
 import json
 import time
 
@@ -12,6 +13,11 @@ SCALE_OF_1_GB = 40
 # The last part of the WAL, which comes after the second snapshot: what a bound on the replay debt would leave.
 LAST_PART = 0.1
 WRITE = "update pgbench_branches set bbalance = bbalance where bid = 1"
+
+
+def in_words(seconds):
+    """Seconds since 1970, as PostgreSQL and everyone here reads a time."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).isoformat(sep=" ", timespec="milliseconds")
 
 
 class Past:
@@ -46,14 +52,11 @@ class Past:
 
     def random_moment(self, random):
         """One of the last part's, as a time with a zone."""
-        seconds = random.uniform(self.late, self.end)
-        return self.source.query(f"select to_char(to_timestamp({seconds}) at time zone 'utc', "
-                                 "'YYYY-MM-DD HH24:MI:SS.MS')") + "+00"
+        return in_words(random.uniform(self.late, self.end))
 
     def early_moment(self):
-        """The same for the moment that is farthest from its snapshot."""
-        return self.source.query(f"select to_char(to_timestamp({self.early}) at time zone 'utc', "
-                                 "'YYYY-MM-DD HH24:MI:SS.MS')") + "+00"
+        """The one that is farthest from its snapshot, likewise."""
+        return in_words(self.early)
 
     def _moment(self):
         self.source.pgbench("-n", "-N", "-t", "1")  # a commit after it: then it is known to be complete
@@ -80,8 +83,9 @@ class Past:
         slot = self.bench.pgstrata.slot
         while True:
             archived = self.source.query("select coalesce(last_archived_wal, '') from pg_stat_archiver") >= last
-            received = self.source.query("select coalesce(bool_or(flush_lsn >= pg_current_wal_lsn()), false) from "
-                                         f"pg_stat_replication join pg_replication_slots on active_pid = pid where slot_name = '{slot}'")
+            received = self.source.query(
+                "select coalesce(bool_or(flush_lsn >= pg_current_wal_lsn()), false) from pg_stat_replication "
+                f"join pg_replication_slots on active_pid = pid where slot_name = '{slot}'")
             if archived and received == "t":
                 return
             if time.monotonic() > deadline:
