@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "branch/branch_setup.h"
 #include "branch/branch_wal.h"
 #include "branch/fuse/fuse_mount.h"
 #include "branch/mount_process.h"
@@ -17,86 +18,6 @@
 namespace pgstrata {
 namespace {
 
-constexpr auto stop_limit = std::chrono::minutes(5);
-
-Timestamp moment_of(const RecoveryPlan& plan) {
-  if (const auto* time = std::get_if<TimeTarget>(&plan.target.point)) return time->time;
-  return plan.last_commit;
-}
-
-BranchRecord record_of(const ClusterSpace& space, const RecoveryPlan& plan, const NewBranch& branch) {
-  BranchRecord record;
-  record.cluster = space.name();
-  record.name = branch.name;
-  record.repository = branch.repository;
-  record.created = system_clock().now();
-  record.expires = branch.expires;
-  record.read_only = branch.read_only;
-  record.target = describe(plan.target);
-  record.moment = moment_of(plan);
-  record.last_commit = plan.last_commit;
-  record.snapshot = plan.snapshot.id;
-  record.timeline = plan.timeline;
-  record.end_lsn = plan.expected_end_lsn;
-  record.server_version = plan.snapshot.server_version;
-  record.wal_segment_bytes = plan.wal_segment_bytes;
-  record.settings = branch.settings;
-  return record;
-}
-
-// The server's user passes through, and reads nothing but what is his.
-Result<void> make_folders(const BranchHome& home, const FileOwner& owner) {
-  std::error_code error;
-  PGS_CHECK(make_directories(home.path().parent_path(), 0711));
-  if (::mkdir(home.path().c_str(), 0711) != 0) {
-    if (errno == EEXIST) {
-      return fail(ErrorCode::already_exists, "there is a branch \"{}\" already",
-                  home.path().filename().native());
-    }
-    return std::unexpected(error_from_errno(errno, fmt::format("make \"{}\"", home.path().native())));
-  }
-  for (const auto& folder : {home.overlay(), home.mount_point(), home.socket_folder()})
-    PGS_CHECK(make_directories(folder));
-  if (::chmod(home.path().c_str(), 0711) != 0)
-    return std::unexpected(error_from_errno(errno, "set the mode of the branch's folder"));
-  if (owner.change && ::chown(home.socket_folder().c_str(), owner.user, owner.group) != 0)
-    return std::unexpected(error_from_errno(errno, "give the branch's socket folder away"));
-  return {};
-}
-
-// Links from the data directory to the tablespaces' folders in the mount.
-Result<void> link_tablespaces(const BranchHome& home, const SnapshotRecord& snapshot) {
-  for (const auto& tablespace : snapshot.tablespaces) {
-    const auto link = home.data() / "pg_tblspc" / std::to_string(tablespace.oid.value);
-    const auto target = home.tablespaces() / std::to_string(tablespace.oid.value);
-    if (::symlink(target.c_str(), link.c_str()) != 0)
-      return std::unexpected(error_from_errno(errno, fmt::format("link tablespace {}", tablespace.oid)));
-  }
-  return {};
-}
-
-Result<void> remove_what_is_another_servers(const BranchHome& home) {
-  for (const auto* name : {"postmaster.pid", "postmaster.opts", "recovery.signal", "promote"}) {
-    const auto removed = remove_file(home.data() / name);
-    if (!removed && removed.error().code() != ErrorCode::not_found) return removed;
-  }
-  return {};
-}
-
-// Not a server of another branch: the ids of processes come again.
-Result<void> stop_everything(const BranchHome& home, StopMode mode) {
-  PGS_TRY(const bool mounted, mount_process_runs(home));
-  if (mounted) PGS_CHECK(stop_compute(home, mode, stop_limit));
-  return stop_mount_process(home, !mounted);
-}
-
-Result<void> remove_branch_folder(const BranchHome& home) {
-  // Without its record it is none any more.
-  const auto removed = remove_file(home.record());
-  if (!removed && removed.error().code() != ErrorCode::not_found) return removed;
-  return remove_tree(home.path());
-}
-
 Result<void> sync_files(const std::vector<FileDescriptor>& files) {
   for (const auto& file : files) PGS_CHECK(sync_file(file));
   return {};
@@ -105,12 +26,7 @@ Result<void> sync_files(const std::vector<FileDescriptor>& files) {
 Result<void> open_at_moment(const ClusterSpace& space, const RecoveryPlan& plan, const BranchHome& home,
                             BranchRecord& record, const ServerInstallation& installation,
                             const ComputeOptions& options, const Cancellation& cancellation) {
-  PGS_TRY(const auto control, read_control_file(space, plan.snapshot));
-  PGS_CHECK(write_compute_configuration(home, record, control));
-  PGS_CHECK(start_mount_process(home, record.repository, space));
-  PGS_CHECK(link_tablespaces(home, plan.snapshot));
-  PGS_CHECK(remove_what_is_another_servers(home));
-  PGS_TRY(const auto wal, write_branch_wal(space, plan, home.data() / "pg_wal"));
+  PGS_TRY(const auto wal, mount_at_moment(space, plan, home, record));
   auto synced = std::async(std::launch::async, [&wal] { return sync_files(wal); });
   PGS_CHECK(recover_compute(home, record, installation, options, cancellation));
   PGS_CHECK(synced.get());
@@ -145,10 +61,12 @@ Result<BranchRecord> create_branch(const ClusterSpace& space, const RecoveryPlan
   const BranchHome home(branch.state_directory, space.name(), branch.name);
   PGS_TRY(const auto installation, installation_for(plan, home.data()));
   PGS_TRY(const auto owner, choose_owner(home.data()));
-  auto record = record_of(space, plan, branch);
+  PGS_TRY(auto record, branch_record_of(space, plan, branch.name, branch.repository));
   record.user = owner.name;
-  PGS_TRY(record.sealed_wal, sealed_segments(space, plan));
-  PGS_CHECK(make_folders(home, owner));
+  record.read_only = branch.read_only;
+  record.expires = branch.expires;
+  record.settings = branch.settings;
+  PGS_CHECK(make_branch_folders(home, owner));
   const auto made = [&]() -> Result<void> {
     PGS_TRY(record.port, choose_port(branch.state_directory));
     PGS_CHECK(put_branch_record(home, record));
@@ -156,7 +74,7 @@ Result<BranchRecord> create_branch(const ClusterSpace& space, const RecoveryPlan
     return open_at_moment(space, plan, home, record, installation, options, cancellation);
   }();
   if (made) return record;
-  const auto undone = stop_everything(home, StopMode::immediate);
+  const auto undone = stop_branch_processes(home, StopMode::immediate);
   if (undone) {
     static_cast<void>(remove_branch_folder(home));
   } else {
@@ -191,14 +109,14 @@ Result<BranchRecord> stop_branch(const BranchHome& home) {
   PGS_TRY(const auto lock, lock_branch(home));
   PGS_TRY(auto record, get_branch_record(home));
   record.started = false;
-  PGS_CHECK(stop_everything(home, StopMode::fast));
+  PGS_CHECK(stop_branch_processes(home, StopMode::fast));
   PGS_CHECK(put_branch_record(home, record));
   return record;
 }
 
 Result<void> delete_branch(const BranchHome& home) {
   PGS_TRY(const auto lock, lock_branch(home));
-  PGS_CHECK(stop_everything(home, StopMode::immediate));
+  PGS_CHECK(stop_branch_processes(home, StopMode::immediate));
   return remove_branch_folder(home);
 }
 
