@@ -42,6 +42,10 @@ class Pgstrata:
         flags = ["--delta"] if delta else []
         return self.machine.run([self.program, "restore", CLUSTER, "--to", target, *flags], "pgstrata-restore", self.env)
 
+    def restore_at(self, target, at):
+        """Ready to recover to a moment."""
+        return self.machine.run([self.program, "restore", CLUSTER, "--to", target, "--at", at], "pgstrata-restore", self.env)
+
     def stored_bytes(self):
         """Size of the repository."""
         return tree_bytes(self.repository)
@@ -114,6 +118,16 @@ pg1-database=postgres
         """The last backup, complete and durable but not started."""
         flags = ["--delta"] if delta else []
         return self.machine.run(self._command("restore", f"--pg1-path={target}", *flags), "pgbackrest-restore")
+
+    def restore_at(self, target, at):
+        """Ready to recover to a moment; WAL comes by asynchronous archive-get."""
+        self.machine.remove(self.spool)  # of the last time
+        for path in (target, self.spool):
+            self.machine.folder(path)
+        fetch = " ".join(self._command("archive-get", "--archive-async", f"--pg1-path={target}")) + ' %f "%p"'
+        return self.machine.run(
+            self._command("restore", f"--pg1-path={target}", "--type=time", f"--target={at}", "--target-action=promote",
+                          f"--recovery-option=restore_command={fetch}"), "pgbackrest-restore")
 
     def stored_bytes(self):
         """Size of the repository."""

@@ -76,6 +76,8 @@ def number(value, unit):
     """With the digits that make sense."""
     if unit in ("MB", "MiB"):
         return f"{value / (1e6 if unit == 'MB' else 1 << 20):.0f} {unit}"
+    if unit == "MB/s":
+        return f"{value / 1e6:.0f} MB/s"
     digits = 0 if unit == "TPS" else 1 if unit == "segments/s" else 2
     return f"{value:,.{digits}f} {unit}"
 

@@ -1,5 +1,7 @@
 #include "branch/branch.h"
 
+#include <future>
+
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,11 +19,18 @@
 namespace pgstrata {
 namespace {
 
+Result<void> sync_files(const std::vector<FileDescriptor>& files) {
+  for (const auto& file : files) PGS_CHECK(sync_file(file));
+  return {};
+}
+
 Result<void> open_at_moment(const ClusterSpace& space, const RecoveryPlan& plan, const BranchHome& home,
                             BranchRecord& record, const ServerInstallation& installation,
                             const ComputeOptions& options, const Cancellation& cancellation) {
-  PGS_CHECK(mount_at_moment(space, plan, home, record));
+  PGS_TRY(const auto wal, mount_at_moment(space, plan, home, record));
+  auto synced = std::async(std::launch::async, [&wal] { return sync_files(wal); });
   PGS_CHECK(recover_compute(home, record, installation, options, cancellation));
+  PGS_CHECK(synced.get());
   record.recovered = true;
   record.started = true;
   return put_branch_record(home, record);

@@ -78,8 +78,8 @@ Result<void> make_branch_folders(const BranchHome& home, const FileOwner& owner)
   return {};
 }
 
-Result<void> mount_at_moment(const ClusterSpace& space, const RecoveryPlan& plan, const BranchHome& home,
-                             const BranchRecord& record) {
+Result<std::vector<FileDescriptor>> mount_at_moment(const ClusterSpace& space, const RecoveryPlan& plan,
+                                                    const BranchHome& home, const BranchRecord& record) {
   PGS_TRY(const auto control, read_control_file(space, plan.snapshot));
   PGS_CHECK(write_compute_configuration(home, record, control));
   PGS_CHECK(start_mount_process(home, record.repository, space));

@@ -5,6 +5,7 @@
 #include "branch/compute.h"
 #include "repo/repository.h"
 #include "restore/target_directory.h"
+#include "sys/file_descriptor.h"
 
 namespace pgstrata {
 
@@ -15,10 +16,11 @@ namespace pgstrata {
 // Error: already_exists.
 Result<void> make_branch_folders(const BranchHome& home, const FileOwner& owner);
 
-// Its files are mounted when it returns, and as recovery is to find them. `record` must have been put. Errors:
-// those of start_mount_process; not_found, damaged.
-Result<void> mount_at_moment(const ClusterSpace& space, const RecoveryPlan& plan, const BranchHome& home,
-                             const BranchRecord& record);
+// Its files are mounted when it returns, and as recovery is to find them. `record` must have been put. What is
+// returned has to be synced before the branch's server may acknowledge anything for good. Errors: those of
+// start_mount_process; not_found, damaged.
+Result<std::vector<FileDescriptor>> mount_at_moment(const ClusterSpace& space, const RecoveryPlan& plan,
+                                                    const BranchHome& home, const BranchRecord& record);
 
 // Server and mount, whatever state they are in.
 Result<void> stop_branch_processes(const BranchHome& home, StopMode mode);

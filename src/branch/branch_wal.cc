@@ -10,22 +10,30 @@
 namespace pgstrata {
 namespace {
 
-Result<void> write_segment(const ClusterSpace& space, const WalInventory& inventory,
-                           const RecoverySegment& segment, const RecoveryPlan& plan,
-                           const std::filesystem::path& pg_wal) {
+Result<FileDescriptor> write_file_to_sync(const std::filesystem::path& path, ByteView content) {
+  PGS_TRY(auto file, open_file(path, O_WRONLY | O_CREAT | O_TRUNC, 0600));
+  PGS_CHECK(write_all(file, content));
+  return file;
+}
+
+Result<FileDescriptor> write_segment(const ClusterSpace& space, const WalInventory& inventory,
+                                     const RecoverySegment& segment, const RecoveryPlan& plan,
+                                     const std::filesystem::path& pg_wal) {
   const auto end = plan.expected_end_lsn;
   PGS_TRY(auto wal, read_wal_segment(space, inventory, segment.timeline, segment.start, end));
   const auto visible = end > segment.start ? end - segment.start : 0;
   wal.bytes.resize(std::min<std::uint64_t>(wal.bytes.size(), visible));
   const auto name = wal_segment_name(
       {segment.timeline, wal_segment_of(segment.start, plan.wal_segment_bytes)}, plan.wal_segment_bytes);
-  PGS_TRY(const auto file, open_file(pg_wal / name, O_WRONLY | O_CREAT | O_EXCL, 0600));
-  PGS_CHECK(write_all(file, wal.bytes));
-  return resize_file(file, plan.wal_segment_bytes);
+  PGS_TRY(auto file, write_file_to_sync(pg_wal / name, wal.bytes));
+  PGS_CHECK(resize_file(file, plan.wal_segment_bytes));
+  return file;
 }
 
-Result<void> write_history(const ClusterSpace& space, TimelineId timeline, const RecoveryPlan& plan,
-                           const std::filesystem::path& pg_wal) {
+// Nothing where the timeline has none.
+Result<std::optional<FileDescriptor>> write_history(const ClusterSpace& space, TimelineId timeline,
+                                                    const RecoveryPlan& plan,
+                                                    const std::filesystem::path& pg_wal) {
   auto content = get_timeline_history(space, timeline);
   if (!content && content.error().code() == ErrorCode::damaged && timeline != plan.timeline) {
     // Recovery only needs to see that this timeline's number is taken.
@@ -33,8 +41,9 @@ Result<void> write_history(const ClusterSpace& space, TimelineId timeline, const
     content = to_bytes("# damaged in the repository\n");
   }
   if (!content) return std::unexpected(std::move(content).error());
-  if (!*content) return {};
-  return write_file(pg_wal / timeline_history_name(timeline), **content);
+  if (!*content) return std::nullopt;
+  PGS_TRY(auto file, write_file_to_sync(pg_wal / timeline_history_name(timeline), **content));
+  return file;
 }
 
 }  // namespace
@@ -49,18 +58,24 @@ Result<std::vector<RecoverySegment>> sealed_segments(const ClusterSpace& space, 
   return sealed;
 }
 
-Result<void> write_branch_wal(const ClusterSpace& space, const RecoveryPlan& plan,
-                              const std::filesystem::path& pg_wal) {
+Result<std::vector<FileDescriptor>> write_branch_wal(const ClusterSpace& space, const RecoveryPlan& plan,
+                                                     const std::filesystem::path& pg_wal) {
   PGS_TRY(const auto inventory, WalInventory::load(space, plan.wal_segment_bytes));
+  std::vector<FileDescriptor> files;
   for (const auto& segment : plan.segments) {
     PGS_TRY(const bool there,
             file_exists(pg_wal / wal_segment_name({segment.timeline,
                                                    wal_segment_of(segment.start, plan.wal_segment_bytes)},
                                                   plan.wal_segment_bytes)));
-    if (!there) PGS_CHECK(write_segment(space, inventory, segment, plan, pg_wal));
+    if (there) continue;
+    PGS_TRY(auto file, write_segment(space, inventory, segment, plan, pg_wal));
+    files.push_back(std::move(file));
   }
-  for (const auto timeline : plan.histories) PGS_CHECK(write_history(space, timeline, plan, pg_wal));
-  return {};
+  for (const auto timeline : plan.histories) {
+    PGS_TRY(auto file, write_history(space, timeline, plan, pg_wal));
+    if (file) files.push_back(*std::move(file));
+  }
+  return files;
 }
 
 Result<std::uint64_t> allocated_bytes(const std::filesystem::path& folder) {

@@ -16,6 +16,33 @@ bool ContentCache::has(const ContentTag& tag) const {
   return entries_.contains(tag);
 }
 
+Bytes ContentCache::memory(std::size_t size_bytes) {
+  {
+    const std::lock_guard lock(spare_->mutex);
+    if (size_bytes > spare_->size_bytes) {
+      spare_->size_bytes = size_bytes;
+      spare_->pieces.clear();
+    }
+    if (!spare_->pieces.empty() && size_bytes == spare_->size_bytes) {
+      auto piece = std::move(spare_->pieces.back());
+      spare_->pieces.pop_back();
+      return piece;
+    }
+  }
+  return Bytes(size_bytes);
+}
+
+// Whoever uses it last gives its memory back.
+ContentCache::Content ContentCache::shared(Bytes content) const {
+  const auto give_back = [spare = spare_](Bytes* bytes) {
+    const std::unique_ptr<Bytes> last(bytes);
+    const std::lock_guard lock(spare->mutex);
+    if (last->size() == spare->size_bytes && spare->pieces.size() < spare_pieces_max)
+      spare->pieces.push_back(std::move(*last));
+  };
+  return std::shared_ptr<Bytes>(new Bytes(std::move(content)), give_back);
+}
+
 Result<ContentCache::Content> ContentCache::get(const ContentTag& tag, const Load& load) {
   {
     std::unique_lock lock(mutex_);
@@ -40,7 +67,7 @@ Result<ContentCache::Content> ContentCache::get(const ContentTag& tag, const Loa
     entries_.erase(tag);
     return std::unexpected(std::move(content).error());
   }
-  entry->content = std::make_shared<const Bytes>(*std::move(content));
+  entry->content = shared(*std::move(content));
   size_bytes_ += entry->content->size();
   const auto result = entry->content;
   evict();

@@ -17,10 +17,10 @@ class Readers {
  public:
   explicit Readers(const ClusterSpace& space) : space_(space) {}
 
-  Result<Bytes> read(const ExtentRef& extent, std::uint32_t size_bytes) {
-    Bytes content(size_bytes);
+  // Into memory of the extent's size.
+  Result<Bytes> read(const ExtentRef& extent, Bytes content) {
     auto reader = take();
-    const auto done = reader->read(extent, size_bytes, content);
+    const auto done = reader->read(extent, static_cast<std::uint32_t>(content.size()), content);
     give_back(std::move(reader));
     if (!done) return std::unexpected(done.error());
     return content;
@@ -130,7 +130,7 @@ class SnapshotFiles final : public BaseFiles {
   // Into both caches.
   Result<ContentCache::Content> load(const ExtentRef& ref, std::uint32_t size) {
     return cache_.get(ref.tag, [&]() -> Result<Bytes> {
-      PGS_TRY(auto content, readers_.read(ref, size));
+      PGS_TRY(auto content, readers_.read(ref, cache_.memory(size)));
       if (options_.shared != nullptr) options_.shared->put(ref.tag, content);
       return content;
     });

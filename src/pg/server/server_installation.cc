@@ -4,6 +4,7 @@
 #include <cctype>
 #include <charconv>
 #include <cstdlib>
+#include <span>
 #include <vector>
 
 #include <pwd.h>
@@ -43,21 +44,34 @@ std::vector<std::filesystem::path> folders_of_variable(const char* name) {
   return folders;
 }
 
-bool holds_major(const std::filesystem::path& folder, int major) {
-  const auto postgres = folder / "postgres";
-  return ::access(postgres.c_str(), X_OK) == 0 && major_of_program(postgres) == major;
+bool holds_server(const std::filesystem::path& folder) {
+  return ::access((folder / "postgres").c_str(), X_OK) == 0;
+}
+
+std::optional<std::filesystem::path> first_of_major(std::span<const std::filesystem::path> folders,
+                                                    int major) {
+  for (const auto& folder : folders) {
+    if (holds_server(folder) && major_of_program(folder / "postgres") == major) return folder;
+  }
+  return std::nullopt;
+}
+
+// The packages' own folders are named after the major: to ask the program takes as long as to start it.
+std::optional<std::filesystem::path> packaged(int major) {
+  for (auto folder :
+       {fmt::format("/usr/lib/postgresql/{}/bin", major), fmt::format("/usr/pgsql-{}/bin", major)}) {
+    if (holds_server(folder)) return folder;
+  }
+  return std::nullopt;
 }
 
 }  // namespace
 
 Result<ServerInstallation> ServerInstallation::find(int major) {
-  std::vector<std::filesystem::path> folders = folders_of_variable("PGSTRATA_PG_BINDIR");
-  folders.emplace_back(fmt::format("/usr/lib/postgresql/{}/bin", major));
-  folders.emplace_back(fmt::format("/usr/pgsql-{}/bin", major));
-  for (auto& folder : folders_of_variable("PATH")) folders.push_back(std::move(folder));
-  for (const auto& folder : folders) {
-    if (holds_major(folder, major)) return ServerInstallation(major, std::filesystem::absolute(folder));
-  }
+  auto found = first_of_major(folders_of_variable("PGSTRATA_PG_BINDIR"), major);
+  if (!found) found = packaged(major);
+  if (!found) found = first_of_major(folders_of_variable("PATH"), major);
+  if (found) return ServerInstallation(major, std::filesystem::absolute(*found));
   return std::unexpected(
       make_error(ErrorCode::not_found, "PostgreSQL {} is not installed on this machine", major)
           .with_hint(
