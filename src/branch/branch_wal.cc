@@ -12,11 +12,12 @@ namespace {
 
 Result<void> write_segment(const ClusterSpace& space, const WalInventory& inventory,
                            const RecoverySegment& segment, const RecoveryPlan& plan,
-                           const std::filesystem::path& pg_wal) {
+                           const std::filesystem::path& pg_wal, std::span<const WalPatch> patches) {
   const auto end = plan.expected_end_lsn;
   PGS_TRY(auto wal, read_wal_segment(space, inventory, segment.timeline, segment.start, end));
   const auto visible = end > segment.start ? end - segment.start : 0;
   wal.bytes.resize(std::min<std::uint64_t>(wal.bytes.size(), visible));
+  apply_wal_patches(patches, segment.start, wal.bytes);
   const auto name = wal_segment_name(
       {segment.timeline, wal_segment_of(segment.start, plan.wal_segment_bytes)}, plan.wal_segment_bytes);
   PGS_TRY(const auto file, open_file(pg_wal / name, O_WRONLY | O_CREAT | O_EXCL, 0600));
@@ -50,14 +51,14 @@ Result<std::vector<RecoverySegment>> sealed_segments(const ClusterSpace& space, 
 }
 
 Result<void> write_branch_wal(const ClusterSpace& space, const RecoveryPlan& plan,
-                              const std::filesystem::path& pg_wal) {
+                              const std::filesystem::path& pg_wal, std::span<const WalPatch> patches) {
   PGS_TRY(const auto inventory, WalInventory::load(space, plan.wal_segment_bytes));
   for (const auto& segment : plan.segments) {
     PGS_TRY(const bool there,
             file_exists(pg_wal / wal_segment_name({segment.timeline,
                                                    wal_segment_of(segment.start, plan.wal_segment_bytes)},
                                                   plan.wal_segment_bytes)));
-    if (!there) PGS_CHECK(write_segment(space, inventory, segment, plan, pg_wal));
+    if (!there) PGS_CHECK(write_segment(space, inventory, segment, plan, pg_wal, patches));
   }
   for (const auto timeline : plan.histories) PGS_CHECK(write_history(space, timeline, plan, pg_wal));
   return {};

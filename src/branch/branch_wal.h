@@ -3,7 +3,7 @@
 
 #include <filesystem>
 
-#include "restore/recovery_plan.h"
+#include "branch/wal_patch.h"
 
 namespace pgstrata {
 
@@ -14,7 +14,7 @@ namespace pgstrata {
 // The others, filled up with zeros from the plan's end on, and the timeline histories. Errors: not_found,
 // damaged.
 Result<void> write_branch_wal(const ClusterSpace& space, const RecoveryPlan& plan,
-                              const std::filesystem::path& pg_wal);
+                              const std::filesystem::path& pg_wal, std::span<const WalPatch> patches = {});
 
 // What the files in a folder and below take on the disk.
 [[nodiscard]] Result<std::uint64_t> allocated_bytes(const std::filesystem::path& folder);

@@ -1,0 +1,152 @@
+#include "branch/branch_steps.h"
+
+#include <unistd.h>
+
+#include "base/log.h"
+#include "branch/branch_files.h"
+#include "branch/branch_wal.h"
+#include "branch/compute_questions.h"
+#include "branch/left_server.h"
+#include "branch/mount_process.h"
+#include "restore/restore_cluster.h"
+#include "sys/durable.h"
+
+namespace pgstrata {
+namespace {
+
+constexpr auto stop_limit = std::chrono::minutes(5);
+
+Timestamp moment_of(const RecoveryPlan& plan) {
+  if (const auto* time = std::get_if<TimeTarget>(&plan.target.point)) return time->time;
+  return plan.last_commit;
+}
+
+// Of the plan that the record was made from: what write_branch_wal asks for.
+RecoveryPlan wal_plan_of(const BranchRecord& record) {
+  RecoveryPlan plan;
+  plan.timeline = record.timeline;
+  plan.end_lsn = record.end_lsn;
+  plan.expected_end_lsn = record.end_lsn;
+  plan.wal_segment_bytes = record.wal_segment_bytes;
+  plan.segments = record.wal;
+  plan.histories = record.histories;
+  return plan;
+}
+
+// Links from the data directory to the tablespaces' folders in the mount: relative, so that they lead there
+// also once the branch has another name.
+Result<void> link_tablespaces(const BranchHome& home, const SnapshotRecord& snapshot) {
+  for (const auto& tablespace : snapshot.tablespaces) {
+    const auto link = home.data() / "pg_tblspc" / std::to_string(tablespace.oid.value);
+    const auto target =
+        std::filesystem::path("../..") / branch_tablespaces_folder / std::to_string(tablespace.oid.value);
+    if (::symlink(target.c_str(), link.c_str()) != 0)
+      return std::unexpected(error_from_errno(errno, fmt::format("link tablespace {}", tablespace.oid)));
+  }
+  return {};
+}
+
+Result<void> remove_if_there(const std::filesystem::path& path) {
+  const auto removed = remove_file(path);
+  if (!removed && removed.error().code() != ErrorCode::not_found) return removed;
+  return {};
+}
+
+Result<void> remove_what_is_another_servers(const BranchHome& home) {
+  for (const auto* name : {"postmaster.pid", "postmaster.opts", "recovery.signal", "promote"})
+    PGS_CHECK(remove_if_there(home.data() / name));
+  return {};
+}
+
+// What the server is known by, and what is otherwise on this machine. One that nobody can connect to is said
+// to be so: its owner may know how.
+void learn_of_server(const BranchHome& home, BranchRecord& record, const Cancellation& cancellation) {
+  auto connection = connect_to_compute(home, record, cancellation);
+  if (connection) return warn_of_other_locales(*connection);
+  log_warning("branch \"{}\" is open, but does not let its superuser in: {}", record.name,
+              connection.error().describe());
+}
+
+Result<void> clear_overlay(const BranchHome& home) {
+  PGS_CHECK(remove_tree(home.overlay()));
+  PGS_CHECK(make_directories(home.overlay()));
+  return sync_directory(home.path());
+}
+
+}  // namespace
+
+Result<void> set_moment(BranchRecord& record, const ClusterSpace& space, const RecoveryPlan& plan,
+                        const Cancellation& cancellation) {
+  record.target = describe(plan.target);
+  record.moment = moment_of(plan);
+  record.last_commit = plan.last_commit;
+  record.snapshot = plan.snapshot.id;
+  record.timeline = plan.timeline;
+  record.end_lsn = plan.expected_end_lsn;
+  record.server_version = plan.snapshot.server_version;
+  record.wal_segment_bytes = plan.wal_segment_bytes;
+  record.wal = plan.segments;
+  record.histories = plan.histories;
+  PGS_TRY(record.sealed_wal, sealed_segments(space, plan));
+  PGS_TRY(record.wal_patches, keep_tablespaces_inside(space, plan, cancellation));
+  return {};
+}
+
+// A server of another branch is not meant: the ids of processes come again.
+Result<void> stop_everything(const BranchHome& home, StopMode mode) {
+  PGS_TRY(const bool mounted, mount_process_runs(home));
+  if (mounted) PGS_CHECK(stop_compute(home, mode, stop_limit));
+  PGS_CHECK(end_left_server(home));
+  return stop_mount_process(home, !mounted);
+}
+
+Result<void> remove_branch_folder(const BranchHome& home) {
+  PGS_CHECK(remove_if_there(home.record()));
+  return remove_tree(home.path());
+}
+
+Result<void> mount_branch(const ClusterSpace& space, const BranchHome& home, const BranchRecord& record) {
+  PGS_CHECK(end_left_server(home));
+  PGS_CHECK(start_mount_process(home, record.repository, space));
+  // Whatever process has that id by now, it is not this branch's server.
+  return remove_if_there(home.data() / "postmaster.pid");
+}
+
+Result<void> write_wal_of(const ClusterSpace& space, const BranchHome& home, const BranchRecord& record,
+                          Lsn from) {
+  auto plan = wal_plan_of(record);
+  std::erase_if(plan.segments, [&](const RecoverySegment& segment) {
+    return segment.start + record.wal_segment_bytes < from;
+  });
+  return write_branch_wal(space, plan, home.data() / "pg_wal", record.wal_patches);
+}
+
+Result<void> open_at_moment(const ClusterSpace& space, const BranchHome& home, BranchRecord& record,
+                            const ServerInstallation& installation, const ComputeOptions& options,
+                            const Cancellation& cancellation) {
+  PGS_TRY(const auto snapshot, get_snapshot(space, record.snapshot));
+  PGS_TRY(const auto control, read_control_file(space, snapshot));
+  PGS_CHECK(clear_overlay(home));
+  PGS_CHECK(write_compute_configuration(home, record, control));
+  PGS_CHECK(mount_branch(space, home, record));
+  PGS_CHECK(link_tablespaces(home, snapshot));
+  PGS_CHECK(remove_what_is_another_servers(home));
+  PGS_CHECK(write_wal_of(space, home, record, Lsn{}));
+  PGS_CHECK(recover_compute(home, record, installation, options, cancellation));
+  learn_of_server(home, record, cancellation);
+  record.recovered = true;
+  record.wal_settled_to = record.end_lsn;
+  record.started = true;
+  return put_branch_record(home, record);
+}
+
+Result<void> open_again(const BranchHome& home, BranchRecord& record, const ServerInstallation& installation,
+                        const ComputeOptions& options, const Cancellation& cancellation) {
+  PGS_CHECK(start_compute(home, record, installation, options, cancellation));
+  learn_of_server(home, record, cancellation);
+  record.wal_settled_to = record.end_lsn;
+  record.started = true;
+  return put_branch_record(home, record);
+}
+
+}  // namespace pgstrata
