@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "branch/branch_steps.h"
+#include "branch/branch_setup.h"
 #include "branch/branch_wal.h"
 #include "branch/fuse/fuse_mount.h"
 #include "branch/left_server.h"
@@ -16,37 +16,12 @@
 namespace pgstrata {
 namespace {
 
-// The server's user passes through, and reads nothing but what is his.
-Result<void> make_folders(const BranchHome& home, const FileOwner& owner) {
-  std::error_code error;
-  PGS_CHECK(make_directories(home.path().parent_path(), 0711));
-  if (::mkdir(home.path().c_str(), 0711) != 0) {
-    if (errno == EEXIST) {
-      return fail(ErrorCode::already_exists, "there is a branch \"{}\" already",
-                  home.path().filename().native());
-    }
-    return std::unexpected(error_from_errno(errno, fmt::format("make \"{}\"", home.path().native())));
-  }
-  for (const auto& folder : {home.overlay(), home.mount_point(), home.socket_folder()})
-    PGS_CHECK(make_directories(folder));
-  if (::chmod(home.path().c_str(), 0711) != 0)
-    return std::unexpected(error_from_errno(errno, "set the mode of the branch's folder"));
-  if (owner.change && ::chown(home.socket_folder().c_str(), owner.user, owner.group) != 0)
-    return std::unexpected(error_from_errno(errno, "give the branch's socket folder away"));
+// All that its recovery is to see.
+Result<void> set_moment(BranchRecord& record, const ClusterSpace& space, const RecoveryPlan& plan,
+                        const Cancellation& cancellation) {
+  PGS_CHECK(set_plan(record, space, plan));
+  PGS_TRY(record.wal_patches, keep_tablespaces_inside(space, plan, cancellation));
   return {};
-}
-
-BranchRecord record_of(const ClusterSpace& space, const NewBranch& branch, const FileOwner& owner) {
-  BranchRecord record;
-  record.cluster = space.name();
-  record.name = branch.name;
-  record.repository = branch.repository;
-  record.created = system_clock().now();
-  record.expires = branch.expires;
-  record.read_only = branch.read_only;
-  record.settings = branch.settings;
-  record.user = owner.name;
-  return record;
 }
 
 // For a branch that has been made: another server may have taken its port while it did not run.
@@ -74,13 +49,13 @@ Result<BranchRecord> open_anew(const ClusterSpace& space, const BranchHome& home
                                const ComputeOptions& options, const Cancellation& cancellation) {
   PGS_CHECK(check_fuse());
   PGS_TRY(const auto installation, ServerInstallation::find(static_cast<int>(record.server_version / 10000)));
-  PGS_CHECK(stop_everything(home, StopMode::immediate));
+  PGS_CHECK(stop_branch_processes(home, StopMode::immediate));
   record.recovered = false;
   PGS_CHECK(put_branch_record(home, record));
   PGS_CHECK(keep_or_change_port(home, record));
   const auto opened = open_at_moment(space, home, record, installation, options, cancellation);
   if (opened) return record;
-  if (const auto stopped = stop_everything(home, StopMode::immediate); !stopped)
+  if (const auto stopped = stop_branch_processes(home, StopMode::immediate); !stopped)
     log_warning("{}", stopped.error().describe());
   return std::unexpected(opened.error());
 }
@@ -114,9 +89,13 @@ Result<BranchRecord> create_branch(const ClusterSpace& space, const RecoveryPlan
   PGS_CHECK(check_socket_path(home));
   PGS_TRY(const auto installation, installation_for(plan, home.data()));
   PGS_TRY(const auto owner, choose_owner(home.data()));
-  auto record = record_of(space, branch, owner);
-  PGS_CHECK(set_moment(record, space, plan, cancellation));
-  PGS_CHECK(make_folders(home, owner));
+  PGS_TRY(auto record, branch_record_of(space, plan, branch.name, branch.repository));
+  PGS_TRY(record.wal_patches, keep_tablespaces_inside(space, plan, cancellation));
+  record.user = owner.name;
+  record.read_only = branch.read_only;
+  record.expires = branch.expires;
+  record.settings = branch.settings;
+  PGS_CHECK(make_branch_folders(home, owner));
   const auto made = [&]() -> Result<void> {
     PGS_TRY(record.port, choose_port(branch.state_directory));
     PGS_CHECK(put_branch_record(home, record));
@@ -124,7 +103,7 @@ Result<BranchRecord> create_branch(const ClusterSpace& space, const RecoveryPlan
     return open_at_moment(space, home, record, installation, options, cancellation);
   }();
   if (made) return record;
-  const auto undone = stop_everything(home, StopMode::immediate);
+  const auto undone = stop_branch_processes(home, StopMode::immediate);
   if (undone) {
     static_cast<void>(remove_branch_folder(home));
   } else {
@@ -173,14 +152,14 @@ Result<BranchRecord> stop_branch(const BranchHome& home) {
   PGS_TRY(const auto lock, lock_branch(home));
   PGS_TRY(auto record, get_branch_record(home));
   record.started = false;
-  PGS_CHECK(stop_everything(home, StopMode::fast));
+  PGS_CHECK(stop_branch_processes(home, StopMode::fast));
   PGS_CHECK(put_branch_record(home, record));
   return record;
 }
 
 Result<void> delete_branch(const BranchHome& home) {
   PGS_TRY(const auto lock, lock_branch(home));
-  PGS_CHECK(stop_everything(home, StopMode::immediate));
+  PGS_CHECK(stop_branch_processes(home, StopMode::immediate));
   return remove_branch_folder(home);
 }
 

@@ -1,7 +1,7 @@
 // A read-only branch is a standby that waits for WAL: it is stopped, shown more, and started again.
 #include <algorithm>
 
-#include "branch/branch_steps.h"
+#include "branch/branch_setup.h"
 #include "branch/left_server.h"
 #include "branch/mount_process.h"
 #include "pg/format/wal_name.h"
@@ -78,7 +78,8 @@ Result<BranchRecord> advance_branch(const ClusterSpace& space, const BranchHome&
   }
   PGS_TRY(const auto installation, ServerInstallation::find(static_cast<int>(before.server_version / 10000)));
   auto record = before;
-  PGS_CHECK(set_moment(record, space, plan, cancellation));
+  PGS_CHECK(set_plan(record, space, plan));
+  PGS_TRY(record.wal_patches, keep_tablespaces_inside(space, plan, cancellation));
   record.wal_settled_to = before.wal_settled_to;
   // What was a file stays one, whole or not: its name hides what the repository has by now.
   std::erase_if(record.sealed_wal, [&](const RecoverySegment& segment) { return is_file(before, segment); });

@@ -27,7 +27,7 @@ class BranchFiles final : public BaseFiles {
       PGS_TRY(auto entry, wal_->find(*segment));
       if (entry) return entry;
     }
-    const auto within = in_snapshot(path);
+    const auto within = path_in_snapshot(path);
     if (!within) return std::nullopt;
     PGS_TRY(auto entry, snapshot_->find(*within));
     if (!entry && path == wal_folder) return plain_folder;
@@ -40,7 +40,7 @@ class BranchFiles final : public BaseFiles {
                                 {std::string(branch_tablespaces_folder), true}};
     }
     std::vector<Named> names;
-    if (const auto within = in_snapshot(folder)) {
+    if (const auto within = path_in_snapshot(folder)) {
       PGS_TRY(names, snapshot_->list(*within));
       if (folder == "data/pg_tblspc") names.clear();
     }
@@ -57,7 +57,7 @@ class BranchFiles final : public BaseFiles {
       PGS_TRY(const auto entry, wal_->find(*segment));
       if (entry) return wal_->open(*segment);
     }
-    const auto within = in_snapshot(path);
+    const auto within = path_in_snapshot(path);
     if (!within) return fail(ErrorCode::not_found, "a branch's base has no {}", path);
     return snapshot_->open(*within);
   }
@@ -70,22 +70,21 @@ class BranchFiles final : public BaseFiles {
     return std::string(name);
   }
 
-  // Where the snapshot has it.
-  static std::optional<std::string> in_snapshot(std::string_view path) {
-    if (path == branch_data_folder) return "";
-    if (path.starts_with(links_prefix)) return std::nullopt;
-    if (path.starts_with(data_prefix)) return std::string(path.substr(data_prefix.size()));
-    if (path == branch_tablespaces_folder) return std::string(snapshot_tablespaces);
-    if (path.starts_with(tablespaces_prefix))
-      return fmt::format("{}/{}", snapshot_tablespaces, path.substr(tablespaces_prefix.size()));
-    return std::nullopt;
-  }
-
   std::unique_ptr<BaseFiles> snapshot_;
   std::unique_ptr<BaseFiles> wal_;
 };
 
 }  // namespace
+
+std::optional<std::string> path_in_snapshot(std::string_view path) {
+  if (path == branch_data_folder) return "";
+  if (path.starts_with(links_prefix)) return std::nullopt;
+  if (path.starts_with(data_prefix)) return std::string(path.substr(data_prefix.size()));
+  if (path == branch_tablespaces_folder) return std::string(snapshot_tablespaces);
+  if (path.starts_with(tablespaces_prefix))
+    return fmt::format("{}/{}", snapshot_tablespaces, path.substr(tablespaces_prefix.size()));
+  return std::nullopt;
+}
 
 std::unique_ptr<BaseFiles> open_branch_files(std::unique_ptr<BaseFiles> snapshot,
                                              std::unique_ptr<BaseFiles> wal) {

@@ -13,6 +13,9 @@ namespace pgstrata {
 inline constexpr std::string_view branch_data_folder = "data";
 inline constexpr std::string_view branch_tablespaces_folder = "tablespaces";
 
+// Where the snapshot has a path of the mount; nothing for one that it has nowhere.
+[[nodiscard]] std::optional<std::string> path_in_snapshot(std::string_view path);
+
 [[nodiscard]] std::unique_ptr<BaseFiles> open_branch_files(std::unique_ptr<BaseFiles> snapshot,
                                                            std::unique_ptr<BaseFiles> wal);
 

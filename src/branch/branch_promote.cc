@@ -2,7 +2,7 @@
 
 #include "base/log.h"
 #include "branch/branch_copy.h"
-#include "branch/branch_steps.h"
+#include "branch/branch_setup.h"
 #include "branch/compute_questions.h"
 #include "branch/compute_settings.h"
 #include "branch/left_server.h"
@@ -207,7 +207,7 @@ class BranchPromotion {
   }
 
   Result<void> take_branch_away() {
-    PGS_CHECK(stop_everything(home_, StopMode::immediate));
+    PGS_CHECK(stop_branch_processes(home_, StopMode::immediate));
     return remove_branch_folder(home_);
   }
 

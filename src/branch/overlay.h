@@ -92,6 +92,7 @@ class Overlay {
     std::optional<std::string> base_path;
     std::uint64_t base_limit_bytes = 0;
     std::vector<bool> blocks;  // of the base's part; all beyond it are the overlay's
+    std::uint64_t size_bytes = 0;
   };
   Result<Changes> changes(NodeId node);
 

@@ -318,7 +318,7 @@ Result<Overlay::Changes> Overlay::changes(NodeId id) {
   const std::shared_lock lock(tree_mutex_);
   PGS_TRY(const auto node, get(id));
   const std::lock_guard node_lock(node->mutex);
-  return Changes{node->base_path, node->base_limit_bytes, node->blocks};
+  return Changes{node->base_path, node->base_limit_bytes, node->blocks, node->size_bytes};
 }
 
 }  // namespace pgstrata

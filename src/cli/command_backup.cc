@@ -1,6 +1,7 @@
 #include <memory>
 
 #include "app/backup_cluster.h"
+#include "app/roll_cluster.h"
 #include "cli/commands.h"
 #include "cli/human.h"
 #include "cli/progress_meter.h"
@@ -11,21 +12,29 @@ namespace pgstrata {
 namespace {
 
 constexpr const char* backup_details =
-    R"(Makes a base snapshot: the whole data directory, read once over the replication connection, checked,
-compressed and encrypted. What is stored already is not stored again. Beside a running `stream` it
-relies on that for WAL; alone it brings the WAL that the snapshot needs. Interrupted, it leaves
-nothing half-made, and the next run finds again what was stored.
+    R"(The first one is a base snapshot: the whole data directory, read once over the replication connection,
+checked, compressed and encrypted. What is stored already is not stored again. Beside a running
+`stream` it relies on that for WAL; alone it brings the WAL that the snapshot needs.
+
+Each one after that is rolled: PostgreSQL replays the WAL that is in the repository over the newest
+snapshot, up to the last checkpoint in it, and the pages that changed are stored. The source is not
+asked for anything, and the snapshot is one that a PostgreSQL has recovered. That takes FUSE and a
+PostgreSQL of the cluster's major on this machine. --base makes a base snapshot all the same.
+
+Interrupted, it leaves nothing half-made, and the next run finds again what was stored.
 
 Examples:
   pgstrata backup app
-  pgstrata backup app --output json
+  pgstrata backup app --checkpoint       # up to now, not to the source's last checkpoint
+  pgstrata backup app --base --output json
 
-Exit codes: 0 made, 1 failed or stopped, 6 made, but with pages whose checksum is wrong on the source,
+Exit codes: 0 made, or nothing to make one of yet, 1 failed or stopped, 6 made, but with pages whose checksum is wrong on the source,
 7 another backup of the cluster runs.)";
 
 struct BackupFlags {
   SourceFlags source;
   bool base = false;
+  bool checkpoint = false;
 };
 
 std::string_view phase_name(BackupPhase phase) {
@@ -63,8 +72,49 @@ Error explain_backup(Error error) {
       .with_hint("What was stored is found again by the next backup.");
 }
 
+std::string roll_text(const RollOutcome& outcome, const std::string& cluster) {
+  if (outcome.made) return to_text(*outcome.snapshot);
+  return fmt::format(
+      "nothing to do: the source has made no checkpoint since snapshot {}\n"
+      "next: wait for it, or `pgstrata backup {} --checkpoint`\n",
+      outcome.snapshot->id, cluster);
+}
+
+// Nothing, when there is no snapshot to roll from.
+Result<std::optional<RollOutcome>> try_to_roll(const CommandContext& context, const Repository& repository,
+                                               const BackupFlags& flags) {
+  PGS_TRY(auto cluster, open_registered_cluster(repository, flags.source.cluster));
+  ProgressMeter meter(context.console, context.clock);
+  RollWork work{.cluster = std::move(cluster),
+                .repository = repository.store().describe(),
+                .state_directory = context.settings.state_directory,
+                .checkpoint_at = {},
+                .clock = context.clock,
+                .cancellation = context.cancellation,
+                .on_phase = [&](RollPhase phase) {
+                  meter.begin(phase == RollPhase::recovering ? "recovering" : "storing what changed");
+                }};
+  if (flags.checkpoint) {
+    PGS_TRY(work.checkpoint_at, source_url(work.cluster.record, flags.source.url));
+  }
+  PGS_TRY(auto outcome, roll_cluster(work));
+  if (!outcome.snapshot) return std::nullopt;
+  return outcome;
+}
+
 Result<int> run_backup(const CommandContext& context, const BackupFlags& flags) {
   PGS_TRY(const Repository repository, context.open_repository());
+  if (!flags.base) {
+    auto rolled = try_to_roll(context, repository, flags);
+    if (!rolled) return std::unexpected(explain_backup(std::move(rolled).error()));
+    if (*rolled) {
+      context.print({{"cluster", flags.source.cluster},
+                     {"snapshot", json_snapshot(*(*rolled)->snapshot)},
+                     {"made", (*rolled)->made}},
+                    roll_text(**rolled, flags.source.cluster));
+      return 0;
+    }
+  }
   PGS_TRY(const SourceWork work, source_work(context, repository, flags.source));
   auto outcome = [&] {
     ProgressMeter meter(context.console, context.clock);
@@ -79,6 +129,7 @@ Result<int> run_backup(const CommandContext& context, const BackupFlags& flags) 
   const SnapshotRecord& snapshot = outcome->snapshot;
   context.print({{"cluster", flags.source.cluster},
                  {"snapshot", json_snapshot(snapshot)},
+                 {"made", true},
                  {"beside_stream", !outcome->own_stream}},
                 to_text(snapshot));
   if (snapshot.bad_page_count == 0) return 0;
@@ -95,7 +146,8 @@ void add_backup_command(CLI::App& program, Invocation& invocation) {
       program, invocation, {.name = "backup", .summary = "make a snapshot now", .details = backup_details},
       [flags](const CommandContext& context) { return run_backup(context, *flags); });
   add_source_flags(*command, flags->source);
-  command->add_flag("--base", flags->base, "a base snapshot, as in this version each is");
+  command->add_flag("--base", flags->base, "read the source again, as the first one did");
+  command->add_flag("--checkpoint", flags->checkpoint, "ask the source for a checkpoint before");
 }
 
 }  // namespace pgstrata

@@ -143,6 +143,35 @@ Result<std::vector<ExtentRef>> FileTreeReader::extents(const FileEntry& file, st
   return std::vector<ExtentRef>(from, from + static_cast<std::ptrdiff_t>(count));
 }
 
+namespace {
+
+void note_packs(std::span<const ExtentRef> extents, std::set<PackId>& packs) {
+  for (const auto& extent : extents) {
+    if (extent.chunk) packs.insert(extent.chunk->pack);
+    if (extent.difference) packs.insert(extent.difference->pack);
+  }
+}
+
+}  // namespace
+
+Result<std::set<PackId>> FileTreeReader::packs() {
+  std::set<PackId> packs{state_->root.pack};
+  PGS_CHECK(for_each_node([&](const NodeRef& node) -> Result<void> {
+    packs.insert(node.chunk.pack);
+    return {};
+  }));
+  PGS_CHECK(for_each([&](const FileEntry& file) -> Result<void> {
+    note_packs(file.map.extents, packs);
+    for (const auto& leaf : file.map.leaves) {
+      PGS_TRY(const auto bytes, state_->read(leaf.chunk));
+      PGS_TRY(const auto extents, decode_page_map_leaf(bytes).context("page map of " + file.path));
+      note_packs(extents, packs);
+    }
+    return {};
+  }));
+  return packs;
+}
+
 Result<void> FileTreeReader::for_each_node(const std::function<Result<void>(const NodeRef&)>& use) {
   PGS_CHECK(use(NodeRef{{}, state_->root}));
   return state_->visit_nodes(state_->root, 0, use);

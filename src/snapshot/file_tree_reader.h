@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "snapshot/file_tree_node.h"
 
@@ -30,6 +31,9 @@ class FileTreeReader {
 
   // The extents [first, first + count) of a file; count at most page_map_leaf_extents and within one leaf.
   Result<std::vector<ExtentRef>> extents(const FileEntry& file, std::uint64_t first, std::uint64_t count);
+
+  // Every pack that the tree refers to, its own nodes' included. Reads every node.
+  Result<std::set<PackId>> packs();
 
   // Every node's reference, parents before children, page map leaves included: for verify, and for finding
   // nodes again.

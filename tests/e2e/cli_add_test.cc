@@ -143,7 +143,7 @@ TEST_F(CliTest, APasswordIsNeverShownNorStored) {
   EXPECT_THAT(added.err, HasSubstr(".pgpass"));
   for (const ProgramRun& run :
        {pgstrata({"status", "-v"}), pgstrata({"status", "--output", "json"}),
-        pgstrata({"backup", "app", "-v"}), pgstrata({"backup", "app", "--url", url, "-v"})}) {
+        pgstrata({"backup", "app", "--base", "-v"}), pgstrata({"backup", "app", "--url", url, "-v"})}) {
     EXPECT_THAT(run.out + run.err, Not(HasSubstr(password)));
   }
   for (const auto& entry : std::filesystem::recursive_directory_iterator(repository())) {

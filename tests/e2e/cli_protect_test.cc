@@ -51,7 +51,7 @@ TEST_F(CliProtectTest, ABackupAloneBringsItsOwnWal) {
   const ProgramRun before = pgstrata({"status", "app"});
   EXPECT_THAT(before.out, HasSubstr("  lag            unknown (no coverage)\n"));
   EXPECT_THAT(before.out, HasSubstr("  replay debt    unknown (no coverage)\n"));
-  const Json backup = json_of({"backup", "app"});
+  const Json backup = json_of({"backup", "app", "--base"});
   EXPECT_EQ(backup.at("beside_stream"), false);
   const Json list = json_of({"snapshot", "list", "app"});
   ASSERT_EQ(list.at("snapshots").size(), 1U);
@@ -74,7 +74,7 @@ TEST_F(CliProtectTest, AStreamAndABackupBelongTogetherAndTwoOfAKindDoNot) {
   const ProgramRun second = pgstrata({"stream", "app"});
   EXPECT_EQ(second.exit_code, 7) << second.describe();
   EXPECT_THAT(second.err, HasSubstr("process " + std::to_string(stream->pid())));
-  EXPECT_EQ(json_of({"backup", "app"}).at("beside_stream"), true);
+  EXPECT_EQ(json_of({"backup", "app", "--base"}).at("beside_stream"), true);
   const auto stopping = std::chrono::steady_clock::now();
   const ProgramRun stopped = stream->terminate();
   EXPECT_EQ(stopped.exit_code, 0) << stopped.describe();
@@ -83,7 +83,7 @@ TEST_F(CliProtectTest, AStreamAndABackupBelongTogetherAndTwoOfAKindDoNot) {
 }
 
 TEST_F(CliProtectTest, StatusIsTheSameWithoutTheSource) {
-  json_of({"backup", "app"});
+  json_of({"backup", "app", "--base"});
   const Json before = json_of({"status", "app"}).at("clusters").at(0);
   server_.kill9();
   const Json after = json_of({"status", "app"}).at("clusters").at(0);
@@ -97,7 +97,7 @@ TEST_F(CliProtectTest, ReplayDebtGrowsWithTheWalAndANewSnapshotPaysItOff) {
   const auto debt = [&](const char* which) {
     return json_of({"status", "app"}).at("clusters").at(0).at(which).get<double>();
   };
-  json_of({"backup", "app"});
+  json_of({"backup", "app", "--base"});
   const double before = debt("replay_debt_seconds");
   EXPECT_LT(before, 1.0);
   server_.query("INSERT INTO t SELECT generate_series(1, 1000000)");  // a record each
@@ -107,7 +107,7 @@ TEST_F(CliProtectTest, ReplayDebtGrowsWithTheWalAndANewSnapshotPaysItOff) {
   EXPECT_GT(grown, before + 2.0);
   EXPECT_LT(grown, before + 8.0);
   EXPECT_THAT(pgstrata({"status"}).out, HasSubstr("  replay debt    "));
-  json_of({"backup", "app"});
+  json_of({"backup", "app", "--base"});
   EXPECT_LT(debt("replay_debt_seconds"), 1.0);
   EXPECT_GE(debt("worst_replay_debt_seconds"), grown);
 }
@@ -157,7 +157,7 @@ TEST_F(CliProtectTest, LagIsWhatTheSourceIsAheadInBytesAndSeconds) {
         "SELECT (extract(epoch FROM (pg_last_committed_xact()).timestamp) * 1000000)::bigint"))};
   };
 
-  json_of({"backup", "app"});
+  json_of({"backup", "app", "--base"});
   server_.query("INSERT INTO t VALUES (1001)");
   const auto stored = last_commit();
   ASSERT_EQ(pgstrata({"stream", "app", "--until-lsn", flushed()}).exit_code, 0);
@@ -188,7 +188,7 @@ TEST_F(CliProtectTest, LagIsWhatTheSourceIsAheadInBytesAndSeconds) {
 TEST_F(CliProtectTest, AMomentComesBack) {
   const auto stream = start_pgstrata({"stream", "app"});
   wait_until_streaming();
-  json_of({"backup", "app"});
+  json_of({"backup", "app", "--base"});
   server_.query("INSERT INTO t VALUES (1001)");
   const std::string lsn = server_.query_value("SELECT pg_current_wal_lsn()");
   server_.query("DELETE FROM t");
@@ -238,7 +238,7 @@ TEST_F(CliProtectTest, AStoppedBackupLeavesNothingHalfMade) {
   server_.query(
       "CREATE TABLE big AS SELECT n, md5(n::text) || md5((n + 1)::text) AS x FROM generate_series(1, "
       "1000000) n");
-  const auto backup = start_pgstrata({"backup", "app"});
+  const auto backup = start_pgstrata({"backup", "app", "--base"});
   wait_until("the backup's lease", [&] {
     return !json_of({"status", "app"}).at("clusters").at(0).at("backup").is_null() || !backup->running();
   });
@@ -249,7 +249,7 @@ TEST_F(CliProtectTest, AStoppedBackupLeavesNothingHalfMade) {
   EXPECT_EQ(stopped.exit_code, 1) << stopped.describe();
   EXPECT_THAT(stopped.err, HasSubstr("stopped on request"));
   EXPECT_TRUE(json_of({"snapshot", "list", "app"}).at("snapshots").empty());
-  json_of({"backup", "app"});
+  json_of({"backup", "app", "--base"});
 }
 
 }  // namespace

@@ -282,7 +282,7 @@ TEST_P(InterruptedBackup, LeavesNothingHalfMadeAndGoesOn) {
   protect(source);
   const std::uint64_t empty = bytes_below(repository());
   {
-    BackgroundPgstrata interrupted({"backup", "app"}, environment());
+    BackgroundPgstrata interrupted({"backup", "app", "--base"}, environment());
     wait_until("the backup to have stored some", [&] {
       if (!interrupted.running()) throw TestFailure("it ended: " + interrupted.wait().describe());
       return bytes_below(repository()) > empty + (40ULL << 20);
@@ -331,7 +331,7 @@ TEST_F(ContentTest, ABadPageIsNamedAndTheBackupKept) {
   const Json snapshot = backup(6);
   EXPECT_EQ(snapshot.at("bad_page_count"), 1);
   EXPECT_EQ(snapshot.at("bad_pages").at(0), Json({{"path", file}, {"block", 7}}));
-  const ProgramRun again = pgstrata({"backup", "app"});
+  const ProgramRun again = pgstrata({"backup", "app", "--base"});
   EXPECT_EQ(again.exit_code, 6) << again.describe();
   EXPECT_THAT(again.out, HasSubstr(fmt::format("bad page: {} block 7", file)));
   EXPECT_EQ(snapshots().size(), 2U);

@@ -25,7 +25,7 @@ TEST_F(FaultClockTest, TheSourcesStepsBackWhileItStreamsAndNothingIsLost) {
   CommitLedger ledger({.conninfo = server.conninfo(), .seed = test_seed(7)});
   const auto stream = start_pgstrata({"stream", "app"});
   wait_for_lease("stream");
-  ok({"backup", "app"});
+  ok({"backup", "app", "--base"});
   ledger.start();
   ledger.wait_for_commits(200);
   const auto before = clock_of(server);
@@ -56,14 +56,14 @@ TEST_F(FaultClockTest, OursStepsBackBetweenAndDuringOurRuns) {
   PostgresServer server;
   protect(server);
   server.query("CREATE TABLE t AS SELECT 1 AS n");
-  ASSERT_EQ(run_pgstrata({"backup", "app"}, ours).exit_code, 0);
+  ASSERT_EQ(run_pgstrata({"backup", "app", "--base"}, ours).exit_code, 0);
   BackgroundPgstrata stream({"stream", "app"}, ours);
   wait_for_lease("stream");
   server.query("UPDATE t SET n = 2");
   clock.set(back);
   server.query("UPDATE t SET n = 3");
   wait_flushed(server);
-  const auto backup = run_pgstrata({"backup", "app"}, ours);
+  const auto backup = run_pgstrata({"backup", "app", "--base"}, ours);
   EXPECT_EQ(backup.exit_code, 0) << backup.describe();
   server.query("UPDATE t SET n = 4");
   wait_flushed(server);

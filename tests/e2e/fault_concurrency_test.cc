@@ -27,10 +27,10 @@ TEST_F(FaultConcurrencyTest, ASecondBackupOrStreamIsToldWhoIsAtWork) {
   fill(server);
   const auto stream = start_pgstrata({"stream", "app"});
   wait_for_lease("stream");
-  const auto backup = start_pgstrata({"backup", "app"});
+  const auto backup = start_pgstrata({"backup", "app", "--base"});
   wait_for_lease("backup");
   halt(backup->pid());
-  expect_held(pgstrata({"backup", "app"}), "backup", backup->pid());
+  expect_held(pgstrata({"backup", "app", "--base"}), "backup", backup->pid());
   expect_held(pgstrata({"stream", "app"}), "stream", stream->pid());
   ASSERT_EQ(::kill(backup->pid(), SIGCONT), 0);
   const ProgramRun done = backup->wait();
@@ -47,7 +47,7 @@ TEST_F(FaultConcurrencyTest, WhatADeadHolderHeldIsTakenOverAtOnce) {
   fill(server);
   const auto dead_stream = start_pgstrata({"stream", "app"});
   wait_for_lease("stream");
-  const auto dead_backup = start_pgstrata({"backup", "app"});
+  const auto dead_backup = start_pgstrata({"backup", "app", "--base"});
   wait_for_lease("backup");
   dead_stream->kill9();
   dead_backup->kill9();
@@ -57,7 +57,7 @@ TEST_F(FaultConcurrencyTest, WhatADeadHolderHeldIsTakenOverAtOnce) {
   const auto stream = start_pgstrata({"stream", "app"});
   wait_for_lease("stream");
   EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(15)) << "a lease lives 30 s";
-  ok({"backup", "app"});
+  ok({"backup", "app", "--base"});
   EXPECT_EQ(stream->terminate().exit_code, 0);
 }
 
@@ -66,7 +66,7 @@ TEST_F(FaultConcurrencyTest, AStreamBegunWhileALoneBackupRunsWaitsForItsEnd) {
   protect(server);
   server.query("CREATE TABLE t AS SELECT generate_series(1, 1000) AS n");
   auto held = std::make_unique<HeldCheckpoint>(server);
-  const auto backup = start_pgstrata({"backup", "app", "--output", "json"});
+  const auto backup = start_pgstrata({"backup", "app", "--base", "--output", "json"});
   wait_for_backup_to_wait(server);
   const auto stream = start_pgstrata({"stream", "app"});
   stream->wait_for_output(
@@ -95,7 +95,7 @@ TEST_F(FaultConcurrencyTest, ABackupWhoseStreamIsKilledBringsItsOwnWal) {
   const auto stream = start_pgstrata({"stream", "app"});
   wait_for_lease("stream");
   auto held = std::make_unique<HeldCheckpoint>(server);
-  const auto backup = start_pgstrata({"backup", "app", "--output", "json"});
+  const auto backup = start_pgstrata({"backup", "app", "--base", "--output", "json"});
   wait_for_backup_to_wait(server);
   EXPECT_EQ(status().at("stream").at("process_id"), stream->pid()) << "the backup relies on it";
   stream->kill9();

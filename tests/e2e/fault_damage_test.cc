@@ -125,7 +125,7 @@ class FaultDamageTest : public FaultTest {
     protect(server());
     server().query("CREATE TABLE t AS SELECT n, md5(n::text) AS x FROM generate_series(1, 20000) n");
     stream_while([&] {
-      past_->first = json_of({"backup", "app"}).at("snapshot").at("id");
+      past_->first = json_of({"backup", "app", "--base"}).at("snapshot").at("id");
       write();
       past_->middle = server().query_value("SELECT pg_current_wal_lsn()");
       write();
@@ -133,7 +133,7 @@ class FaultDamageTest : public FaultTest {
     server().restart_promoted();
     stream_while([&] {
       write();
-      past_->second = json_of({"backup", "app"}).at("snapshot").at("id");
+      past_->second = json_of({"backup", "app", "--base"}).at("snapshot").at("id");
       write();
     });
     ASSERT_EQ(json_of({"verify"}).at("sound"), true);
@@ -309,7 +309,7 @@ TEST_F(FaultDamageAndStreamTest, OfAPackIsCuredAsVerifySays) {
   std::filesystem::rename(repository() / name, path("moved-away"));
   std::string third;
   stream_while([&] {
-    third = json_of({"backup", "app"}).at("snapshot").at("id");
+    third = json_of({"backup", "app", "--base"}).at("snapshot").at("id");
     write();
   });
   const Json after = expect_verify_names(name).at("clusters").at(0).at("damaged").at(0);

@@ -71,7 +71,7 @@ TEST_F(FaultDiskFullTest, WhileBackingUp) {
   ASSERT_EQ(run({"init"}).exit_code, 0);
   ASSERT_EQ(run({"add", "app", "--url", server.url()}).exit_code, 0);
   for (int round = 0; round < 2; ++round) {
-    const ProgramRun full = run({"backup", "app"});
+    const ProgramRun full = run({"backup", "app", "--base"});
     expect_clear(full, 1, "No space left");
     EXPECT_THAT(full.err, HasSubstr(small->folder().string()));
     const ProgramRun list = run({"snapshot", "list", "app", "--output", "json"});
@@ -81,7 +81,7 @@ TEST_F(FaultDiskFullTest, WhileBackingUp) {
     EXPECT_THAT(status.out, HasSubstr("repository_nearly_full"));
   }
   small->resize(400);
-  const ProgramRun made = run({"backup", "app", "--output", "json"});
+  const ProgramRun made = run({"backup", "app", "--base", "--output", "json"});
   ASSERT_EQ(made.exit_code, 0) << made.describe();
   EXPECT_EQ(run({"verify"}).exit_code, 0);
   ASSERT_EQ(run({"restore", "app", "--to", path("restored").string()}).exit_code, 0);
@@ -105,7 +105,7 @@ TEST_F(FaultDiskFullTest, WhileReceivingConfirmsNothingAndLosesNoCommit) {
   BackgroundPgstrata stream({"stream", "app"}, variables);
   wait_until("the stream",
              [&] { return server.query_value("SELECT count(*) FROM pg_stat_replication") == "1"; });
-  const ProgramRun base = run({"backup", "app"});
+  const ProgramRun base = run({"backup", "app", "--base"});
   ASSERT_EQ(base.exit_code, 0) << base.describe();
   CommitLedger ledger({.conninfo = server.conninfo()});
   ledger.start();
@@ -143,7 +143,7 @@ TEST_F(FaultDiskFullTest, WhileRestoring) {
   PostgresServer server;
   protect(server);
   fill(server);
-  ok({"backup", "app"});
+  ok({"backup", "app", "--base"});
   server.kill9();
   const auto target = small->folder() / "data";
   const ProgramRun full = pgstrata({"restore", "app", "--to", target.string()});

@@ -58,7 +58,7 @@ TEST_F(FaultKillTest, OfABackupAtManyMoments) {
     // Packs of killed runs stay, so the mark moves on with each round.
     const auto mark = round == 0 ? empty + 1 : bytes_in(repository()) + 1 + random() % 9'000'000;
     SCOPED_TRACE(fmt::format("seed {}, round {}, mark {}", seed_, round, mark));
-    const auto backup = start_pgstrata({"backup", "app"});
+    const auto backup = start_pgstrata({"backup", "app", "--base"});
     if (reaches(*backup, repository(), mark)) ++killed;
     backup->kill9();
     expect_sound();
@@ -66,7 +66,7 @@ TEST_F(FaultKillTest, OfABackupAtManyMoments) {
   }
   EXPECT_GE(killed, 3);
   const std::size_t before = snapshots();
-  const Json last = json_of({"backup", "app"});
+  const Json last = json_of({"backup", "app", "--base"});
   EXPECT_EQ(snapshots(), before + 1);
   expect_sound();
   const auto copy = restored();
@@ -81,7 +81,7 @@ TEST_F(FaultKillTest, OfAStreamAtManyMomentsLosesNoWal) {
   {
     const auto stream = start_pgstrata({"stream", "app"});
     wait_for_lease("stream");
-    ok({"backup", "app"});
+    ok({"backup", "app", "--base"});
     ledger.start();
     ledger.wait_for_commits(100);
     stream->kill9();
@@ -112,7 +112,7 @@ TEST_F(FaultKillTest, OfARestoreAtManyMomentsAndTheSameCommandGoesOn) {
   PostgresServer server;
   protect(server);
   fill(server);
-  ok({"backup", "app"});
+  ok({"backup", "app", "--base"});
   server.kill9();
   std::mt19937_64 random(seed_);
   const auto target = path("restored");
@@ -148,7 +148,7 @@ TEST_F(FaultKillTest, OfEverythingLosesNoAcknowledgedCommitWithASynchronousStrea
   protect(server);
   auto stream = start_pgstrata({"stream", "app"});
   wait_for_lease("stream");
-  ok({"backup", "app"});
+  ok({"backup", "app", "--base"});
   server.configure({"synchronous_standby_names = '*'"});
   server.reload();
   wait_until("commits to wait for the stream", [&] {
@@ -181,7 +181,7 @@ TEST_F(FaultKillTest, OfTheSourceWhileItStreamsAndIsBackedUp) {
   wait_for_lease("stream");
   ledger.start();
   ledger.wait_for_commits(100);
-  const auto backup = start_pgstrata({"backup", "app"});
+  const auto backup = start_pgstrata({"backup", "app", "--base"});
   ASSERT_TRUE(reaches(*backup, repository(), bytes_in(repository()) + 5'000'000));
   server.kill9();
   const ProgramRun failed = backup->wait();
@@ -189,7 +189,7 @@ TEST_F(FaultKillTest, OfTheSourceWhileItStreamsAndIsBackedUp) {
   EXPECT_EQ(snapshots(), 0U);
   server.start();
   ledger.wait_for_commits(ledger.acknowledged_count() + 100);
-  ok({"backup", "app"});
+  ok({"backup", "app", "--base"});
   ledger.wait_for_commits(ledger.acknowledged_count() + 100);
   ledger.stop();
   wait_flushed(server);
@@ -218,13 +218,13 @@ TEST_F(FaultKillTest, OfTheConnectionMidStreamAndMidBackup) {
     link.cut();
   }
   link.slow_down(20'000'000);  // so that it is not through before it is cut
-  const auto backup = start_pgstrata({"backup", "app", "--url", url});
+  const auto backup = start_pgstrata({"backup", "app", "--base", "--url", url});
   ASSERT_TRUE(reaches(*backup, repository(), bytes_in(repository()) + 5'000'000));
   link.cut();
   expect_clear(backup->wait(), 1, "");
   link.slow_down(0);
   EXPECT_EQ(snapshots(), 0U);
-  ok({"backup", "app", "--url", url});
+  ok({"backup", "app", "--base", "--url", url});
   ledger.wait_for_commits(ledger.acknowledged_count() + 100);
   ledger.stop();
   wait_flushed(server);

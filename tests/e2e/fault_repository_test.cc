@@ -27,7 +27,7 @@ TEST_F(FaultRepositoryTest, AFolderThatIsMissingOrHoldsNoRepository) {
   for (const auto* command : {"status", "verify"})
     expect_clear(pgstrata({command}), 3, repository().string());
   EXPECT_THAT(pgstrata({"status"}).err, HasSubstr("pgstrata init"));
-  expect_clear(pgstrata({"backup", "app"}), 3, repository().string());
+  expect_clear(pgstrata({"backup", "app", "--base"}), 3, repository().string());
   std::filesystem::create_directory(repository());  // as the mount point of a disk that is not mounted
   expect_clear(pgstrata({"status"}), 3, "no repository");
   const auto hint = pgstrata({"status"}).err;
@@ -140,9 +140,9 @@ TEST_F(FaultRepositoryTest, ANewerFormatAsksForAnUpgrade) {
 TEST_F(FaultRepositoryTest, AReadOnlyRepositoryIsReadAndNotWritten) {
   PostgresServer server;
   protect(server);
-  ok({"backup", "app"});
+  ok({"backup", "app", "--base"});
   ASSERT_EQ(run_program({"/bin/chmod", "-R", "a-w", repository().string()}).exit_code, 0);
-  expect_clear(pgstrata({"backup", "app"}), 1, repository().string());
+  expect_clear(pgstrata({"backup", "app", "--base"}), 1, repository().string());
   expect_clear(pgstrata({"stream", "app"}), 1, repository().string());
   expect_clear(pgstrata({"add", "second", "--url", server.url()}), 1, repository().string());
   expect_clear(pgstrata({"key", "add", "--new-key-file", path("useless").string()}), 1,
@@ -152,7 +152,7 @@ TEST_F(FaultRepositoryTest, AReadOnlyRepositoryIsReadAndNotWritten) {
   ok({"verify"});
   ok({"restore", "app", "--to", path("restored").string()});
   ASSERT_EQ(run_program({"/bin/chmod", "-R", "u+w", repository().string()}).exit_code, 0);
-  ok({"backup", "app"});
+  ok({"backup", "app", "--base"});
 }
 
 TEST_F(FaultRepositoryTest, AClusterWithoutItsKeyIsNotPassedOverInSilence) {
@@ -176,8 +176,8 @@ TEST_F(FaultRepositoryTest, AnUnknownClusterIsNotFoundAndTheOthersAreNamed) {
   }
   expect_clear(pgstrata({"restore", "third", "--to", path("x").string()}), 3, "third");
   // What befalls one cluster leaves the other alone.
-  ok({"backup", "app"});
-  ok({"backup", "second"});
+  ok({"backup", "app", "--base"});
+  ok({"backup", "second", "--base"});
   std::filesystem::remove(repository() / "clusters/second/key");
   const ProgramRun verified = pgstrata({"verify"});
   EXPECT_EQ(verified.exit_code, 5) << verified.describe();

@@ -134,7 +134,7 @@ TEST_F(FaultSourceTest, SettingsThatForbidIt) {
                             .errors = wal.write("err", "")});
   wait_until("both senders to be taken",
              [&] { return server.query_value("SELECT count(*) FROM pg_stat_replication") == "2"; });
-  const ProgramRun refused = pgstrata({"backup", "app"});
+  const ProgramRun refused = pgstrata({"backup", "app", "--base"});
   expect_clear(refused, 1, "max_wal_senders");
   EXPECT_EQ(snapshots(), 0U);
   EXPECT_TRUE(stream->running());
@@ -150,7 +150,7 @@ TEST_F(FaultSourceTest, AnotherClusterBehindTheSameUrl) {
   PostgresServer server;
   protect(server);
   server.query("CREATE TABLE t AS SELECT 1 AS n");
-  ok({"backup", "app"});
+  ok({"backup", "app", "--base"});
   PostgresServer other;
   other.start();
   for (const auto* command : {"backup", "stream"}) {
@@ -218,14 +218,14 @@ TEST_F(FaultSourceTest, ABackupOfASourceThatIsAwaySaysSo) {
   PostgresServer server;
   protect(server);
   server.stop();
-  expect_clear(pgstrata({"backup", "app"}), 1, "could not connect");
+  expect_clear(pgstrata({"backup", "app", "--base"}), 1, "could not connect");
 }
 
 TEST_F(FaultSourceTest, LostWalIsAGapThatANewBaseBackupEnds) {
   PostgresServer server(keeping_little_wal());
   protect(server);
   server.query("CREATE TABLE t AS SELECT generate_series(1, 1000) AS n");
-  ok({"backup", "app"});
+  ok({"backup", "app", "--base"});
   const auto stream = [&] { return start_pgstrata({"stream", "app"}); };
   {
     const auto before = stream();
@@ -255,7 +255,7 @@ class LostSlotTest : public FaultSourceTest {
   void protect_and_stream(PostgresServer& server) {
     protect(server);
     server.query("CREATE TABLE t AS SELECT generate_series(1, 1000) AS n");
-    ok({"backup", "app"});
+    ok({"backup", "app", "--base"});
     const auto stream = start_pgstrata({"stream", "app"});
     wait_flushed(server);
     EXPECT_EQ(stream->terminate().exit_code, 0);
@@ -335,7 +335,7 @@ TEST_F(FaultSourceTest, ABaseBackupThatLostWalAsksForSurvivesARestartOfTheStream
   PostgresServer server(keeping_little_wal());
   protect(server);
   server.query("CREATE TABLE t AS SELECT generate_series(1, 1000) AS n");
-  ok({"backup", "app"});
+  ok({"backup", "app", "--base"});
   lose_wal(server);
   server.configure({"max_wal_senders = 1"});  // none for a base backup beside the stream
   server.restart();

@@ -66,7 +66,7 @@ TEST_F(FaultStopTest, WhatAsksASourceThatDoesNotAnswer) {
   ok({"add", "silent", "--url", through(link)});
   link.stall();
   for (const std::vector<std::string>& command : std::vector<std::vector<std::string>>{
-           {"add", "another", "--url", through(link)}, {"backup", "silent"}, {"status", "silent"}}) {
+           {"add", "another", "--url", through(link)}, {"backup", "silent", "--base"}, {"status", "silent"}}) {
     const auto connections = link.accepted();
     const auto program = start_pgstrata(command);
     wait_until(command[0] + " to ask", [&] { return link.accepted() > connections; });
@@ -87,14 +87,14 @@ TEST_F(FaultStopTest, ABackupBeforeItsFirstByteAmidItsFilesAndAtItsLastWal) {
   protect(server);
   {
     const HeldCheckpoint held(server);
-    const auto backup = start_pgstrata({"backup", "app"});
+    const auto backup = start_pgstrata({"backup", "app", "--base"});
     wait_for_backup_to_wait(server);
     expect_stopped(*backup, "backup before the first byte");
   }
   {
     CuttableLink link(server.port());
     link.stall_after(4U << 20);
-    const auto backup = start_pgstrata({"backup", "app", "--url", through(link)});
+    const auto backup = start_pgstrata({"backup", "app", "--base", "--url", through(link)});
     wait_until("the way to the source to be blocked", [&] { return link.stalled(); });
     expect_stopped(*backup, "backup amid its files");
   }
@@ -102,7 +102,7 @@ TEST_F(FaultStopTest, ABackupBeforeItsFirstByteAmidItsFilesAndAtItsLastWal) {
     const auto stream = start_pgstrata({"stream", "app"});
     wait_for_lease("stream");
     auto held = std::make_unique<HeldCheckpoint>(server);
-    const auto backup = start_pgstrata({"backup", "app"});
+    const auto backup = start_pgstrata({"backup", "app", "--base"});
     wait_for_backup_to_wait(server);
     halt(stream->pid());  // it holds its lease, and brings nothing
     held.reset();
@@ -114,7 +114,7 @@ TEST_F(FaultStopTest, ABackupBeforeItsFirstByteAmidItsFilesAndAtItsLastWal) {
   }
   EXPECT_EQ(snapshots(), 0U);
   EXPECT_TRUE(status().at("backup").is_null());
-  ok({"backup", "app"});
+  ok({"backup", "app", "--base"});
   ok({"verify"});
 }
 
@@ -129,7 +129,7 @@ TEST_F(FaultStopTest, AStreamUnderLoadBehindABackupCutOffAndBlocked) {
   }
   {
     const HeldCheckpoint held(server);
-    const auto backup = start_pgstrata({"backup", "app"});
+    const auto backup = start_pgstrata({"backup", "app", "--base"});
     wait_for_backup_to_wait(server);
     const auto stream = start_pgstrata({"stream", "app"});
     stream->wait_for_output("receives the WAL it needs itself");
@@ -163,7 +163,7 @@ TEST_F(FaultStopTest, VerifyAndRestoreInTheMidstOfManyBytes) {
   PostgresServer server;
   protect(server);
   put_ballast(server);
-  ok({"backup", "app"});
+  ok({"backup", "app", "--base"});
   for (int round = 0; round < 2; ++round) {
     const auto verify = start_pgstrata({"verify"});
     wait_until("verify to read", [&] { return read_bytes(verify->pid()) > 16U << 20; });
@@ -213,7 +213,7 @@ class StopAtEnd {
 TEST_F(FaultStopTest, ARestoreThatWaitsForRecovery) {
   PostgresServer server;
   protect(server);
-  ok({"backup", "app"});
+  ok({"backup", "app", "--base"});
   server.query("CREATE TABLE t AS SELECT 1 AS n");
   ok({"stream", "app", "--until-lsn", server.query_value("SELECT pg_current_wal_flush_lsn()")});
   server.stop();

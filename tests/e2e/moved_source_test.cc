@@ -90,7 +90,7 @@ TEST_F(MovedSourceTest, NoBackupIsMadeOfTheOldPrimary) {
   json_of({"stream", "app", "--url", place, "--new-primary", "--until-lsn", end});
   const std::size_t before = snapshots().size();
   const auto expect_refused = [&](std::vector<std::string> more) {
-    std::vector<std::string> arguments{"backup", "app"};
+    std::vector<std::string> arguments{"backup", "app", "--base"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     const auto begun = std::chrono::steady_clock::now();
     const ProgramRun refused = pgstrata(arguments);
@@ -107,7 +107,7 @@ TEST_F(MovedSourceTest, NoBackupIsMadeOfTheOldPrimary) {
     expect_refused({});
     expect_refused({"--url", source_.url("backup")});
     expect_refused({"--new-primary"});
-    EXPECT_EQ(json_of({"backup", "app", "--url", place}).at("snapshot").at("timeline"), 2);
+    EXPECT_EQ(json_of({"backup", "app", "--base", "--url", place}).at("snapshot").at("timeline"), 2);
   }
   EXPECT_EQ(snapshots().size(), before + 1);
 }

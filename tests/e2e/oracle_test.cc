@@ -50,7 +50,7 @@ class OracleTest : public MainJobTest, public ::testing::WithParamInterface<int>
 
   // Both at the same time, while the workload goes on.
   void take_base_backups(RandomWorkload& workload) {
-    BackgroundPgstrata ours({"backup", "app"}, environment());
+    BackgroundPgstrata ours({"backup", "app", "--base"}, environment());
     SqlConnection session(source_.conninfo());
     const bool old_names = GetParam() < 15;
     session.run(old_names ? "SELECT pg_start_backup('oracle', true, false)"

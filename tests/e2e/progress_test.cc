@@ -35,7 +35,7 @@ class ProgressTest : public FaultTest {
   // `backup` with its messages on the terminal.
   [[nodiscard]] std::unique_ptr<ChildProcess> backup_at(const Terminal& terminal, const std::string& url) {
     return std::make_unique<ChildProcess>(
-        ChildCommand{.arguments = {pgstrata_path(), "backup", "app", "--url", url},
+        ChildCommand{.arguments = {pgstrata_path(), "backup", "app", "--base", "--url", url},
                      .environment = environment(),
                      .output = path("out"),
                      .errors = terminal.path()});
@@ -86,7 +86,7 @@ TEST_F(ProgressTest, TheSourcesCheckpointIsWaitedForBeforeAnythingIsReceived) {
 }
 
 TEST_F(ProgressTest, NothingOfTheSortWithoutATerminal) {
-  const ProgramRun run = ok({"backup", "app"});
+  const ProgramRun run = ok({"backup", "app", "--base"});
   for (const auto* shown : {"receiving ...", "waiting", "%", " left", "\r", "\x1b"})
     EXPECT_THAT(run.err, Not(HasSubstr(shown))) << run.describe();
 }

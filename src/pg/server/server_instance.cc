@@ -218,6 +218,16 @@ Result<void> ServerInstance::wait_for_phase(ServerPhase wanted, std::chrono::mil
   }
 }
 
+Result<void> ServerInstance::wait_until_ended(const Cancellation& cancellation) {
+  while (true) {
+    PGS_TRY(const auto status, ended());
+    if (status && status->success()) return {};
+    if (status) return std::unexpected(ended_error(*status, "was to end"));
+    cancellation.wait_for(poll_interval);
+    PGS_CHECK(cancellation.check());
+  }
+}
+
 Result<void> ServerInstance::send_signal(int number) {
   if (child_.has_value()) return child_->signal(number);
   if (look_for_postmaster(pid_, data_directory_) == PostmasterSight::absent) return {};

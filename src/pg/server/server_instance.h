@@ -80,6 +80,10 @@ class ServerInstance {
   Result<void> wait_for_phase(ServerPhase wanted, std::chrono::milliseconds limit,
                               const Cancellation& cancellation);
 
+  // Returns once it has ended by itself, in good order. Errors: failed, with the last words of its log, when it
+  // ended otherwise; cancelled, and the server goes on.
+  Result<void> wait_until_ended(const Cancellation& cancellation);
+
   // Returns when the postmaster is gone; one that has ended already is no error. Error: failed after `limit`,
   // and the server may still be stopping.
   Result<void> stop(StopMode mode, std::chrono::milliseconds limit);

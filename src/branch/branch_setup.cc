@@ -1,5 +1,6 @@
-#include "branch/branch_steps.h"
+#include "branch/branch_setup.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -14,7 +15,7 @@
 namespace pgstrata {
 namespace {
 
-constexpr auto stop_limit = std::chrono::minutes(5);
+constexpr auto server_stop_limit = std::chrono::minutes(5);
 
 Timestamp moment_of(const RecoveryPlan& plan) {
   if (const auto* time = std::get_if<TimeTarget>(&plan.target.point)) return time->time;
@@ -75,8 +76,18 @@ Result<void> clear_overlay(const BranchHome& home) {
 
 }  // namespace
 
-Result<void> set_moment(BranchRecord& record, const ClusterSpace& space, const RecoveryPlan& plan,
-                        const Cancellation& cancellation) {
+Result<BranchRecord> branch_record_of(const ClusterSpace& space, const RecoveryPlan& plan,
+                                      const std::string& name, const std::string& repository) {
+  BranchRecord record;
+  record.cluster = space.name();
+  record.name = name;
+  record.repository = repository;
+  record.created = system_clock().now();
+  PGS_CHECK(set_plan(record, space, plan));
+  return record;
+}
+
+Result<void> set_plan(BranchRecord& record, const ClusterSpace& space, const RecoveryPlan& plan) {
   record.target = describe(plan.target);
   record.moment = moment_of(plan);
   record.last_commit = plan.last_commit;
@@ -87,15 +98,35 @@ Result<void> set_moment(BranchRecord& record, const ClusterSpace& space, const R
   record.wal_segment_bytes = plan.wal_segment_bytes;
   record.wal = plan.segments;
   record.histories = plan.histories;
+  record.wal_patches.clear();
   PGS_TRY(record.sealed_wal, sealed_segments(space, plan));
-  PGS_TRY(record.wal_patches, keep_tablespaces_inside(space, plan, cancellation));
+  return {};
+}
+
+// The server's user passes through, and reads nothing but what is his.
+Result<void> make_branch_folders(const BranchHome& home, const FileOwner& owner) {
+  std::error_code error;
+  PGS_CHECK(make_directories(home.path().parent_path(), 0711));
+  if (::mkdir(home.path().c_str(), 0711) != 0) {
+    if (errno == EEXIST) {
+      return fail(ErrorCode::already_exists, "there is a branch \"{}\" already",
+                  home.path().filename().native());
+    }
+    return std::unexpected(error_from_errno(errno, fmt::format("make \"{}\"", home.path().native())));
+  }
+  for (const auto& folder : {home.overlay(), home.mount_point(), home.socket_folder()})
+    PGS_CHECK(make_directories(folder));
+  if (::chmod(home.path().c_str(), 0711) != 0)
+    return std::unexpected(error_from_errno(errno, "set the mode of the branch's folder"));
+  if (owner.change && ::chown(home.socket_folder().c_str(), owner.user, owner.group) != 0)
+    return std::unexpected(error_from_errno(errno, "give the branch's socket folder away"));
   return {};
 }
 
 // A server of another branch is not meant: the ids of processes come again.
-Result<void> stop_everything(const BranchHome& home, StopMode mode) {
+Result<void> stop_branch_processes(const BranchHome& home, StopMode mode) {
   PGS_TRY(const bool mounted, mount_process_runs(home));
-  if (mounted) PGS_CHECK(stop_compute(home, mode, stop_limit));
+  if (mounted) PGS_CHECK(stop_compute(home, mode, server_stop_limit));
   PGS_CHECK(end_left_server(home));
   return stop_mount_process(home, !mounted);
 }
@@ -121,17 +152,27 @@ Result<void> write_wal_of(const ClusterSpace& space, const BranchHome& home, con
   return write_branch_wal(space, plan, home.data() / "pg_wal", record.wal_patches);
 }
 
-Result<void> open_at_moment(const ClusterSpace& space, const BranchHome& home, BranchRecord& record,
-                            const ServerInstallation& installation, const ComputeOptions& options,
-                            const Cancellation& cancellation) {
-  PGS_TRY(const auto snapshot, get_snapshot(space, record.snapshot));
+Result<void> mount_at_moment(const ClusterSpace& space, const RecoveryPlan& plan, const BranchHome& home,
+                             const BranchRecord& record) {
+  return mount_at_moment(space, plan.snapshot, home, record);
+}
+
+Result<void> mount_at_moment(const ClusterSpace& space, const SnapshotRecord& snapshot,
+                             const BranchHome& home, const BranchRecord& record) {
   PGS_TRY(const auto control, read_control_file(space, snapshot));
   PGS_CHECK(clear_overlay(home));
   PGS_CHECK(write_compute_configuration(home, record, control));
   PGS_CHECK(mount_branch(space, home, record));
   PGS_CHECK(link_tablespaces(home, snapshot));
   PGS_CHECK(remove_what_is_another_servers(home));
-  PGS_CHECK(write_wal_of(space, home, record, Lsn{}));
+  return write_wal_of(space, home, record, Lsn{});
+}
+
+Result<void> open_at_moment(const ClusterSpace& space, const BranchHome& home, BranchRecord& record,
+                            const ServerInstallation& installation, const ComputeOptions& options,
+                            const Cancellation& cancellation) {
+  PGS_TRY(const auto snapshot, get_snapshot(space, record.snapshot));
+  PGS_CHECK(mount_at_moment(space, snapshot, home, record));
   PGS_CHECK(recover_compute(home, record, installation, options, cancellation));
   learn_of_server(home, record, cancellation);
   record.recovered = true;

@@ -1,0 +1,153 @@
+#include "roll/roll.h"
+
+#include <algorithm>
+
+#include "branch/branch_files.h"
+#include "catalog/consistent_time.h"
+#include "catalog/coverage.h"
+#include "restore/new_tablespaces.h"
+#include "restore/start_restored.h"
+#include "roll/hidden_branch.h"
+#include "roll/overlay_store.h"
+#include "snapshot/file_tree_reader.h"
+
+namespace pgstrata {
+namespace {
+
+// Of all snapshots: what they refer to is not left over from an interrupted run.
+std::set<PackId> referenced_packs(const SnapshotList& list) {
+  std::set<PackId> packs;
+  for (const auto& snapshot : list.snapshots) packs.insert(snapshot.packs.begin(), snapshot.packs.end());
+  return packs;
+}
+
+Result<std::unique_ptr<ChunkStore>> open_chunk_store(const RollRequest& request,
+                                                     const SnapshotRecord& previous) {
+  PGS_TRY(auto store, ChunkStore::open(request.space, request.clock));
+  PGS_TRY(const auto list, list_snapshots(request.space));
+  PGS_TRY([[maybe_unused]] const auto adopted, store->adopt_unreferenced(referenced_packs(list)));
+  // The nodes of the old tree: those that did not change are found again.
+  FileTreeReader tree(request.space, previous.tree);
+  PGS_CHECK(tree.for_each_node([&](const NodeRef& node) -> Result<void> {
+    store->learn(node.tag, node.chunk);
+    return {};
+  }));
+  return store;
+}
+
+Result<RecoveryPlan> plan_to(const RollRequest& request, const RollTarget& target) {
+  const RecoveryTarget checkpoint{.point = LsnTarget{target.checkpoint->checkpoint.lsn},
+                                  .inclusive = true,
+                                  .timeline = target.checkpoint->timeline};
+  PGS_TRY(auto plan, plan_recovery(request.space, request.cluster, checkpoint, request.cancellation));
+  PGS_TRY(const auto tablespaces, find_new_tablespaces(request.space, plan, request.cancellation));
+  if (tablespaces.empty()) return plan;
+  return std::unexpected(make_error(ErrorCode::unsupported,
+                                    "tablespace {} was made at {:?} since snapshot {}",
+                                    tablespaces.front().oid, tablespaces.front().location, plan.snapshot.id)
+                             .with_hint("Recovery would make it again at its place on the source: take a "
+                                        "snapshot from the source, with "
+                                        "`pgstrata backup --base`."));
+}
+
+Result<void> check_restartpoint(const ControlFile& control, const RollTarget& target,
+                                const BranchHome& home) {
+  if (control.state == ClusterState::shut_down_in_recovery &&
+      control.redo == target.checkpoint->checkpoint.redo)
+    return {};
+  return std::unexpected(make_error(ErrorCode::failed,
+                                    "recovery to the checkpoint at {} left \"{}\" with redo at {}, not at {}",
+                                    target.checkpoint->checkpoint.lsn, to_string(control.state), control.redo,
+                                    target.checkpoint->checkpoint.redo)
+                             .with_hint(fmt::format("Its log was {}.", home.server_log().native())));
+}
+
+// What the branch's overlay holds, as a snapshot. Its mount is gone.
+Result<StoredOverlay> store_branch(const RollRequest& request, const SnapshotRecord& previous,
+                                   const HiddenBranch& branch, ChunkStore& store) {
+  const auto& record = branch.record();
+  const auto base = open_branch_files(
+      open_snapshot_files(request.space, previous, {.read_ahead_extents = 0}),
+      open_wal_files(request.space, {record.wal_segment_bytes, record.end_lsn, record.sealed_wal}));
+  PGS_TRY(const auto overlay, Overlay::open(branch.home().overlay(), *base));
+  return store_overlay(request.space, previous, *overlay, store, request.workers, request.cancellation);
+}
+
+SnapshotRecord record_of(const RollRequest& request, const RecoveryPlan& plan, const ControlFile& control,
+                         Timestamp started) {
+  SnapshotRecord record;
+  record.id = new_snapshot_id(started);
+  record.kind = SnapshotKind::rolled;
+  record.started = started;
+  record.system_identifier = request.cluster.system_identifier;
+  record.server_version = plan.snapshot.server_version;
+  record.wal_segment_bytes = plan.wal_segment_bytes;
+  record.data_checksums = control.data_checksum_version != 0;
+  record.timeline = control.timeline;
+  record.start_lsn = control.redo;
+  record.consistent_lsn = std::max(control.minimum_recovery_point, plan.expected_end_lsn);
+  record.tablespaces = plan.snapshot.tablespaces;
+  record.last_commit = plan.last_commit.valid() ? plan.last_commit : plan.snapshot.last_commit;
+  record.bad_pages = plan.snapshot.bad_pages;
+  record.bad_page_count = plan.snapshot.bad_page_count;
+  return record;
+}
+
+}  // namespace
+
+Result<std::optional<RollTarget>> find_roll_target(const ClusterSpace& space, const ClusterRecord& cluster,
+                                                   const Cancellation& cancellation) {
+  PGS_TRY(const auto coverage, compute_coverage(space, cluster.wal_segment_bytes, cancellation));
+  const auto* range = newest_range(coverage);
+  if (range == nullptr || range->snapshots.empty()) return std::nullopt;
+  RollTarget target;
+  const auto newest = std::ranges::find(coverage.snapshots, range->snapshots.back(), &SnapshotRecord::id);
+  PGS_ASSERT(newest != coverage.snapshots.end());
+  target.from = *newest;
+  target.wal_end = range->to_lsn;
+  PGS_TRY(auto inventory, WalInventory::load(space, cluster.wal_segment_bytes));
+  PGS_CHECK(forget_mere_beginnings(space, inventory));
+  PGS_TRY(const auto way, timeline_ancestry(space, range->timeline));
+  ReplayMeter meter(space, std::move(inventory), way);
+  PGS_TRY(const auto checkpoints, meter.checkpoints(target.from.start_lsn, range->to_lsn,
+                                                    std::chrono::microseconds::max(), cancellation));
+  for (const auto& checkpoint : checkpoints) {
+    if (checkpoint.checkpoint.lsn >= target.from.consistent_lsn) target.checkpoint = checkpoint;
+  }
+  return target;
+}
+
+Result<SnapshotRecord> roll_snapshot(const RollRequest& request, const RollTarget& target) {
+  PGS_ASSERT(target.checkpoint.has_value());
+  const auto enter = [&](RollPhase phase) {
+    if (request.on_phase) request.on_phase(phase);
+  };
+  const auto started = request.clock.now();
+  enter(RollPhase::recovering);
+  PGS_TRY(const auto plan, plan_to(request, target));
+  PGS_TRY(const auto branch, HiddenBranch::make(request, plan));
+  const auto begun = request.clock.steady();
+  PGS_TRY(const auto control, branch->recover(target.checkpoint->checkpoint.lsn, request.cancellation));
+  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(request.clock.steady() - begun);
+  PGS_CHECK(check_restartpoint(control, target, branch->home()));
+  PGS_CHECK(branch->unmount());
+  enter(RollPhase::storing);
+  PGS_TRY(const auto store, open_chunk_store(request, plan.snapshot));
+  PGS_TRY(auto stored, store_branch(request, plan.snapshot, *branch, *store));
+  auto record = record_of(request, plan, control, started);
+  record.tree = stored.tree;
+  record.packs = std::move(stored.packs);
+  record.files = stored.files;
+  record.total_bytes = stored.total_bytes;
+  record.added_bytes = store->added_bytes();
+  record.recovery =
+      SnapshotRecovery{plan.snapshot.start_lsn, plan.expected_end_lsn, took, plan.snapshot.server_version};
+  PGS_TRY(record.consistent_time, find_consistent_time(request.space, record, nullptr, request.cancellation));
+  record.consistent_time = std::max(record.consistent_time, plan.snapshot.consistent_time);
+  record.finished = request.clock.now();
+  if (request.may_publish) PGS_CHECK(request.may_publish());
+  PGS_CHECK(put_snapshot(request.space, record));
+  return record;
+}
+
+}  // namespace pgstrata
