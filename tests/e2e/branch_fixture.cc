@@ -30,7 +30,7 @@ void detach(const std::filesystem::path& mount_point) {
   if (::geteuid() == 0) {
     ::umount2(mount_point.c_str(), MNT_DETACH);
   } else {
-    run_program({"/usr/bin/fusermount3", "-uz", mount_point.string()});
+    static_cast<void>(run_program({"/usr/bin/fusermount3", "-uz", mount_point.string()}));
   }
 }
 

@@ -30,7 +30,7 @@ TEST_F(BranchTargetTest, EachTargetHoldsExactlyTheLedgersCommits) {
   const std::string xid =
       source.query_value("INSERT INTO marks VALUES ('xid') RETURNING pg_current_xact_id()::text");
   source.query("INSERT INTO marks VALUES ('later')");
-  source.query_value("SELECT pg_create_restore_point('here')");
+  source.query("SELECT pg_create_restore_point('here')");
   source.query("INSERT INTO marks VALUES ('last')");
   ledger.wait_for_commits(ledger.acknowledged_count() + 50);
   ledger.stop();
