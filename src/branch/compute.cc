@@ -12,6 +12,8 @@
 #include "branch/compute_questions.h"
 #include "branch/compute_settings.h"
 #include "branch/left_server.h"
+#include "codec/endian.h"
+#include "codec/secret.h"
 #include "pg/format/control_file.h"
 #include "restore/start_restored.h"
 #include "restore/target_directory.h"
@@ -26,6 +28,7 @@ constexpr auto standstill_limit = std::chrono::minutes(2);
 constexpr auto failed_server_stop_limit = std::chrono::seconds(60);
 constexpr std::uint16_t first_port = 5500;
 constexpr std::uint16_t last_port = 9499;
+constexpr unsigned port_count = last_port - first_port + 1;
 
 Result<std::set<std::uint16_t>> ports_of_branches(const std::filesystem::path& state_directory) {
   std::set<std::uint16_t> ports;
@@ -196,7 +199,11 @@ bool is_port_free(std::uint16_t port) {
 
 Result<std::uint16_t> choose_port(const std::filesystem::path& state_directory) {
   PGS_TRY(const auto taken, ports_of_branches(state_directory));
-  for (std::uint16_t port = first_port; port <= last_port; ++port) {
+  // From anywhere: who asks at the same moment for a branch of another state folder is told another one.
+  const auto random = random_bytes(2);
+  const unsigned begin = load_little<std::uint16_t>(random.data());
+  for (unsigned step = 0; step < port_count; ++step) {
+    const auto port = static_cast<std::uint16_t>(first_port + (begin + step) % port_count);
     if (!taken.contains(port) && is_port_free(port)) return port;
   }
   return fail(ErrorCode::failed, "no port from {} to {} is free", first_port, last_port);
