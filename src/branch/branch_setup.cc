@@ -183,6 +183,8 @@ Result<void> open_at_moment(const ClusterSpace& space, const BranchHome& home, B
 
 Result<void> open_again(const BranchHome& home, BranchRecord& record, const ServerInstallation& installation,
                         const ComputeOptions& options, const Cancellation& cancellation) {
+  // Whatever process has that id, a dead one that nobody reaps among them, it is not this branch's server.
+  PGS_CHECK(remove_if_there(home.data() / "postmaster.pid"));
   PGS_CHECK(start_compute(home, record, installation, options, cancellation));
   learn_of_server(home, record, cancellation);
   record.wal_settled_to = record.end_lsn;

@@ -35,7 +35,7 @@ Result<void> open_at_moment(const ClusterSpace& space, const BranchHome& home, B
 // Mounts what is there, with nothing left of an earlier server.
 Result<void> mount_branch(const ClusterSpace& space, const BranchHome& home, const BranchRecord& record);
 
-// Starts the server on what is mounted, learns what it is to be known by, and notes that it runs.
+// Starts the server on what is mounted, where none runs (end_left_server), learns what it is to be known by, and notes that it runs.
 Result<void> open_again(const BranchHome& home, BranchRecord& record, const ServerInstallation& installation,
                         const ComputeOptions& options, const Cancellation& cancellation);
 

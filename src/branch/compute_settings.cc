@@ -87,7 +87,8 @@ std::string advice_for(std::string_view words) {
     return "The folder for its socket is missing or not its own: choose one with `--set "
            "unix_socket_directories=DIR`.";
   }
-  if (says("could not bind") || says("could not create any TCP/IP sockets") || says("Is another postmaster"))
+  if (says("could not bind") || says("could not create any TCP/IP sockets") ||
+      says("already running on port"))
     return "Another server has the branch's port: choose one with `--set port=NUMBER`.";
   if (says("incompatible with operating system") || says("is not recognized by setlocale") ||
       says("invalid value for parameter \"lc_")) {
