@@ -185,6 +185,8 @@ Result<void> open_again(const BranchHome& home, BranchRecord& record, const Serv
                         const ComputeOptions& options, const Cancellation& cancellation) {
   // Whatever process has that id, a dead one that nobody reaps among them, it is not this branch's server.
   PGS_CHECK(remove_if_there(home.data() / "postmaster.pid"));
+  PGS_TRY(const auto sockets, list_directory(home.socket_folder()));
+  for (const auto& entry : sockets) PGS_CHECK(remove_if_there(home.socket_folder() / entry.name));
   PGS_CHECK(start_compute(home, record, installation, options, cancellation));
   learn_of_server(home, record, cancellation);
   record.wal_settled_to = record.end_lsn;

@@ -4,6 +4,7 @@
 #include <csignal>
 
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "codec/digest.h"
@@ -65,8 +66,11 @@ void BranchTest::TearDown() {
   const auto folder = path("state") / "branches/app";
   if (!std::filesystem::exists(folder)) return;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    const auto run = run_branch("delete", {entry.path().filename()});
-    if (run.exit_code != 0) ADD_FAILURE() << run.describe();
+    struct stat owner {};
+    if (::stat(entry.path().c_str(), &owner) == 0 && owner.st_uid == server_user().uid) {
+      const auto run = run_branch("delete", {entry.path().filename()});
+      if (run.exit_code != 0) ADD_FAILURE() << run.describe();
+    }
     detach(entry.path() / "fs");
   }
 }

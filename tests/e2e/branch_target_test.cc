@@ -136,9 +136,9 @@ TEST_P(BranchTablespaces, ThoseMadeAfterTheSnapshotAreWithinTheBranch) {
   there.query("CREATE TABLE more TABLESPACE space11 AS SELECT 1 AS n");
   there.query("DELETE FROM in_old");
   there.query("CHECKPOINT");
-  EXPECT_TRUE(std::filesystem::is_directory(there.data() / "pg_tblspc" /
-                                            there.value("SELECT oid FROM pg_tablespace WHERE spcname = "
-                                                        "'space7'")));
+  EXPECT_EQ(there.value("SELECT pg_tablespace_location(oid) = 'pg_tblspc/' || oid FROM pg_tablespace "
+                        "WHERE spcname = 'space7'"),
+            "t");
   EXPECT_EQ(there.value("SELECT count(*) FROM pg_tablespace WHERE spcname = 'space9'"), "0");
   // The source's are as they were.
   EXPECT_EQ(std::filesystem::status(folders[7]).permissions(), mode);
