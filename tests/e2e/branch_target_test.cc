@@ -35,6 +35,7 @@ TEST_F(BranchTargetTest, EachTargetHoldsExactlyTheLedgersCommits) {
   ledger.wait_for_commits(ledger.acknowledged_count() + 50);
   ledger.stop();
   wait_until_durable(source);
+  stop_stream();
   const auto before = repository_digest();
 
   const auto at_time = branch("at", {"--at", moment});
@@ -56,7 +57,6 @@ TEST_F(BranchTargetTest, EachTargetHoldsExactlyTheLedgersCommits) {
   EXPECT_THAT(ledger.check_time(at_time.conninfo(), parse_rfc3339(moment).value()), IsEmpty());
   EXPECT_THAT(ledger.check_all(source.conninfo()), IsEmpty());
   EXPECT_EQ(listed().size(), 6U);
-  stop_stream();
   EXPECT_EQ(repository_digest(), before);
 }
 
