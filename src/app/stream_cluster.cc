@@ -144,6 +144,9 @@ Result<StreamOutcome> stream_cluster(const SourceWork& work, const StreamRequest
   StreamProgress progress;
   StreamObserver observer(progress, request);
   const Rebaser rebaser(work, progress);
+  std::optional<Roller> roller;
+  if (const auto& rolling = request.rolling)
+    roller.emplace(work, rolling->repository, rolling->state_directory, rolling->pacing, progress);
   WalReceiver receiver({.space = work.cluster.space,
                         .cluster = work.cluster.record,
                         .url = work.url,

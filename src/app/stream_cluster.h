@@ -4,12 +4,20 @@
 #include <functional>
 #include <optional>
 
+#include "app/roller.h"
 #include "app/wal_arrival.h"
 
 namespace pgstrata {
 
 struct StreamRequest {
   std::optional<Lsn> until = {};  // end once everything before it is durable
+  // Rolled snapshots are made beside it; nothing: none are.
+  struct Rolling {
+    std::string repository;  // its location, absolute
+    std::filesystem::path state_directory;
+    RollPacing pacing = {};
+  };
+  std::optional<Rolling> rolling = {};
   // Called on the receiver's thread when something in it has changed; must return soon.
   std::function<void(const WalReceiverStatus&)> on_status = {};
 };

@@ -79,4 +79,9 @@ std::optional<WalGap> StreamProgress::next_gap(std::chrono::milliseconds span) {
   return std::exchange(gap_, std::nullopt);
 }
 
+Lsn StreamProgress::durable() {
+  const std::lock_guard lock(mutex_);
+  return status_.durable;
+}
+
 }  // namespace pgstrata

@@ -25,6 +25,8 @@ class StreamProgress final : public WalReceiverObserver {
   // Waits until everything before `lsn` is durable. Errors: as above.
   [[nodiscard]] Result<void> wait_until_durable(Lsn lsn, const Cancellation& cancellation,
                                                 Patience patience = {});
+  // How far everything is durable; not valid before the first WAL.
+  [[nodiscard]] Lsn durable();
   // The next gap that was not handed out yet; waits at most `span`.
   [[nodiscard]] std::optional<WalGap> next_gap(std::chrono::milliseconds span);
 

@@ -8,6 +8,7 @@
 #include "branch/branch_wal.h"
 #include "branch/fuse/fuse_mount.h"
 #include "branch/left_server.h"
+#include "branch/mount_failure.h"
 #include "branch/mount_process.h"
 #include "restore/start_restored.h"
 #include "restore/target_directory.h"
@@ -103,6 +104,7 @@ Result<BranchRecord> create_branch(const ClusterSpace& space, const RecoveryPlan
     return open_at_moment(space, home, record, installation, options, cancellation);
   }();
   if (made) return record;
+  auto why = explained_by_mount(home, made.error());  // before its log goes
   const auto undone = stop_branch_processes(home, StopMode::immediate);
   if (undone) {
     static_cast<void>(remove_branch_folder(home));
@@ -110,7 +112,7 @@ Result<BranchRecord> create_branch(const ClusterSpace& space, const RecoveryPlan
     log_warning("what was made of branch \"{}\" could not be taken away: {}", branch.name,
                 undone.error().describe());
   }
-  return std::unexpected(made.error());
+  return std::unexpected(std::move(why));
 }
 
 Result<BranchRecord> start_branch(const ClusterSpace& space, const BranchHome& home,

@@ -47,6 +47,7 @@ Overlay::NodePtr Overlay::take_from_base(const NodePtr& folder, const std::strin
   node->base_path = join(*folder->base_path, name);
   node->size_bytes = entry.size_bytes;
   node->base_limit_bytes = entry.size_bytes;
+  node->logged_limit_bytes = entry.size_bytes;
   node->links = 1;
   node->parent = folder->id;
   node->name = name;
@@ -59,7 +60,7 @@ Result<Overlay::NodePtr> Overlay::child(const NodePtr& folder, const std::string
   bool hidden = false;
   if (auto known = known_child(*folder, name, hidden); known || hidden) return known;
   if (!folder->base_path) return nullptr;
-  PGS_TRY(const auto entry, base_.find(join(*folder->base_path, name)));
+  PGS_TRY(const auto entry, of_base(base_.find(join(*folder->base_path, name))));
   if (!entry) return nullptr;
   return take_from_base(folder, name, *entry);
 }
@@ -72,7 +73,7 @@ Result<Overlay::NodePtr> Overlay::existing_child(const NodePtr& folder, const st
 
 Result<bool> Overlay::base_has(const Node& folder, const std::string& name) {
   if (!folder.base_path) return false;
-  PGS_TRY(const auto entry, base_.find(join(*folder.base_path, name)));
+  PGS_TRY(const auto entry, of_base(base_.find(join(*folder.base_path, name))));
   return entry.has_value();
 }
 
@@ -194,7 +195,7 @@ Result<NodeInfo> Overlay::lookup(NodeId folder_id, const std::string& name) {
     if (hidden || !folder->base_path) return fail_errno(ENOENT, name);
     base_path = join(*folder->base_path, name);
   }
-  PGS_TRY(const auto entry, base_.find(base_path));  // without a lock: it may take its time
+  PGS_TRY(const auto entry, of_base(base_.find(base_path)));  // without a lock: it may take its time
   if (!entry) return fail_errno(ENOENT, name);
   const std::unique_lock lock(tree_mutex_);
   PGS_TRY(const auto folder, get_folder(folder_id));
@@ -222,24 +223,41 @@ Result<NodeInfo> Overlay::info(NodeId id) {
   return info_of(*node);
 }
 
-Result<std::vector<Overlay::Named>> Overlay::names_in(const NodePtr& folder) {
+Result<std::vector<BaseFiles::Named>> Overlay::list_base(const std::optional<std::string>& base_path) {
+  if (!base_path) return std::vector<BaseFiles::Named>();
+  return of_base(base_.list(*base_path));
+}
+
+std::vector<Overlay::Named> Overlay::merged(const Node& folder,
+                                            const std::vector<BaseFiles::Named>& below) const {
   std::vector<Named> names;
-  for (const auto& [name, id] : folder->children) {
+  for (const auto& [name, id] : folder.children) {
     if (id != 0) names.push_back({name, nodes_.at(id)->kind});
   }
-  if (!folder->base_path) return names;
-  PGS_TRY(const auto of_base, base_.list(*folder->base_path));
-  for (const auto& entry : of_base) {
-    if (folder->children.contains(entry.name)) continue;
+  for (const auto& entry : below) {
+    if (folder.children.contains(entry.name)) continue;
     names.push_back({entry.name, entry.directory ? OverlayNodeKind::directory : OverlayNodeKind::regular});
   }
   return names;
 }
 
+Result<void> Overlay::check_empty(const Node& folder, const std::string& name) {
+  PGS_TRY(const auto below, list_base(folder.base_path));
+  if (!merged(folder, below).empty()) return fail_errno(ENOTEMPTY, name);
+  return {};
+}
+
 Result<std::vector<Overlay::Named>> Overlay::list(NodeId id) {
+  std::optional<std::string> base_path;
+  {
+    const std::shared_lock lock(tree_mutex_);
+    PGS_TRY(const auto folder, get_folder(id));
+    base_path = folder->base_path;
+  }
+  PGS_TRY(const auto below, list_base(base_path));  // without a lock: it may take its time
   const std::shared_lock lock(tree_mutex_);
   PGS_TRY(const auto folder, get_folder(id));
-  return names_in(folder);
+  return merged(*folder, below);
 }
 
 Result<NodeInfo> Overlay::make(NodeId folder_id, const std::string& name, const NodePtr& node) {
@@ -302,8 +320,7 @@ Result<void> Overlay::remove_folder(NodeId folder_id, const std::string& name) {
   PGS_TRY(const auto folder, get_folder(folder_id));
   PGS_TRY(const auto node, existing_child(folder, name));
   if (node->kind != OverlayNodeKind::directory) return fail_errno(ENOTDIR, name);
-  PGS_TRY(const auto names, names_in(node));
-  if (!names.empty()) return fail_errno(ENOTEMPTY, name);
+  PGS_CHECK(check_empty(*node, name));
   Change change;
   PGS_CHECK(unbind(change, folder, name));
   PGS_CHECK(commit(std::move(change)));
@@ -319,9 +336,7 @@ Result<void> Overlay::check_replaced(const NodePtr& node, const NodePtr& other, 
     return {};
   }
   if (!folder) return fail_errno(EISDIR, "rename");
-  PGS_TRY(const auto names, names_in(other));
-  if (!names.empty()) return fail_errno(ENOTEMPTY, "rename");
-  return {};
+  return check_empty(*other, "rename");
 }
 
 Result<void> Overlay::rename(const Place& from, const Place& to, bool replace) {

@@ -10,12 +10,14 @@
 // Durability is that of any file system: after sync(node) has returned, content and size of that node and all
 // names that were made, changed or removed before are on the disk; what was not synced may be there or not,
 // after the death of this process as after a loss of power. Data come before the log that speaks of them, so
-// a block reads as it was before or as it was written, never as zeros.
+// a block of the base reads as it was before or as it was written, never as zeros. A sync that fails because
+// data could not be written fails for that file until the overlay is opened again.
 //
 // Errors carry the errno to answer with (error_number), and 0 where there is none: EIO then. Thread-safe;
 // writers of one block must not meet (the kernel's page lock sees to it).
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <filesystem>
 #include <memory>
@@ -31,6 +33,11 @@ namespace pgstrata {
 
 inline constexpr std::uint32_t overlay_block_bytes = 4096;
 
+struct OverlayOptions {
+  // The log is compacted when it is longer than this, and than four times what it was after the last time.
+  std::uint64_t compact_log_bytes = 16U << 20;
+};
+
 struct NodeInfo {
   NodeId node = 0;
   OverlayNodeKind kind = OverlayNodeKind::regular;
@@ -44,7 +51,8 @@ class Overlay {
  public:
   // In `folder`, which is there; one process at a time. What an earlier one left is cleaned up and made
   // durable. `base` is borrowed. Errors: damaged, newer_format; those of the disk.
-  static Result<std::unique_ptr<Overlay>> open(const std::filesystem::path& folder, BaseFiles& base);
+  static Result<std::unique_ptr<Overlay>> open(const std::filesystem::path& folder, BaseFiles& base,
+                                               const OverlayOptions& options = {});
   ~Overlay();
   Overlay(const Overlay&) = delete;
   Overlay& operator=(const Overlay&) = delete;
@@ -102,11 +110,12 @@ class Overlay {
   class DataFiles;
   using NodePtr = std::shared_ptr<Node>;  // shared: a call goes on with a node that another one removes
 
-  Overlay(std::filesystem::path folder, BaseFiles& base);
+  Overlay(std::filesystem::path folder, BaseFiles& base, const OverlayOptions& options);
   Result<void> load();
   Result<void> replay(std::vector<OverlayRecord> records);
   Result<void> learn_sizes();
-  [[nodiscard]] std::vector<OverlayRecord> live_records() const;
+  static void add_live_records(const Node& node, std::vector<OverlayRecord>& records);
+  [[nodiscard]] std::vector<OverlayRecord> live_records() const;  // the tree's mutex held exclusively
   Result<void> remove_orphans();
 
   Result<NodePtr> node_of(NodeId node) const;
@@ -126,7 +135,10 @@ class Overlay {
   Result<void> unbind(Change& change, const NodePtr& folder, const std::string& name);
   Result<void> commit(Change change);
   Result<NodeInfo> make(NodeId folder, const std::string& name, const NodePtr& node);
-  Result<std::vector<Named>> names_in(const NodePtr& folder);
+  Result<std::vector<BaseFiles::Named>> list_base(const std::optional<std::string>& base_path);
+  [[nodiscard]] std::vector<Named> merged(const Node& folder,
+                                          const std::vector<BaseFiles::Named>& below) const;
+  Result<void> check_empty(const Node& folder, const std::string& name);
   Result<void> check_replaced(const NodePtr& node, const NodePtr& other, bool replace);
   void drop_if_unused(const NodePtr& node);
 
@@ -138,14 +150,22 @@ class Overlay {
   Result<void> keep_edges(Node& node, const FileDescriptor& data, std::uint64_t offset,
                           std::uint64_t end);  // node's mutex held
   Result<void> read_base(Node& node, std::uint64_t offset, MutableByteView into);
+  Result<void> allow_growth(const NodePtr& node, std::uint64_t end);
+  Result<void> sync_node(const NodePtr& node);
+  Result<void> sync_data(Node& node, const FileDescriptor& data,
+                         const std::vector<std::pair<std::uint64_t, std::uint64_t>>& blocks);
+  Result<void> log_blocks(Node& node, const std::vector<OverlayRecord>& records);
   Result<void> sync_log();
+  void compact_log();
   void clean_up(const std::stop_token& stop);
 
   const std::filesystem::path folder_;
   BaseFiles& base_;
+  const OverlayOptions options_;
   const Timestamp opened_;
   std::unique_ptr<OverlayLog> log_;
   std::unique_ptr<DataFiles> data_;
+  std::atomic<std::uint64_t> compact_at_bytes_;
 
   mutable std::shared_mutex tree_mutex_;  // taken before any node's mutex; guards what follows
   std::unordered_map<NodeId, NodePtr> nodes_;
@@ -154,6 +174,7 @@ class Overlay {
   std::mutex dead_mutex_;  // guards what follows; taken last
   std::condition_variable_any dead_arrived_;
   std::vector<NodeId> dead_;  // whose data go once the log that forgot them is durable
+  bool log_is_long_ = false;
   std::jthread cleaner_;
 };
 

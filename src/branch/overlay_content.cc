@@ -4,50 +4,9 @@
 #include <fcntl.h>
 
 #include "branch/overlay_node.h"
-#include "sys/durable.h"
+#include "sys/files.h"
 
 namespace pgstrata {
-
-// --- data files ---
-
-Result<std::shared_ptr<FileDescriptor>> Overlay::DataFiles::open(NodeId node) {
-  const std::lock_guard lock(mutex_);
-  if (const auto found = open_.find(node); found != open_.end()) {
-    recent_.splice(recent_.begin(), recent_, found->second);
-    return found->second->second;
-  }
-  auto file = open_file(path(node), O_RDWR);
-  if (!file && file.error().code() == ErrorCode::not_found) {
-    file = open_file(path(node), O_RDWR | O_CREAT);
-    names_changed_ = true;
-  }
-  if (!file) return std::unexpected(std::move(file).error());
-  recent_.emplace_front(node, std::make_shared<FileDescriptor>(*std::move(file)));
-  open_[node] = recent_.begin();
-  if (recent_.size() > open_files_max) {
-    open_.erase(recent_.back().first);
-    recent_.pop_back();
-  }
-  return recent_.front().second;
-}
-
-Result<void> Overlay::DataFiles::remove(NodeId node) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (const auto found = open_.find(node); found != open_.end()) {
-      recent_.erase(found->second);
-      open_.erase(found);
-    }
-  }
-  return pgstrata::remove_file(path(node));
-}
-
-Result<void> Overlay::DataFiles::sync_names() {
-  if (!names_changed_.exchange(false)) return {};
-  auto synced = sync_directory(folder_);
-  if (!synced) names_changed_ = true;
-  return synced;
-}
 
 void Overlay::Node::mark_written(std::uint64_t first, std::uint64_t count) {
   const auto end = std::min(first + count, base_blocks());
@@ -64,6 +23,30 @@ void Overlay::Node::mark_written(std::uint64_t first, std::uint64_t count) {
   }
 }
 
+void Overlay::Node::cut_base(std::uint64_t limit_bytes) {
+  base_limit_bytes = std::min(base_limit_bytes, limit_bytes);
+  if (blocks.size() > base_blocks()) blocks.resize(static_cast<std::size_t>(base_blocks()));
+}
+
+void Overlay::Node::mark_logged(const std::vector<OverlayRecord>& records) {
+  for (const auto& record : records) {
+    if (const auto* limit = std::get_if<LimitRecord>(&record)) logged_limit_bytes = limit->base_limit_bytes;
+    const auto* run = std::get_if<BlocksRecord>(&record);
+    if (run == nullptr) continue;
+    if (logged.size() < run->first + run->count)
+      logged.resize(static_cast<std::size_t>(run->first + run->count));
+    for (auto block = run->first; block < run->first + run->count; ++block)
+      logged[static_cast<std::size_t>(block)] = true;
+  }
+}
+
+void Overlay::Node::unmark(const std::vector<std::pair<std::uint64_t, std::uint64_t>>& runs) {
+  for (const auto& [first, count] : runs) {
+    for (auto block = first; block < first + count && block < blocks.size(); ++block)
+      blocks[static_cast<std::size_t>(block)] = false;
+  }
+}
+
 // --- writing ---
 
 Result<void> Overlay::ensure_own(const NodePtr& node) {
@@ -75,11 +58,9 @@ Result<void> Overlay::ensure_own(const NodePtr& node) {
 }
 
 Result<std::shared_ptr<FileDescriptor>> Overlay::data_to_write(Node& node) {
-  PGS_TRY(auto data, data_->open(node.id));
-  if (!node.has_data) {
-    PGS_CHECK(resize_file(*data, node.size_bytes));
-    node.has_data = true;
-  }
+  if (node.has_data) return data_->open(node.id);
+  PGS_TRY(auto data, data_->make(node.id, node.size_bytes));
+  node.has_data = true;
   return data;
 }
 
@@ -91,12 +72,12 @@ Result<void> Overlay::read_base(Node& node, std::uint64_t offset, MutableByteVie
     base = node.base.get();
   }
   if (base == nullptr) {
-    PGS_TRY(auto opened, base_.open(*node.base_path));
+    PGS_TRY(auto opened, of_base(base_.open(*node.base_path)));
     const std::lock_guard lock(node.mutex);
     if (!node.base) node.base = std::move(opened);
     base = node.base.get();
   }
-  return base->read(offset, into);
+  return of_base(base->read(offset, into));
 }
 
 // The block as the base has it, into the overlay; what is beyond the base's part is zeros there already.
@@ -105,9 +86,9 @@ Result<void> Overlay::fill_from_base(Node& node, const FileDescriptor& data, std
   Bytes content(
       static_cast<std::size_t>(std::min<std::uint64_t>(overlay_block_bytes, node.base_limit_bytes - start)));
   if (!node.base) {
-    PGS_TRY(node.base, base_.open(*node.base_path));
+    PGS_TRY(node.base, of_base(base_.open(*node.base_path)));
   }
-  PGS_CHECK(node.base->read(start, content));
+  PGS_CHECK(of_base(node.base->read(start, content)));
   return write_all_at(data, start, content);
 }
 
@@ -127,12 +108,33 @@ Result<void> Overlay::keep_edges(Node& node, const FileDescriptor& data, std::ui
   return {};
 }
 
+// What a file was cut to must be durable before it grows again: else a crash might bring back the base's
+// content behind the cut, or show the old size with zeros behind it. And so must be that the block in which the
+// base ends is the overlay's: else it might be the base's up to there and a newer one behind.
+Result<void> Overlay::allow_growth(const NodePtr& node, std::uint64_t end) {
+  {
+    const std::lock_guard lock(node->mutex);
+    if (end <= node->size_bytes) return {};
+    const auto last = node->base_limit_bytes / overlay_block_bytes;
+    const bool shared = node->base_limit_bytes % overlay_block_bytes != 0 && !node->is_logged(last);
+    if (!shared && node->base_limit_bytes == node->logged_limit_bytes) return {};
+    if (shared && !node->is_written(last)) {
+      PGS_TRY(const auto data, data_to_write(*node));
+      PGS_CHECK(fill_from_base(*node, *data, last));
+      node->mark_written(last, 1);
+      node->unsynced = true;
+    }
+  }
+  return sync_node(node);
+}
+
 Result<void> Overlay::write(NodeId id, std::uint64_t offset, ByteView bytes) {
   PGS_TRY(const auto node, node_of(id));
   if (node->kind != OverlayNodeKind::regular) return fail_errno(EISDIR, "write");
   if (bytes.empty()) return {};
   PGS_CHECK(ensure_own(node));
   const auto end = offset + bytes.size();
+  PGS_CHECK(allow_growth(node, end));
   std::shared_ptr<FileDescriptor> data;
   {
     const std::lock_guard lock(node->mutex);
@@ -140,29 +142,30 @@ Result<void> Overlay::write(NodeId id, std::uint64_t offset, ByteView bytes) {
     PGS_CHECK(keep_edges(*node, *data, offset, end));
     node->unsynced = true;
   }
-  PGS_CHECK(write_all_at(*data, offset, bytes));
+  auto written = write_all_at(*data, offset, bytes);
   const std::lock_guard lock(node->mutex);
+  node->unsynced = true;
+  if (!written) {
+    // It may have got to a part, of which the size on the disk tells.
+    if (const auto now = stat_extent(*data)) node->size_bytes = std::max(node->size_bytes, now->size_bytes);
+    return written;
+  }
   const auto first = offset / overlay_block_bytes;
   node->mark_written(first, (end - 1) / overlay_block_bytes - first + 1);
   node->size_bytes = std::max(node->size_bytes, end);
-  node->unsynced = true;
   return {};
 }
 
+// A cut is not told to the log here: the size of the data is what tells of it, until it is synced.
 Result<void> Overlay::resize(NodeId id, std::uint64_t size_bytes) {
   PGS_TRY(const auto node, node_of(id));
   if (node->kind != OverlayNodeKind::regular) return fail_errno(EINVAL, "resize");
   PGS_CHECK(ensure_own(node));
+  PGS_CHECK(allow_growth(node, size_bytes));
   const std::lock_guard lock(node->mutex);
   PGS_TRY(const auto data, data_to_write(*node));
-  if (size_bytes < node->base_limit_bytes) {
-    const OverlayRecord record = LimitRecord{node->id, size_bytes};
-    PGS_CHECK(log_->append(std::span(&record, 1)));
-    node->base_limit_bytes = size_bytes;
-    if (node->blocks.size() > node->base_blocks())
-      node->blocks.resize(static_cast<std::size_t>(node->base_blocks()));
-  }
   PGS_CHECK(resize_file(*data, size_bytes));
+  node->cut_base(size_bytes);
   node->size_bytes = size_bytes;
   node->unsynced = true;
   return {};
@@ -173,6 +176,7 @@ Result<void> Overlay::allocate(NodeId id, int mode, std::uint64_t offset, std::u
   PGS_TRY(const auto node, node_of(id));
   if (node->kind != OverlayNodeKind::regular) return fail_errno(ENODEV, "allocate");
   PGS_CHECK(ensure_own(node));
+  if (mode == 0) PGS_CHECK(allow_growth(node, offset + size_bytes));
   const std::lock_guard lock(node->mutex);
   PGS_TRY(const auto data, data_to_write(*node));
   if (::fallocate(data->get(), mode, static_cast<off_t>(offset), static_cast<off_t>(size_bytes)) != 0)
@@ -244,74 +248,6 @@ Result<std::size_t> Overlay::read(NodeId id, std::uint64_t offset, MutableByteVi
     std::ranges::fill(piece.subspan(got), std::byte{});
   }
   return static_cast<std::size_t>(end - offset);
-}
-
-// --- durability ---
-
-Result<void> Overlay::sync(NodeId id) {
-  PGS_TRY(const auto node, node_of(id));
-  const std::lock_guard syncing(node->sync_mutex);
-  decltype(node->unlogged) blocks;
-  bool unsynced = false;
-  {
-    const std::lock_guard lock(node->mutex);
-    if (node->failed) return fail_errno(EIO, "sync data that failed to be synced before");
-    blocks.swap(node->unlogged);
-    unsynced = std::exchange(node->unsynced, false);
-  }
-  const auto failed = [&](Error error) -> Result<void> {
-    const std::lock_guard lock(node->mutex);
-    node->failed = true;
-    return std::unexpected(std::move(error));
-  };
-  if (unsynced) {
-    auto data = data_->open(id);
-    if (!data) return failed(std::move(data).error());
-    if (auto synced = sync_file_data(**data); !synced) return failed(std::move(synced).error());
-  }
-  std::vector<OverlayRecord> records;
-  for (const auto& [first, count] : blocks) records.push_back(BlocksRecord{id, first, count});
-  if (auto logged = log_->append(records); !logged) {
-    // Not lost: the next sync says so again.
-    const std::lock_guard lock(node->mutex);
-    node->unlogged.insert(node->unlogged.begin(), blocks.begin(), blocks.end());
-    return logged;
-  }
-  return sync_log();
-}
-
-Result<void> Overlay::sync_log() {
-  PGS_CHECK(data_->sync_names());
-  return log_->sync();
-}
-
-Result<void> Overlay::sync_all() {
-  std::vector<NodeId> nodes;
-  {
-    const std::shared_lock lock(tree_mutex_);
-    for (const auto& [id, node] : nodes_) {
-      const std::lock_guard node_lock(node->mutex);
-      if (node->unsynced || !node->unlogged.empty()) nodes.push_back(id);
-    }
-  }
-  for (const NodeId node : nodes) {
-    auto synced = sync(node);
-    if (!synced && synced.error().error_number() != ESTALE) return synced;
-  }
-  return sync_log();
-}
-
-void Overlay::clean_up(const std::stop_token& stop) {
-  while (!stop.stop_requested()) {
-    std::vector<NodeId> dead;
-    {
-      std::unique_lock lock(dead_mutex_);
-      if (!dead_arrived_.wait(lock, stop, [this] { return !dead_.empty(); })) return;
-      dead.swap(dead_);
-    }
-    if (!sync_log()) continue;  // then they stay, and go when the overlay is opened again
-    for (const NodeId node : dead) static_cast<void>(data_->remove(node));
-  }
 }
 
 Result<Overlay::Changes> Overlay::changes(NodeId id) {

@@ -13,16 +13,21 @@ constexpr std::string_view data_folder_name = "data";
 
 }  // namespace
 
-Overlay::Overlay(std::filesystem::path folder, BaseFiles& base)
-    : folder_(std::move(folder)), base_(base), opened_(system_clock().now()) {}
+Overlay::Overlay(std::filesystem::path folder, BaseFiles& base, const OverlayOptions& options)
+    : folder_(std::move(folder)),
+      base_(base),
+      options_(options),
+      opened_(system_clock().now()),
+      compact_at_bytes_(options.compact_log_bytes) {}
 
 Overlay::~Overlay() {
   cleaner_.request_stop();
   if (cleaner_.joinable()) cleaner_.join();
 }
 
-Result<std::unique_ptr<Overlay>> Overlay::open(const std::filesystem::path& folder, BaseFiles& base) {
-  auto overlay = std::unique_ptr<Overlay>(new Overlay(folder, base));
+Result<std::unique_ptr<Overlay>> Overlay::open(const std::filesystem::path& folder, BaseFiles& base,
+                                               const OverlayOptions& options) {
+  auto overlay = std::unique_ptr<Overlay>(new Overlay(folder, base, options));
   overlay->data_ = std::make_unique<DataFiles>(folder / data_folder_name);
   PGS_CHECK(durable_make_directories(folder / data_folder_name));
   PGS_CHECK(overlay->load());
@@ -106,9 +111,7 @@ Result<void> Overlay::replay(std::vector<OverlayRecord> records) {
       node->mode = mode->mode;
     } else if (const auto* limit = std::get_if<LimitRecord>(&record)) {
       PGS_TRY(const auto node, known(limit->node));
-      node->base_limit_bytes = std::min(node->base_limit_bytes, limit->base_limit_bytes);
-      if (node->blocks.size() > node->base_blocks())
-        node->blocks.resize(static_cast<std::size_t>(node->base_blocks()));
+      node->cut_base(limit->base_limit_bytes);
     } else if (const auto* blocks = std::get_if<BlocksRecord>(&record)) {
       PGS_TRY(const auto node, known(blocks->node));
       node->mark_written(blocks->first, blocks->count);
@@ -127,9 +130,9 @@ Result<void> Overlay::learn_sizes() {
     node->has_data = data.has_value();
     if (!data) node->blocks.clear();
     node->size_bytes = data ? data->size_bytes : node->base_limit_bytes;
-    node->base_limit_bytes = std::min(node->base_limit_bytes, node->size_bytes);
-    if (node->blocks.size() > node->base_blocks())
-      node->blocks.resize(static_cast<std::size_t>(node->base_blocks()));
+    node->cut_base(node->size_bytes);
+    node->logged = node->blocks;  // as the log will say that open() writes
+    node->logged_limit_bytes = node->base_limit_bytes;
   }
   std::vector<NodeId> unnamed;
   for (const auto& [id, node] : nodes_)
@@ -138,28 +141,37 @@ Result<void> Overlay::learn_sizes() {
   return {};
 }
 
+void Overlay::add_live_records(const Node& node, std::vector<OverlayRecord>& records) {
+  const std::lock_guard lock(node.mutex);
+  records.push_back(NodeRecord{.node = node.id,
+                               .kind = node.kind,
+                               .mode = node.mode,
+                               .base_path = node.base_path,
+                               .base_limit_bytes = node.logged_limit_bytes,
+                               .link_target = node.link_target});
+  const auto& logged = node.logged;
+  for (auto begin = logged.begin(); begin != logged.end();) {
+    begin = std::find(begin, logged.end(), true);
+    const auto end = std::find(begin, logged.end(), false);
+    if (begin == end) continue;
+    records.push_back(BlocksRecord{node.id, static_cast<std::uint64_t>(begin - logged.begin()),
+                                   static_cast<std::uint64_t>(end - begin)});
+    begin = end;
+  }
+}
+
+// All that the log says, and no more: of content it speaks when that is durable. Nodes without a name among
+// it: somebody may speak of one that is open.
 std::vector<OverlayRecord> Overlay::live_records() const {
   std::vector<OverlayRecord> records;
+  records.push_back(ModeRecord{root_node, nodes_.at(root_node)->mode});
   for (const auto& [id, node] : nodes_) {
-    if (id == root_node) {
-      records.push_back(ModeRecord{id, node->mode});
-      continue;
-    }
-    records.push_back(NodeRecord{.node = id,
-                                 .kind = node->kind,
-                                 .mode = node->mode,
-                                 .base_path = node->base_path,
-                                 .base_limit_bytes = node->base_limit_bytes,
-                                 .link_target = node->link_target});
-    for (std::uint64_t block = 0; block < node->blocks.size();) {
-      auto end = block;
-      while (end < node->blocks.size() && node->blocks[static_cast<std::size_t>(end)]) ++end;
-      if (end > block) records.push_back(BlocksRecord{id, block, end - block});
-      block = end + 1;
-    }
+    if (id != root_node && node->own) add_live_records(*node, records);
   }
   for (const auto& [id, node] : nodes_) {
-    for (const auto& [name, child] : node->children) records.push_back(NameRecord{id, name, child});
+    for (const auto& [name, child] : node->children) {
+      if (child == 0 || nodes_.at(child)->own) records.push_back(NameRecord{id, name, child});
+    }
   }
   return records;
 }
@@ -170,7 +182,8 @@ Result<void> Overlay::remove_orphans() {
     const auto id = parse_decimal<std::uint64_t>(file.name);
     if (!id || !nodes_.contains(*id)) PGS_CHECK(pgstrata::remove_file(data_->folder() / file.name));
   }
-  return {};
+  // Their numbers come again: a new file must not find the content of one of these after a crash.
+  return sync_directory(data_->folder());
 }
 
 }  // namespace pgstrata

@@ -67,6 +67,17 @@ NodeRecord read_node(ByteReader& in) {
   return record;
 }
 
+// As far as it can be told from one record.
+bool makes_sense(const OverlayRecord& record) {
+  constexpr std::uint64_t file_bytes_max = std::uint64_t{1} << 44;  // PostgreSQL's have 1 GiB
+  if (const auto* node = std::get_if<NodeRecord>(&record)) {
+    return node->kind >= OverlayNodeKind::regular && node->kind <= OverlayNodeKind::symbolic_link &&
+           node->base_limit_bytes <= file_bytes_max;
+  }
+  if (const auto* name = std::get_if<NameRecord>(&record)) return !name->name.empty();
+  return true;
+}
+
 std::optional<OverlayRecord> read_record(ByteReader& in) {
   switch (static_cast<Tag>(in.u8())) {
     case Tag::node:
@@ -97,7 +108,7 @@ Result<void> read_frame(ByteView payload, std::vector<OverlayRecord>& records) {
   ByteReader in(payload);
   while (in.remaining() > 0) {
     auto record = read_record(in);
-    if (!record || in.failed())
+    if (!record || in.failed() || !makes_sense(*record))
       return fail(ErrorCode::damaged, "a record of the overlay's log makes no sense");
     records.push_back(*std::move(record));
   }
@@ -136,12 +147,22 @@ Result<ReadOverlayLog> read_overlay_log(ByteView bytes) {
   return log;
 }
 
-Result<std::unique_ptr<OverlayLog>> OverlayLog::rewrite(const std::filesystem::path& path,
-                                                        std::span<const OverlayRecord> records) {
-  constexpr std::size_t records_per_frame = 4096;
+namespace {
+
+std::filesystem::path new_path(const std::filesystem::path& path) {
   auto temporary = path;
   temporary += ".new";
-  PGS_TRY(auto file, open_file(temporary, O_RDWR | O_CREAT | O_TRUNC));
+  return temporary;
+}
+
+// Whole and durable, under another name.
+struct NewLog {
+  FileDescriptor file;
+  std::uint64_t size_bytes;
+};
+Result<NewLog> write_new(const std::filesystem::path& path, std::span<const OverlayRecord> records) {
+  constexpr std::size_t records_per_frame = 4096;
+  PGS_TRY(auto file, open_file(new_path(path), O_RDWR | O_CREAT | O_TRUNC));
   ByteWriter content;
   write_header(content);
   while (!records.empty()) {
@@ -151,20 +172,43 @@ Result<std::unique_ptr<OverlayLog>> OverlayLog::rewrite(const std::filesystem::p
   }
   PGS_CHECK(write_all(file, content.view()));
   PGS_CHECK(sync_file(file));
-  PGS_CHECK(rename_file(temporary, path));
+  return NewLog{std::move(file), content.size()};
+}
+
+std::unexpected<Error> failed_before() {
+  return fail(ErrorCode::failed, "the overlay's log could not be written before");
+}
+
+}  // namespace
+
+Result<std::unique_ptr<OverlayLog>> OverlayLog::rewrite(const std::filesystem::path& path,
+                                                        std::span<const OverlayRecord> records) {
+  PGS_TRY(auto made, write_new(path, records));
+  PGS_CHECK(rename_file(new_path(path), path));
   PGS_CHECK(sync_directory(path.parent_path()));
-  return std::unique_ptr<OverlayLog>(new OverlayLog(std::move(file), content.size()));
+  return std::unique_ptr<OverlayLog>(new OverlayLog(path, std::move(made.file), made.size_bytes));
+}
+
+// A file system that cannot do it goes without.
+void OverlayLog::keep_room() {
+  constexpr std::uint64_t room_ahead_bytes = 256U << 10;
+  if (size_bytes_ + room_ahead_bytes / 2 <= room_bytes_) return;
+  if (::fallocate(file_.get(), FALLOC_FL_KEEP_SIZE, static_cast<off_t>(size_bytes_),
+                  static_cast<off_t>(room_ahead_bytes)) == 0)
+    room_bytes_ = size_bytes_ + room_ahead_bytes;
 }
 
 Result<void> OverlayLog::append(std::span<const OverlayRecord> records) {
   if (records.empty()) return {};
   const auto frame = encode_overlay_frame(records);
   const std::lock_guard lock(mutex_);
-  if (failed_) return fail(ErrorCode::failed, "the overlay's log could not be written before");
+  if (failed_) return failed_before();
+  keep_room();
   const auto written = write_all_at(file_, size_bytes_, frame);
   if (!written) {
     // A frame that is there in part would hide every later one.
     if (!resize_file(file_, size_bytes_)) failed_ = true;
+    room_bytes_ = 0;
     return written;
   }
   size_bytes_ += frame.size();
@@ -175,7 +219,13 @@ Result<void> OverlayLog::sync() {
   const auto wanted = size_bytes();
   const std::lock_guard syncing(sync_mutex_);
   if (synced_bytes_ >= wanted) return {};
-  const auto reached = size_bytes();
+  std::uint64_t reached = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    // The kernel tells of a failure once; what was lost then stays lost.
+    if (failed_) return failed_before();
+    reached = size_bytes_;
+  }
   if (auto synced = sync_file_data(file_); !synced) {
     const std::lock_guard lock(mutex_);
     failed_ = true;  // nobody knows what of it is on the disk
@@ -183,6 +233,31 @@ Result<void> OverlayLog::sync() {
   }
   synced_bytes_ = reached;
   return {};
+}
+
+Result<void> OverlayLog::compact(std::span<const OverlayRecord> records, std::uint64_t since) {
+  PGS_TRY(auto made, write_new(path_, records));
+  const std::lock_guard syncing(sync_mutex_);
+  const std::lock_guard lock(mutex_);
+  if (failed_) return failed_before();
+  auto moved = move_to(std::move(made.file), made.size_bytes, since);
+  if (!moved) static_cast<void>(remove_file(new_path(path_)));
+  return moved;
+}
+
+Result<void> OverlayLog::move_to(FileDescriptor file, std::uint64_t size_bytes, std::uint64_t since) {
+  Bytes later(static_cast<std::size_t>(size_bytes_ - since));
+  PGS_CHECK(read_exactly(file_, since, later));
+  PGS_CHECK(write_all_at(file, size_bytes, later));
+  PGS_CHECK(sync_file(file));
+  PGS_CHECK(rename_file(new_path(path_), path_));
+  file_ = std::move(file);
+  size_bytes_ = size_bytes + later.size();
+  room_bytes_ = 0;
+  synced_bytes_ = size_bytes_;
+  auto named = sync_directory(path_.parent_path());
+  if (!named) failed_ = true;  // a crash may bring back the old one, which will not hear of anything more
+  return named;
 }
 
 std::uint64_t OverlayLog::size_bytes() const {

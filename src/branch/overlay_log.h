@@ -77,19 +77,30 @@ class OverlayLog {
   static Result<std::unique_ptr<OverlayLog>> rewrite(const std::filesystem::path& path,
                                                      std::span<const OverlayRecord> records);
 
-  // All of them or none. Not durable before sync. Once it has failed to write, it takes nothing more.
+  // All of them or none. Not durable before sync. It keeps room ahead on the disk, so that a full one still
+  // lets files be removed. Once a sync has failed, or a frame is there in part, it takes nothing more.
   Result<void> append(std::span<const OverlayRecord> records);
   // All that was appended before is durable when it returns.
   Result<void> sync();
   [[nodiscard]] std::uint64_t size_bytes() const;
 
- private:
-  explicit OverlayLog(FileDescriptor file, std::uint64_t size_bytes)
-      : file_(std::move(file)), size_bytes_(size_bytes), synced_bytes_(size_bytes) {}
+  // Puts `records`, which say the same in fewer words, in the place of all that was appended while it had no
+  // more than `since` bytes. What came after that goes on behind them; only for that do others wait. Durable
+  // when it returns; after an error it goes on as it was.
+  Result<void> compact(std::span<const OverlayRecord> records, std::uint64_t since);
 
-  FileDescriptor file_;
+ private:
+  OverlayLog(std::filesystem::path path, FileDescriptor file, std::uint64_t size_bytes)
+      : path_(std::move(path)), file_(std::move(file)), size_bytes_(size_bytes), synced_bytes_(size_bytes) {}
+  void keep_room();  // mutex_ held
+  Result<void> move_to(FileDescriptor file, std::uint64_t size_bytes,
+                       std::uint64_t since);  // both mutexes held
+
+  const std::filesystem::path path_;
+  FileDescriptor file_;       // replaced under both mutexes
   mutable std::mutex mutex_;  // guards what follows; taken after sync_mutex_
   std::uint64_t size_bytes_;
+  std::uint64_t room_bytes_ = 0;  // up to where the disk is allocated
   bool failed_ = false;
   std::mutex sync_mutex_;  // guards what follows; one sync at a time serves all that waited for it
   std::uint64_t synced_bytes_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cerrno>
 #include <list>
 #include <map>
 
@@ -33,6 +34,9 @@ struct Overlay::Node {
   std::uint64_t size_bytes = 0;
   std::uint64_t base_limit_bytes = 0;
   std::vector<bool> blocks;  // of the base's part: written here. Empty: none was
+  // What the log says of both: it learns of them by a sync, after the data are durable.
+  std::uint64_t logged_limit_bytes = 0;
+  std::vector<bool> logged;
   std::vector<std::pair<std::uint64_t, std::uint64_t>> unlogged;  // first and count of blocks written since
   bool has_data = false;
   bool unsynced = false;
@@ -47,7 +51,15 @@ struct Overlay::Node {
   [[nodiscard]] bool is_written(std::uint64_t block) const {
     return block < blocks.size() && blocks[static_cast<std::size_t>(block)];
   }
+  [[nodiscard]] bool is_logged(std::uint64_t block) const {
+    return block < logged.size() && logged[static_cast<std::size_t>(block)];
+  }
   void mark_written(std::uint64_t first, std::uint64_t count);
+  void cut_base(std::uint64_t limit_bytes);
+  // The log has been told.
+  void mark_logged(const std::vector<OverlayRecord>& records);
+  // What was written since the last sync is as if it had not been.
+  void unmark(const std::vector<std::pair<std::uint64_t, std::uint64_t>>& runs);
 };
 
 // The files data/ID, the most recently used open. Thread-safe.
@@ -55,8 +67,10 @@ class Overlay::DataFiles {
  public:
   explicit DataFiles(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
-  // Makes it where it is missing. Shared: it stays open as long as somebody uses it.
+  // Of a node that has data. Shared: it stays open as long as somebody uses it.
   Result<std::shared_ptr<FileDescriptor>> open(NodeId node);
+  // All zeros. It appears under its name with its size, as a crash takes a file's size from it.
+  Result<std::shared_ptr<FileDescriptor>> make(NodeId node, std::uint64_t size_bytes);
   Result<void> remove(NodeId node);
   // The names of the files made so far are durable when it returns.
   Result<void> sync_names();
@@ -67,10 +81,13 @@ class Overlay::DataFiles {
   static constexpr std::size_t open_files_max = 512;
   using Recent = std::list<std::pair<NodeId, std::shared_ptr<FileDescriptor>>>;
 
+  std::shared_ptr<FileDescriptor> keep(NodeId node, FileDescriptor file);  // mutex_ held
+
   std::filesystem::path folder_;
   std::atomic<bool> names_changed_ = false;
-  std::mutex mutex_;  // guards what follows
-  Recent recent_;     // newest first
+  std::mutex names_mutex_;  // one sync at a time: who finds nothing to do must not be told before it is done
+  std::mutex mutex_;        // guards what follows
+  Recent recent_;           // newest first
   std::unordered_map<NodeId, Recent::iterator> open_;
 };
 
@@ -80,6 +97,14 @@ struct Overlay::Change {
   std::vector<std::function<void()>> then;
   std::vector<const Node*> owned;
 };
+
+// What goes wrong in the base is an I/O error for whoever asks, whatever it was in the repository: an object
+// that is missing there is no missing file.
+template <class T>
+[[nodiscard]] Result<T> of_base(Result<T> result) {
+  if (!result) result.error() = std::move(result.error()).with_error_number(EIO);
+  return result;
+}
 
 [[nodiscard]] inline std::unexpected<Error> fail_errno(int number, std::string_view what) {
   return std::unexpected(error_from_errno(number, what));

@@ -63,7 +63,10 @@ class SnapshotFiles final : public BaseFiles {
  public:
   SnapshotFiles(const ClusterSpace& space, const SnapshotRecord& snapshot,
                 const SnapshotFilesOptions& options)
-      : tree_(space, snapshot.tree), readers_(space), cache_(options.cache_bytes), options_(options) {}
+      : tree_(space, snapshot.tree),
+        readers_(space),
+        cache_(options.shared != nullptr ? options.cache_bytes / 8 : options.cache_bytes),
+        options_(options) {}
 
   Result<std::optional<BaseEntry>> find(std::string_view path) override {
     if (path.empty()) return BaseEntry{.directory = true, .mode = 0700, .size_bytes = 0};
@@ -92,29 +95,50 @@ class SnapshotFiles final : public BaseFiles {
     return std::make_unique<SnapshotFile>(*this, *std::move(entry));
   }
 
-  Result<ContentCache::Content> extent(const FileEntry& file, std::uint64_t number) {
+  // Of an extent, from `within` on.
+  Result<void> read_extent(const FileEntry& file, std::uint64_t number, std::size_t within,
+                           MutableByteView into) {
     PGS_TRY(const auto ref, ref_of(file, number));
     const auto size = extent_size(file.size_bytes, number);
-    if (!ref.chunk) return std::make_shared<const Bytes>(size);
-    auto content = cache_.get(ref.tag, [&] { return readers_.read(ref, size); });
-    if (!content) return std::unexpected(std::move(content).error().with_context("read " + file.path));
-    return content;
+    PGS_ASSERT(within + into.size() <= size);
+    if (!ref.chunk) {
+      std::ranges::fill(into, std::byte{});
+      return {};
+    }
+    if (options_.shared != nullptr && options_.shared->read(ref.tag, within, into)) return {};
+    const auto content = load(ref, size);
+    if (!content) return std::unexpected(Error(content.error()).with_context("read " + file.path));
+    std::ranges::copy(ByteView(**content).subspan(within, into.size()), into.begin());
+    return {};
   }
 
   void read_ahead(const FileEntry& file, std::uint64_t first) {
     const auto end = std::min(first + options_.read_ahead_extents, extent_count(file.size_bytes));
     for (auto number = first; number < end; ++number) {
       const auto ref = ref_of(file, number);
-      if (!ref || !ref->chunk || cache_.has(ref->tag)) continue;
+      if (!ref || !ref->chunk || is_cached(ref->tag)) continue;
       // What goes wrong here is told to whoever reads it.
       ahead_.add([this, ref = *ref, size = extent_size(file.size_bytes, number)] {
-        static_cast<void>(cache_.get(ref.tag, [&] { return readers_.read(ref, size); }));
+        if (!is_cached(ref.tag)) static_cast<void>(load(ref, size));
       });
     }
   }
 
  private:
   using Leaf = std::shared_ptr<const std::vector<ExtentRef>>;  // shared: used while it is evicted
+
+  // Into both caches.
+  Result<ContentCache::Content> load(const ExtentRef& ref, std::uint32_t size) {
+    return cache_.get(ref.tag, [&]() -> Result<Bytes> {
+      PGS_TRY(auto content, readers_.read(ref, size));
+      if (options_.shared != nullptr) options_.shared->put(ref.tag, content);
+      return content;
+    });
+  }
+
+  [[nodiscard]] bool is_cached(const ContentTag& tag) const {
+    return cache_.has(tag) || (options_.shared != nullptr && options_.shared->has(tag));
+  }
 
   Result<ExtentRef> ref_of(const FileEntry& file, std::uint64_t number) {
     if (file.map.leaves.empty()) {
@@ -163,12 +187,10 @@ Result<void> SnapshotFile::read(std::uint64_t offset, MutableByteView into) {
   const bool scan = read_to_.exchange(end) == offset && offset != 0;
   while (!into.empty()) {
     const auto number = offset / extent_bytes;
-    PGS_TRY(const auto content, files_.extent(entry_, number));
-    if (scan) files_.read_ahead(entry_, number + 1);
     const auto within = static_cast<std::size_t>(offset % extent_bytes);
-    PGS_ASSERT(within < content->size());
-    const auto size = std::min(into.size(), content->size() - within);
-    std::ranges::copy(ByteView(*content).subspan(within, size), into.begin());
+    const auto size = std::min(into.size(), extent_bytes - within);
+    if (scan) files_.read_ahead(entry_, number + 1);
+    PGS_CHECK(files_.read_extent(entry_, number, within, into.first(size)));
     into = into.subspan(size);
     offset += size;
   }

@@ -2,6 +2,7 @@
 
 #include "app/stream_cluster.h"
 #include "cli/commands.h"
+#include "cli/duration_argument.h"
 #include "cli/human.h"
 #include "cli/shapes.h"
 #include "cli/source_flags.h"
@@ -15,8 +16,14 @@ durable in the repository within a second; with pgstrata in the source's synchro
 before it is acknowledged. Comes back by itself after lost connections, restarts and promotions.
 When WAL was lost, it says so and makes a new base backup.
 
+With --roll it makes rolled snapshots as well (see `pgstrata backup --help`), so often that the newest
+moment opens within the bound: as soon as the WAL after the last snapshot would take half of it to
+replay, and at least every five minutes when something changed. Each ends at a checkpoint of the
+source; where those come too rarely, --checkpoint asks for one.
+
 Examples:
   pgstrata stream app
+  pgstrata stream app --roll --checkpoint
   pgstrata stream app --until-lsn 0/5000000
   systemctl enable --now pgstrata-stream@app
 
@@ -26,6 +33,9 @@ cluster.)";
 struct StreamFlags {
   SourceFlags source;
   std::optional<std::string> until_lsn;
+  bool roll = false;
+  bool checkpoint = false;
+  std::optional<std::string> roll_bound;
 };
 
 std::string status_line(const WalReceiverStatus& status) {
@@ -73,13 +83,25 @@ std::string to_text(const StreamOutcome& outcome) {
                      outcome.last.durable);
 }
 
+// Nothing without --roll.
+Result<std::optional<RollPacing>> roll_pacing(const StreamFlags& flags) {
+  if (!flags.roll) return std::nullopt;
+  RollPacing pacing{.ask_for_checkpoints = flags.checkpoint};
+  if (flags.roll_bound) {
+    PGS_TRY(pacing.bound, parse_duration_argument(*flags.roll_bound));
+  }
+  return pacing;
+}
+
 Result<int> run_stream(const CommandContext& context, const StreamFlags& flags) {
   StreamRequest request;
   if (flags.until_lsn) {
     PGS_TRY(request.until, parse_lsn(*flags.until_lsn));
   }
   if (context.console.err_is_terminal()) request.on_status = StatusLine(context);
+  PGS_TRY(const auto pacing, roll_pacing(flags));
   PGS_TRY(const Repository repository, context.open_repository());
+  if (pacing) request.rolling = {repository.store().describe(), context.settings.state_directory, *pacing};
   PGS_TRY(const SourceWork work, source_work(context, repository, flags.source));
   auto outcome = stream_cluster(work, request);
   if (!outcome.has_value()) {
@@ -100,6 +122,12 @@ void add_stream_command(CLI::App& program, Invocation& invocation) {
                   {.name = "stream", .summary = "receive WAL until stopped", .details = stream_details},
                   [flags](const CommandContext& context) { return run_stream(context, *flags); });
   add_source_flags(*command, flags->source);
+  CLI::Option* roll = command->add_flag("--roll", flags->roll, "make rolled snapshots as well");
+  command->add_option("--roll-bound", flags->roll_bound, "how long the newest moment may take to replay (2s)")
+      ->type_name("SPAN")
+      ->needs(roll);
+  command->add_flag("--checkpoint", flags->checkpoint, "ask the source for checkpoints that the bound needs")
+      ->needs(roll);
   command->add_option("--until-lsn", flags->until_lsn, "stop once everything before it is durable")
       ->type_name("LSN");
 }

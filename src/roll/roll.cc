@@ -112,6 +112,8 @@ Result<std::optional<RollTarget>> find_roll_target(const ClusterSpace& space, co
   ReplayMeter meter(space, std::move(inventory), way);
   PGS_TRY(const auto checkpoints, meter.checkpoints(target.from.start_lsn, range->to_lsn,
                                                     std::chrono::microseconds::max(), cancellation));
+  PGS_TRY(const auto debt, meter.debt(target.from.start_lsn, range->to_lsn, cancellation));
+  target.debt = debt.time;
   for (const auto& checkpoint : checkpoints) {
     if (checkpoint.checkpoint.lsn >= target.from.consistent_lsn) target.checkpoint = checkpoint;
   }

@@ -24,8 +24,9 @@ namespace pgstrata {
 struct RollTarget {
   SnapshotRecord from;  // the newest snapshot that the WAL follows without a gap
   std::optional<CheckpointDebt>
-      checkpoint;  // the last one after it; nothing: there is nothing to roll to yet
-  Lsn wal_end;     // how far the WAL is here
+      checkpoint;                     // the last one after it; nothing: there is nothing to roll to yet
+  Lsn wal_end;                        // how far the WAL is here
+  std::chrono::microseconds debt{0};  // the estimated time to replay from the snapshot to there
 };
 // Nothing, when no snapshot is there that the newest WAL follows. Errors: damaged; cancelled; those of the store.
 [[nodiscard]] Result<std::optional<RollTarget>> find_roll_target(const ClusterSpace& space,

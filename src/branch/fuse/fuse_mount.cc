@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "branch/mount_failure.h"
 
 namespace pgstrata {
 
@@ -46,7 +47,7 @@ int errno_of(const Error& error) {
 void reply_error(fuse_req_t request, const Error& error) {
   const int number = errno_of(error);
   // What is damaged or could not be read is told with its name; the caller hears of an I/O error only.
-  if (number == EIO || number == ENOSPC) log_error("{}", error.describe());
+  if (number == EIO || number == ENOSPC) log_error("{}", mount_failure_words(error));
   fuse_reply_err(request, number);
 }
 
@@ -96,6 +97,8 @@ void reply_entry(fuse_req_t request, const Result<NodeInfo>& info) {
 
 void on_init(void*, fuse_conn_info* connection) {
   connection->want |= connection->capable & FUSE_CAP_WRITEBACK_CACHE;
+  // The kernel would leave it to an open that it does not make (on_open), and believe that it was done.
+  connection->want &= ~static_cast<unsigned>(FUSE_CAP_ATOMIC_O_TRUNC);
   connection->max_write = write_bytes_max;
   connection->max_background = background_requests_max;
   connection->congestion_threshold = background_requests_max * 3 / 4;

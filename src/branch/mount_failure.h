@@ -1,0 +1,16 @@
+// What the process that serves a branch's files could not give its server: the server knows of an I/O error
+// only.
+#pragma once
+
+#include "branch/branch_home.h"
+
+namespace pgstrata {
+
+// As that process logs it.
+[[nodiscard]] std::string mount_failure_words(const Error& error);
+
+// `error` of a branch's server, with the first such failure before it if there was one: then it is damaged or
+// no_space as that one was, and names the object. Reads the mount's log.
+[[nodiscard]] Error explained_by_mount(const BranchHome& home, Error error);
+
+}  // namespace pgstrata
