@@ -1,8 +1,24 @@
 #include "app/branch_cluster.h"
 
+#include <algorithm>
+
 #include "app/target_plan.h"
 
 namespace pgstrata {
+namespace {
+
+// From this snapshot, however many there are by now.
+Result<RecoveryPlan> plan_from(const std::string& snapshot, const RegisteredCluster& cluster,
+                               const RecoveryTarget& target, const Cancellation& cancellation) {
+  const auto segment_bytes = cluster.record.wal_segment_bytes;
+  PGS_TRY(auto coverage, compute_coverage(cluster.space, segment_bytes, cancellation));
+  for (auto& range : coverage.ranges)
+    std::erase_if(range.snapshots, [&](const std::string& id) { return id != snapshot; });
+  std::erase_if(coverage.snapshots, [&](const SnapshotRecord& record) { return record.id != snapshot; });
+  return plan_recovery(cluster.space, segment_bytes, coverage, target, cancellation);
+}
+
+}  // namespace
 
 Result<BranchOutcome> create_branch_at(const Repository& repository, const BranchRequest& request,
                                        const Cancellation& cancellation) {
@@ -12,6 +28,31 @@ Result<BranchOutcome> create_branch_at(const Repository& repository, const Branc
   if (request.on_plan) request.on_plan(plan);
   PGS_TRY(auto record, create_branch(cluster.space, plan, request.branch, {}, cancellation));
   return BranchOutcome{std::move(record), plan};
+}
+
+Result<BranchRecord> reset_branch_to(const Repository& repository, const std::string& cluster,
+                                     const BranchHome& home, const std::optional<RecoveryTarget>& target,
+                                     const Cancellation& cancellation) {
+  PGS_TRY(const auto registered, open_registered_cluster(repository, cluster));
+  if (!target) return reset_branch(registered.space, home, nullptr, {}, cancellation);
+  PGS_TRY(const auto plan, plan_target(registered, *target, WalReading::on_demand, cancellation));
+  return reset_branch(registered.space, home, &plan, {}, cancellation);
+}
+
+Result<BranchRecord> advance_branch_to(const Repository& repository, const std::string& cluster,
+                                       const BranchHome& home, const RecoveryTarget& target,
+                                       const Cancellation& cancellation) {
+  PGS_TRY(const auto registered, open_registered_cluster(repository, cluster));
+  PGS_TRY(const auto record, get_branch_record(home));
+  PGS_TRY(const auto plan, plan_from(record.snapshot, registered, target, cancellation));
+  return advance_branch(registered.space, home, plan, {}, cancellation);
+}
+
+Result<PromotedBranch> promote_branch_of(const Repository& repository, const std::string& cluster,
+                                         const BranchHome& home, const PromotionOptions& options,
+                                         const Cancellation& cancellation) {
+  PGS_TRY(const auto registered, open_registered_cluster(repository, cluster));
+  return promote_branch(registered.space, home, options, cancellation);
 }
 
 Result<BranchRecord> start_branch_of(const Repository& repository, const std::string& cluster,

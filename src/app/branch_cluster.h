@@ -3,6 +3,7 @@
 
 #include "app/registered_cluster.h"
 #include "branch/branch.h"
+#include "branch/branch_promote.h"
 #include "restore/recovery_plan.h"
 
 namespace pgstrata {
@@ -23,6 +24,20 @@ struct BranchOutcome {
 [[nodiscard]] Result<BranchOutcome> create_branch_at(const Repository& repository,
                                                      const BranchRequest& request,
                                                      const Cancellation& cancellation);
+// Back to its moment, or to `target` where one is given. Errors: those of plan_target and reset_branch.
+[[nodiscard]] Result<BranchRecord> reset_branch_to(const Repository& repository, const std::string& cluster,
+                                                   const BranchHome& home,
+                                                   const std::optional<RecoveryTarget>& target,
+                                                   const Cancellation& cancellation);
+// A read-only branch, to a later moment. Errors: those of plan_target and advance_branch.
+[[nodiscard]] Result<BranchRecord> advance_branch_to(const Repository& repository, const std::string& cluster,
+                                                     const BranchHome& home, const RecoveryTarget& target,
+                                                     const Cancellation& cancellation);
+// Errors: those of promote_branch.
+[[nodiscard]] Result<PromotedBranch> promote_branch_of(const Repository& repository,
+                                                       const std::string& cluster, const BranchHome& home,
+                                                       const PromotionOptions& options,
+                                                       const Cancellation& cancellation);
 // Errors: those of start_branch.
 [[nodiscard]] Result<BranchRecord> start_branch_of(const Repository& repository, const std::string& cluster,
                                                    const BranchHome& home, const Cancellation& cancellation);

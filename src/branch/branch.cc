@@ -1,7 +1,5 @@
 #include "branch/branch.h"
 
-#include <future>
-
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,9 +7,9 @@
 #include "branch/branch_setup.h"
 #include "branch/branch_wal.h"
 #include "branch/fuse/fuse_mount.h"
+#include "branch/left_server.h"
 #include "branch/mount_failure.h"
 #include "branch/mount_process.h"
-#include "restore/restore_cluster.h"
 #include "restore/start_restored.h"
 #include "restore/target_directory.h"
 #include "sys/durable.h"
@@ -19,29 +17,56 @@
 namespace pgstrata {
 namespace {
 
-Result<void> sync_files(const std::vector<FileDescriptor>& files) {
-  for (const auto& file : files) PGS_CHECK(sync_file(file));
+// All that its recovery is to see.
+Result<void> set_moment(BranchRecord& record, const ClusterSpace& space, const RecoveryPlan& plan,
+                        const Cancellation& cancellation) {
+  PGS_CHECK(set_plan(record, space, plan));
+  PGS_TRY(record.wal_patches, keep_tablespaces_inside(space, plan, cancellation));
   return {};
 }
 
-Result<void> open_at_moment(const ClusterSpace& space, const RecoveryPlan& plan, const BranchHome& home,
-                            BranchRecord& record, const ServerInstallation& installation,
-                            const ComputeOptions& options, const Cancellation& cancellation) {
-  PGS_TRY(const auto wal, mount_at_moment(space, plan, home, record));
-  auto synced = std::async(std::launch::async, [&wal] { return sync_files(wal); });
-  PGS_CHECK(recover_compute(home, record, installation, options, cancellation));
-  PGS_CHECK(synced.get());
-  record.recovered = true;
-  record.started = true;
+// For a branch that has been made: another server may have taken its port while it did not run.
+Result<void> keep_or_change_port(const BranchHome& home, BranchRecord& record) {
+  if (is_port_free(record.port)) return {};
+  const auto taken = record.port;
+  PGS_TRY(record.port, choose_port(home.state_directory()));
+  log_warning("port {} is another server's by now: branch \"{}\" listens on {}", taken, record.name,
+              record.port);
   return put_branch_record(home, record);
+}
+
+Result<void> check_not_promoted(const BranchRecord& record) {
+  if (record.promoted_to.empty()) return {};
+  return std::unexpected(make_error(ErrorCode::failed,
+                                    "branch \"{}\" was promoted to \"{}\", which has taken "
+                                    "its place",
+                                    record.name, record.promoted_to)
+                             .with_hint("`pgstrata branch delete` takes away what is left of it."));
+}
+
+// Opens it at another moment, or again at its own, with nothing written in it. Cut short, it is what
+// open_at_moment has not finished: start goes on from there.
+Result<BranchRecord> open_anew(const ClusterSpace& space, const BranchHome& home, BranchRecord record,
+                               const ComputeOptions& options, const Cancellation& cancellation) {
+  PGS_CHECK(check_fuse());
+  PGS_TRY(const auto installation, ServerInstallation::find(static_cast<int>(record.server_version / 10000)));
+  PGS_CHECK(stop_branch_processes(home, StopMode::immediate));
+  record.recovered = false;
+  PGS_CHECK(put_branch_record(home, record));
+  PGS_CHECK(keep_or_change_port(home, record));
+  const auto opened = open_at_moment(space, home, record, installation, options, cancellation);
+  if (opened) return record;
+  if (const auto stopped = stop_branch_processes(home, StopMode::immediate); !stopped)
+    log_warning("{}", stopped.error().describe());
+  return std::unexpected(opened.error());
 }
 
 }  // namespace
 
 std::string_view to_string(BranchState state) {
   switch (state) {
-    case BranchState::creating:
-      return "creating";
+    case BranchState::unfinished:
+      return "unfinished";
     case BranchState::running:
       return "running";
     case BranchState::recovering:
@@ -50,6 +75,8 @@ std::string_view to_string(BranchState state) {
       return "stopped";
     case BranchState::broken:
       return "broken";
+    case BranchState::promoted:
+      return "promoted";
   }
   return "broken";
 }
@@ -60,9 +87,11 @@ Result<BranchRecord> create_branch(const ClusterSpace& space, const RecoveryPlan
   PGS_CHECK(check_branch_name(branch.name));
   PGS_CHECK(check_fuse());
   const BranchHome home(branch.state_directory, space.name(), branch.name);
+  PGS_CHECK(check_socket_path(home));
   PGS_TRY(const auto installation, installation_for(plan, home.data()));
   PGS_TRY(const auto owner, choose_owner(home.data()));
   PGS_TRY(auto record, branch_record_of(space, plan, branch.name, branch.repository));
+  PGS_TRY(record.wal_patches, keep_tablespaces_inside(space, plan, cancellation));
   record.user = owner.name;
   record.read_only = branch.read_only;
   record.expires = branch.expires;
@@ -72,7 +101,7 @@ Result<BranchRecord> create_branch(const ClusterSpace& space, const RecoveryPlan
     PGS_TRY(record.port, choose_port(branch.state_directory));
     PGS_CHECK(put_branch_record(home, record));
     PGS_TRY(const auto lock, lock_branch(home));
-    return open_at_moment(space, plan, home, record, installation, options, cancellation);
+    return open_at_moment(space, home, record, installation, options, cancellation);
   }();
   if (made) return record;
   auto why = explained_by_mount(home, made.error());  // before its log goes
@@ -90,21 +119,35 @@ Result<BranchRecord> start_branch(const ClusterSpace& space, const BranchHome& h
                                   const ComputeOptions& options, const Cancellation& cancellation) {
   PGS_TRY(const auto lock, lock_branch(home));
   PGS_TRY(auto record, get_branch_record(home));
-  if (!record.recovered) {
-    return std::unexpected(make_error(ErrorCode::failed,
-                                      "branch \"{}\" was never opened: its creation was cut short",
-                                      record.name)
-                               .with_hint("Delete it and create it again."));
-  }
+  PGS_CHECK(check_not_promoted(record));
+  if (!record.recovered) return open_anew(space, home, std::move(record), options, cancellation);
   PGS_TRY(const auto installation, ServerInstallation::find(static_cast<int>(record.server_version / 10000)));
   PGS_TRY(const bool mounted, mount_process_runs(home));
-  if (!mounted) PGS_CHECK(start_mount_process(home, record.repository, space));
-  PGS_TRY(const auto state, compute_state(home));
-  if (state == ComputeState::stopped)
-    PGS_CHECK(start_compute(home, record, installation, options, cancellation));
-  record.started = true;
-  PGS_CHECK(put_branch_record(home, record));
+  if (mounted) {
+    PGS_TRY(const auto state, compute_state(home));
+    if (state != ComputeState::stopped) {
+      record.started = true;
+      PGS_CHECK(put_branch_record(home, record));
+      return record;
+    }
+    PGS_CHECK(end_left_server(home));
+  } else {
+    PGS_CHECK(mount_branch(space, home, record));
+  }
+  // An advance that was cut short had its WAL written after it was noted.
+  if (record.read_only) PGS_CHECK(write_wal_of(space, home, record, record.wal_settled_to));
+  PGS_CHECK(keep_or_change_port(home, record));
+  PGS_CHECK(open_again(home, record, installation, options, cancellation));
   return record;
+}
+
+Result<BranchRecord> reset_branch(const ClusterSpace& space, const BranchHome& home, const RecoveryPlan* plan,
+                                  const ComputeOptions& options, const Cancellation& cancellation) {
+  PGS_TRY(const auto lock, lock_branch(home));
+  PGS_TRY(auto record, get_branch_record(home));
+  PGS_CHECK(check_not_promoted(record));
+  if (plan != nullptr) PGS_CHECK(set_moment(record, space, *plan, cancellation));
+  return open_anew(space, home, std::move(record), options, cancellation);
 }
 
 Result<BranchRecord> stop_branch(const BranchHome& home) {
@@ -120,6 +163,28 @@ Result<void> delete_branch(const BranchHome& home) {
   PGS_TRY(const auto lock, lock_branch(home));
   PGS_CHECK(stop_branch_processes(home, StopMode::immediate));
   return remove_branch_folder(home);
+}
+
+std::vector<std::string> delete_expired_branches(const std::filesystem::path& state_directory,
+                                                 std::string_view cluster, Timestamp now) {
+  std::vector<std::string> deleted;
+  const auto names = branch_names(state_directory, cluster);
+  if (!names) return deleted;
+  for (const auto& name : *names) {
+    const BranchHome home(state_directory, cluster, name);
+    const auto record = get_branch_record(home);
+    if (!record || !record->expires || *record->expires > now) continue;
+    const auto gone = delete_branch(home);
+    if (gone) {
+      log_info("branch \"{}\" of {} expired at {} and is deleted", name, cluster,
+               to_display(*record->expires));
+      deleted.push_back(name);
+    } else if (gone.error().code() != ErrorCode::busy) {
+      log_warning("branch \"{}\" of {} expired and cannot be deleted: {}", name, cluster,
+                  gone.error().describe());
+    }
+  }
+  return deleted;
 }
 
 Result<void> rename_branch(const std::filesystem::path& state_directory, const BranchHome& home,
@@ -147,12 +212,14 @@ Result<BranchSight> look_at_branch(const BranchHome& home) {
   if (mounted) {
     if (const auto state = compute_state(home)) compute = *state;
   }
-  if (compute == ComputeState::recovering) {
+  if (!sight.record.promoted_to.empty()) {
+    sight.state = BranchState::promoted;
+  } else if (compute == ComputeState::recovering) {
     sight.state = BranchState::recovering;
   } else if (compute != ComputeState::stopped) {
     sight.state = BranchState::running;
   } else if (!sight.record.recovered) {
-    sight.state = BranchState::creating;
+    sight.state = BranchState::unfinished;
   } else {
     sight.state = sight.record.started ? BranchState::broken : BranchState::stopped;
   }

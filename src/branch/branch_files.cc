@@ -31,6 +31,11 @@ class BranchFiles final : public BaseFiles {
     if (!within) return std::nullopt;
     PGS_TRY(auto entry, snapshot_->find(*within));
     if (!entry && path == wal_folder) return plain_folder;
+    if (!entry && is_tablespace(path)) {
+      // A snapshot has what is in it; the folder itself was a link on the source.
+      PGS_TRY(const auto names, snapshot_->list(*within));
+      if (!names.empty()) return plain_folder;
+    }
     return entry;
   }
 
@@ -63,6 +68,11 @@ class BranchFiles final : public BaseFiles {
   }
 
  private:
+  static bool is_tablespace(std::string_view path) {
+    return path.starts_with(tablespaces_prefix) &&
+           path.find('/', tablespaces_prefix.size()) == std::string_view::npos;
+  }
+
   static std::optional<std::string> in_wal(std::string_view path) {
     if (!path.starts_with(wal_prefix)) return std::nullopt;
     const auto name = path.substr(wal_prefix.size());

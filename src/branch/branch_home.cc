@@ -44,6 +44,19 @@ Result<LockFile> lock_branch(const BranchHome& home) {
   return lock;
 }
 
+Result<void> check_socket_path(const BranchHome& home) {
+  constexpr std::size_t longest_bytes = 90;  // of 108, with what PostgreSQL adds
+  const auto folder = home.socket_folder().string();
+  if (folder.size() <= longest_bytes) return {};
+  return std::unexpected(
+      make_error(
+          ErrorCode::usage,
+          "the branch's socket would be in \"{}\", and a path of more than {} bytes is too long for one",
+          folder, longest_bytes)
+          .with_hint("Set PGSTRATA_STATE_DIR to a folder with a shorter path, or give the branch a shorter "
+                     "name."));
+}
+
 Result<std::vector<std::string>> branch_names(const std::filesystem::path& state_directory,
                                               std::string_view cluster) {
   std::vector<std::string> names;

@@ -6,7 +6,7 @@
 //     fs/           where it is mounted: fs/data is its data directory
 //     run/          its socket, for local administrators alone
 //     pg_hba.conf, pg_ident.conf, postgresql.conf
-//     postgres.log, mount.log, mount.pid
+//     postgres.log, mount.log, mount.pid, server.pid
 //     lock          held by whoever changes the branch
 //
 // Others than the owner may pass through, as the server's user has to, and read nothing.
@@ -30,6 +30,9 @@ class BranchHome {
   BranchHome(const std::filesystem::path& state_directory, std::string_view cluster, std::string_view name);
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  [[nodiscard]] std::filesystem::path state_directory() const {
+    return path_.parent_path().parent_path().parent_path();
+  }
   [[nodiscard]] std::filesystem::path record() const { return path_ / "branch.json"; }
   [[nodiscard]] std::filesystem::path overlay() const { return path_ / "overlay"; }
   [[nodiscard]] std::filesystem::path mount_point() const { return path_ / "fs"; }
@@ -39,6 +42,8 @@ class BranchHome {
   [[nodiscard]] std::filesystem::path server_log() const { return path_ / "postgres.log"; }
   [[nodiscard]] std::filesystem::path mount_log() const { return path_ / "mount.log"; }
   [[nodiscard]] std::filesystem::path mount_process() const { return path_ / "mount.pid"; }
+  // Which process its server is: told outside of the mount, which may be dead when that is to be known.
+  [[nodiscard]] std::filesystem::path server_process() const { return path_ / "server.pid"; }
   [[nodiscard]] std::filesystem::path lock() const { return path_ / "lock"; }
 
  private:
@@ -48,6 +53,9 @@ class BranchHome {
 // For whoever changes the branch. Errors: not_found (no such branch: the hint lists those there are); busy
 // (somebody else is at it).
 [[nodiscard]] Result<LockFile> lock_branch(const BranchHome& home);
+
+// A socket's path has an end, and the branch's is in its home. Error: usage.
+[[nodiscard]] Result<void> check_socket_path(const BranchHome& home);
 
 // Sorted.
 [[nodiscard]] Result<std::vector<std::string>> branch_names(const std::filesystem::path& state_directory,

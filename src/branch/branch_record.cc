@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "codec/digest.h"
 #include "sys/durable.h"
 
 namespace pgstrata {
@@ -16,7 +17,29 @@ Json segments_json(const std::vector<RecoverySegment>& segments) {
   return json;
 }
 
-BranchRecord record_in(const Json& json) {
+std::vector<RecoverySegment> segments_in(const Json& json) {
+  std::vector<RecoverySegment> segments;
+  for (const auto& segment : json)
+    segments.push_back({{segment.at(0).get<std::uint32_t>()}, {segment.at(1).get<std::uint64_t>()}});
+  return segments;
+}
+
+Json patches_json(const std::vector<WalPatch>& patches) {
+  Json json = Json::array();
+  for (const auto& patch : patches) json.push_back({patch.at.value, to_hex(patch.bytes)});
+  return json;
+}
+
+Result<std::vector<WalPatch>> patches_in(const Json& json) {
+  std::vector<WalPatch> patches;
+  for (const auto& patch : json) {
+    PGS_TRY(auto bytes, from_hex(patch.at(1).get<std::string>()));
+    patches.push_back({{patch.at(0).get<std::uint64_t>()}, std::move(bytes)});
+  }
+  return patches;
+}
+
+Result<BranchRecord> record_in(const Json& json) {
   BranchRecord record;
   record.cluster = json.at("cluster");
   record.name = json.at("name");
@@ -33,13 +56,19 @@ BranchRecord record_in(const Json& json) {
   record.end_lsn = {json.at("end_lsn").get<std::uint64_t>()};
   record.server_version = json.at("server_version");
   record.wal_segment_bytes = json.at("wal_segment_bytes");
-  for (const auto& segment : json.at("sealed_wal"))
-    record.sealed_wal.push_back({{segment.at(0).get<std::uint32_t>()}, {segment.at(1).get<std::uint64_t>()}});
+  record.wal = segments_in(json.at("wal"));
+  record.sealed_wal = segments_in(json.at("sealed_wal"));
+  record.wal_settled_to = {json.at("wal_settled_to").get<std::uint64_t>()};
+  for (const auto& timeline : json.at("histories"))
+    record.histories.push_back({timeline.get<std::uint32_t>()});
+  PGS_TRY(record.wal_patches, patches_in(json.at("wal_patches")));
   record.user = json.at("user");
   record.port = json.at("port");
   for (const auto& setting : json.at("settings")) record.settings.emplace_back(setting.at(0), setting.at(1));
+  record.superuser = json.at("superuser");
   record.recovered = json.at("recovered");
   record.started = json.at("started");
+  record.promoted_to = json.at("promoted_to");
   return record;
 }
 
@@ -60,13 +89,20 @@ Bytes encode_branch_record(const BranchRecord& record) {
             {"end_lsn", record.end_lsn.value},
             {"server_version", record.server_version},
             {"wal_segment_bytes", record.wal_segment_bytes},
+            {"wal", segments_json(record.wal)},
             {"sealed_wal", segments_json(record.sealed_wal)},
+            {"wal_settled_to", record.wal_settled_to.value},
+            {"histories", Json::array()},
+            {"wal_patches", patches_json(record.wal_patches)},
             {"user", record.user},
             {"port", record.port},
             {"settings", Json::array()},
+            {"superuser", record.superuser},
             {"recovered", record.recovered},
-            {"started", record.started}};
+            {"started", record.started},
+            {"promoted_to", record.promoted_to}};
   if (record.expires) json["expires"] = record.expires->micros;
+  for (const auto timeline : record.histories) json["histories"].push_back(timeline.value);
   for (const auto& [name, value] : record.settings) json["settings"].push_back({name, value});
   return to_bytes(json.dump(-1, ' ', false, Json::error_handler_t::replace));
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "branch/branch_home.h"
+#include "branch/wal_patch.h"
 #include "restore/recovery_plan.h"
 
 namespace pgstrata {
@@ -29,14 +30,20 @@ struct BranchRecord {
   Lsn end_lsn;          // where recovery ends
   std::uint32_t server_version = 0;
   std::uint32_t wal_segment_bytes = 0;
-  std::vector<RecoverySegment> sealed_wal;  // shown from the repository
+  std::vector<RecoverySegment> wal;         // that recovery from the snapshot to the moment needs
+  std::vector<RecoverySegment> sealed_wal;  // of it: shown from the repository
+  Lsn wal_settled_to;  // of it: what ends before this was there once, and may be gone since
+  std::vector<TimelineId> histories;
+  std::vector<WalPatch> wal_patches;  // what the branch sees of it otherwise than it is
 
   // Its server.
   std::string user;  // the operating system's, whom the files belong to
   std::uint16_t port = 0;
   std::vector<std::pair<std::string, std::string>> settings;  // given when it was made
-  bool recovered = false;                                     // it was open once, at the moment
-  bool started = false;                                       // it is meant to run
+  std::string superuser = "postgres";                         // the bootstrap superuser's name
+  bool recovered = false;   // it was open at the moment; until then its overlay is worth nothing
+  bool started = false;     // it is meant to run
+  std::string promoted_to;  // the data directory that has taken its place; empty: none
 };
 
 [[nodiscard]] Bytes encode_branch_record(const BranchRecord& record);

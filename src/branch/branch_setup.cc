@@ -3,10 +3,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
+#include "branch/branch_files.h"
 #include "branch/branch_wal.h"
+#include "branch/compute_questions.h"
+#include "branch/left_server.h"
 #include "branch/mount_process.h"
 #include "restore/restore_cluster.h"
-#include "sys/files.h"
+#include "sys/durable.h"
 
 namespace pgstrata {
 namespace {
@@ -18,23 +22,56 @@ Timestamp moment_of(const RecoveryPlan& plan) {
   return plan.last_commit;
 }
 
-// Links from the data directory to the tablespaces' folders in the mount.
+// Of the plan that the record was made from: what write_branch_wal asks for.
+RecoveryPlan wal_plan_of(const BranchRecord& record) {
+  RecoveryPlan plan;
+  plan.timeline = record.timeline;
+  plan.end_lsn = record.end_lsn;
+  plan.expected_end_lsn = record.end_lsn;
+  plan.wal_segment_bytes = record.wal_segment_bytes;
+  plan.segments = record.wal;
+  plan.histories = record.histories;
+  return plan;
+}
+
+// Links from the data directory to the tablespaces' folders in the mount: relative, so that they lead there
+// also once the branch has another name.
 Result<void> link_tablespaces(const BranchHome& home, const SnapshotRecord& snapshot) {
   for (const auto& tablespace : snapshot.tablespaces) {
     const auto link = home.data() / "pg_tblspc" / std::to_string(tablespace.oid.value);
-    const auto target = home.tablespaces() / std::to_string(tablespace.oid.value);
+    const auto target =
+        std::filesystem::path("../..") / branch_tablespaces_folder / std::to_string(tablespace.oid.value);
     if (::symlink(target.c_str(), link.c_str()) != 0)
       return std::unexpected(error_from_errno(errno, fmt::format("link tablespace {}", tablespace.oid)));
   }
   return {};
 }
 
-Result<void> remove_what_is_another_servers(const BranchHome& home) {
-  for (const auto* name : {"postmaster.pid", "postmaster.opts", "recovery.signal", "promote"}) {
-    const auto removed = remove_file(home.data() / name);
-    if (!removed && removed.error().code() != ErrorCode::not_found) return removed;
-  }
+Result<void> remove_if_there(const std::filesystem::path& path) {
+  const auto removed = remove_file(path);
+  if (!removed && removed.error().code() != ErrorCode::not_found) return removed;
   return {};
+}
+
+Result<void> remove_what_is_another_servers(const BranchHome& home) {
+  for (const auto* name : {"postmaster.pid", "postmaster.opts", "recovery.signal", "promote"})
+    PGS_CHECK(remove_if_there(home.data() / name));
+  return {};
+}
+
+// What the server is known by, and what is otherwise on this machine. One that nobody can connect to is said
+// to be so: its owner may know how.
+void learn_of_server(const BranchHome& home, BranchRecord& record, const Cancellation& cancellation) {
+  auto connection = connect_to_compute(home, record, cancellation);
+  if (connection) return warn_of_other_locales(*connection);
+  log_warning("branch \"{}\" is open, but does not let its superuser in: {}", record.name,
+              connection.error().describe());
+}
+
+Result<void> clear_overlay(const BranchHome& home) {
+  PGS_CHECK(remove_tree(home.overlay()));
+  PGS_CHECK(make_directories(home.overlay()));
+  return sync_directory(home.path());
 }
 
 }  // namespace
@@ -46,6 +83,11 @@ Result<BranchRecord> branch_record_of(const ClusterSpace& space, const RecoveryP
   record.name = name;
   record.repository = repository;
   record.created = system_clock().now();
+  PGS_CHECK(set_plan(record, space, plan));
+  return record;
+}
+
+Result<void> set_plan(BranchRecord& record, const ClusterSpace& space, const RecoveryPlan& plan) {
   record.target = describe(plan.target);
   record.moment = moment_of(plan);
   record.last_commit = plan.last_commit;
@@ -54,8 +96,11 @@ Result<BranchRecord> branch_record_of(const ClusterSpace& space, const RecoveryP
   record.end_lsn = plan.expected_end_lsn;
   record.server_version = plan.snapshot.server_version;
   record.wal_segment_bytes = plan.wal_segment_bytes;
+  record.wal = plan.segments;
+  record.histories = plan.histories;
+  record.wal_patches.clear();
   PGS_TRY(record.sealed_wal, sealed_segments(space, plan));
-  return record;
+  return {};
 }
 
 // The server's user passes through, and reads nothing but what is his.
@@ -78,28 +123,75 @@ Result<void> make_branch_folders(const BranchHome& home, const FileOwner& owner)
   return {};
 }
 
-Result<std::vector<FileDescriptor>> mount_at_moment(const ClusterSpace& space, const RecoveryPlan& plan,
-                                                    const BranchHome& home, const BranchRecord& record) {
-  PGS_TRY(const auto control, read_control_file(space, plan.snapshot));
-  PGS_CHECK(write_compute_configuration(home, record, control));
-  PGS_CHECK(start_mount_process(home, record.repository, space));
-  PGS_CHECK(link_tablespaces(home, plan.snapshot));
-  PGS_CHECK(remove_what_is_another_servers(home));
-  return write_branch_wal(space, plan, home.data() / "pg_wal");
-}
-
-// Not a server of another branch: the ids of processes come again.
+// A server of another branch is not meant: the ids of processes come again.
 Result<void> stop_branch_processes(const BranchHome& home, StopMode mode) {
   PGS_TRY(const bool mounted, mount_process_runs(home));
   if (mounted) PGS_CHECK(stop_compute(home, mode, server_stop_limit));
+  PGS_CHECK(end_left_server(home));
   return stop_mount_process(home, !mounted);
 }
 
 Result<void> remove_branch_folder(const BranchHome& home) {
-  // Without its record it is none any more.
-  const auto removed = remove_file(home.record());
-  if (!removed && removed.error().code() != ErrorCode::not_found) return removed;
+  PGS_CHECK(remove_if_there(home.record()));
   return remove_tree(home.path());
+}
+
+Result<void> mount_branch(const ClusterSpace& space, const BranchHome& home, const BranchRecord& record) {
+  PGS_CHECK(end_left_server(home));
+  PGS_CHECK(start_mount_process(home, record.repository, space));
+  // Whatever process has that id by now, it is not this branch's server.
+  return remove_if_there(home.data() / "postmaster.pid");
+}
+
+Result<void> write_wal_of(const ClusterSpace& space, const BranchHome& home, const BranchRecord& record,
+                          Lsn from) {
+  auto plan = wal_plan_of(record);
+  std::erase_if(plan.segments, [&](const RecoverySegment& segment) {
+    return segment.start + record.wal_segment_bytes < from;
+  });
+  return write_branch_wal(space, plan, home.data() / "pg_wal", record.wal_patches);
+}
+
+Result<void> mount_at_moment(const ClusterSpace& space, const RecoveryPlan& plan, const BranchHome& home,
+                             const BranchRecord& record) {
+  return mount_at_moment(space, plan.snapshot, home, record);
+}
+
+Result<void> mount_at_moment(const ClusterSpace& space, const SnapshotRecord& snapshot,
+                             const BranchHome& home, const BranchRecord& record) {
+  PGS_TRY(const auto control, read_control_file(space, snapshot));
+  PGS_CHECK(clear_overlay(home));
+  PGS_CHECK(write_compute_configuration(home, record, control));
+  PGS_CHECK(mount_branch(space, home, record));
+  PGS_CHECK(link_tablespaces(home, snapshot));
+  PGS_CHECK(remove_what_is_another_servers(home));
+  return write_wal_of(space, home, record, Lsn{});
+}
+
+Result<void> open_at_moment(const ClusterSpace& space, const BranchHome& home, BranchRecord& record,
+                            const ServerInstallation& installation, const ComputeOptions& options,
+                            const Cancellation& cancellation) {
+  PGS_TRY(const auto snapshot, get_snapshot(space, record.snapshot));
+  PGS_CHECK(mount_at_moment(space, snapshot, home, record));
+  PGS_CHECK(recover_compute(home, record, installation, options, cancellation));
+  learn_of_server(home, record, cancellation);
+  record.recovered = true;
+  record.wal_settled_to = record.end_lsn;
+  record.started = true;
+  return put_branch_record(home, record);
+}
+
+Result<void> open_again(const BranchHome& home, BranchRecord& record, const ServerInstallation& installation,
+                        const ComputeOptions& options, const Cancellation& cancellation) {
+  // Whatever process has that id, a dead one that nobody reaps among them, it is not this branch's server.
+  PGS_CHECK(remove_if_there(home.data() / "postmaster.pid"));
+  PGS_TRY(const auto sockets, list_directory(home.socket_folder()));
+  for (const auto& entry : sockets) PGS_CHECK(remove_if_there(home.socket_folder() / entry.name));
+  PGS_CHECK(start_compute(home, record, installation, options, cancellation));
+  learn_of_server(home, record, cancellation);
+  record.wal_settled_to = record.end_lsn;
+  record.started = true;
+  return put_branch_record(home, record);
 }
 
 }  // namespace pgstrata

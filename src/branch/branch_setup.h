@@ -1,30 +1,52 @@
-// The steps by which a branch comes to be, for whoever makes one: create_branch, and a roll's hidden branch.
+// The steps of a branch's life, for whoever takes several: the commands on branches, and a roll's hidden branch. The
+// caller holds the branch's lock, once there is a branch.
 #pragma once
 
 #include "branch/branch_record.h"
 #include "branch/compute.h"
 #include "repo/repository.h"
 #include "restore/target_directory.h"
-#include "sys/file_descriptor.h"
 
 namespace pgstrata {
 
 // Of the plan's moment; who it belongs to, its port and settings are still to be said.
 [[nodiscard]] Result<BranchRecord> branch_record_of(const ClusterSpace& space, const RecoveryPlan& plan,
                                                     const std::string& name, const std::string& repository);
+// What a record says of a plan: snapshot, WAL, moment.
+[[nodiscard]] Result<void> set_plan(BranchRecord& record, const ClusterSpace& space,
+                                    const RecoveryPlan& plan);
 
 // Error: already_exists.
 Result<void> make_branch_folders(const BranchHome& home, const FileOwner& owner);
 
-// Its files are mounted when it returns, and as recovery is to find them. `record` must have been put. What is
-// returned has to be synced before the branch's server may acknowledge anything for good. Errors: those of
-// start_mount_process; not_found, damaged.
-Result<std::vector<FileDescriptor>> mount_at_moment(const ClusterSpace& space, const RecoveryPlan& plan,
-                                                    const BranchHome& home, const BranchRecord& record);
+// Its files are mounted when it returns, and as recovery is to find them; what was in the overlay is gone. `record`
+// must have been put. Errors: those of start_mount_process; not_found, damaged.
+Result<void> mount_at_moment(const ClusterSpace& space, const RecoveryPlan& plan, const BranchHome& home,
+                             const BranchRecord& record);
+Result<void> mount_at_moment(const ClusterSpace& space, const SnapshotRecord& snapshot,
+                             const BranchHome& home, const BranchRecord& record);
+
+// Makes the branch what its record says, from nothing. Until it has succeeded the record on the disk must say that
+// the branch is not recovered; it says so then, and that it runs. Errors: as above; those of recover_compute.
+Result<void> open_at_moment(const ClusterSpace& space, const BranchHome& home, BranchRecord& record,
+                            const ServerInstallation& installation, const ComputeOptions& options,
+                            const Cancellation& cancellation);
+
+// Mounts what is there, with nothing left of an earlier server.
+Result<void> mount_branch(const ClusterSpace& space, const BranchHome& home, const BranchRecord& record);
+
+// Starts the server on what is mounted, where none runs (end_left_server), learns what it is to be known by, and notes that it runs.
+Result<void> open_again(const BranchHome& home, BranchRecord& record, const ServerInstallation& installation,
+                        const ComputeOptions& options, const Cancellation& cancellation);
+
+// The WAL that the record names, the mount does not show from the repository, and is not there yet: segments
+// that end at `from` or later.
+Result<void> write_wal_of(const ClusterSpace& space, const BranchHome& home, const BranchRecord& record,
+                          Lsn from);
 
 // Server and mount, whatever state they are in.
 Result<void> stop_branch_processes(const BranchHome& home, StopMode mode);
-// Its folder, once nothing of it runs.
+// Its folder, once nothing of it runs: the record first, without which it is no branch.
 Result<void> remove_branch_folder(const BranchHome& home);
 
 }  // namespace pgstrata

@@ -5,35 +5,29 @@
 #include "base/log.h"
 #include "catalog/wal_reader.h"
 #include "pg/format/wal_name.h"
-#include "sys/files.h"
+#include "sys/durable.h"
 
 namespace pgstrata {
 namespace {
 
-Result<FileDescriptor> write_file_to_sync(const std::filesystem::path& path, ByteView content) {
-  PGS_TRY(auto file, open_file(path, O_WRONLY | O_CREAT | O_TRUNC, 0600));
-  PGS_CHECK(write_all(file, content));
-  return file;
-}
-
-Result<FileDescriptor> write_segment(const ClusterSpace& space, const WalInventory& inventory,
-                                     const RecoverySegment& segment, const RecoveryPlan& plan,
-                                     const std::filesystem::path& pg_wal) {
+Result<void> write_segment(const ClusterSpace& space, const WalInventory& inventory,
+                           const RecoverySegment& segment, const RecoveryPlan& plan,
+                           const std::filesystem::path& pg_wal, std::span<const WalPatch> patches) {
   const auto end = plan.expected_end_lsn;
   PGS_TRY(auto wal, read_wal_segment(space, inventory, segment.timeline, segment.start, end));
   const auto visible = end > segment.start ? end - segment.start : 0;
   wal.bytes.resize(std::min<std::uint64_t>(wal.bytes.size(), visible));
+  apply_wal_patches(patches, segment.start, wal.bytes);
   const auto name = wal_segment_name(
       {segment.timeline, wal_segment_of(segment.start, plan.wal_segment_bytes)}, plan.wal_segment_bytes);
-  PGS_TRY(auto file, write_file_to_sync(pg_wal / name, wal.bytes));
+  PGS_TRY(const auto file, open_file(pg_wal / name, O_WRONLY | O_CREAT | O_EXCL, 0600));
+  PGS_CHECK(write_all(file, wal.bytes));
   PGS_CHECK(resize_file(file, plan.wal_segment_bytes));
-  return file;
+  return sync_file(file);
 }
 
-// Nothing where the timeline has none.
-Result<std::optional<FileDescriptor>> write_history(const ClusterSpace& space, TimelineId timeline,
-                                                    const RecoveryPlan& plan,
-                                                    const std::filesystem::path& pg_wal) {
+Result<void> write_history(const ClusterSpace& space, TimelineId timeline, const RecoveryPlan& plan,
+                           const std::filesystem::path& pg_wal) {
   auto content = get_timeline_history(space, timeline);
   if (!content && content.error().code() == ErrorCode::damaged && timeline != plan.timeline) {
     // Recovery only needs to see that this timeline's number is taken.
@@ -41,9 +35,10 @@ Result<std::optional<FileDescriptor>> write_history(const ClusterSpace& space, T
     content = to_bytes("# damaged in the repository\n");
   }
   if (!content) return std::unexpected(std::move(content).error());
-  if (!*content) return std::nullopt;
-  PGS_TRY(auto file, write_file_to_sync(pg_wal / timeline_history_name(timeline), **content));
-  return file;
+  if (!*content) return {};
+  PGS_TRY(const auto file, open_file(pg_wal / timeline_history_name(timeline), O_WRONLY | O_CREAT | O_TRUNC, 0600));
+  PGS_CHECK(write_all(file, **content));
+  return sync_file(file);
 }
 
 }  // namespace
@@ -58,24 +53,18 @@ Result<std::vector<RecoverySegment>> sealed_segments(const ClusterSpace& space, 
   return sealed;
 }
 
-Result<std::vector<FileDescriptor>> write_branch_wal(const ClusterSpace& space, const RecoveryPlan& plan,
-                                                     const std::filesystem::path& pg_wal) {
+Result<void> write_branch_wal(const ClusterSpace& space, const RecoveryPlan& plan,
+                              const std::filesystem::path& pg_wal, std::span<const WalPatch> patches) {
   PGS_TRY(const auto inventory, WalInventory::load(space, plan.wal_segment_bytes));
-  std::vector<FileDescriptor> files;
   for (const auto& segment : plan.segments) {
     PGS_TRY(const bool there,
             file_exists(pg_wal / wal_segment_name({segment.timeline,
                                                    wal_segment_of(segment.start, plan.wal_segment_bytes)},
                                                   plan.wal_segment_bytes)));
-    if (there) continue;
-    PGS_TRY(auto file, write_segment(space, inventory, segment, plan, pg_wal));
-    files.push_back(std::move(file));
+    if (!there) PGS_CHECK(write_segment(space, inventory, segment, plan, pg_wal, patches));
   }
-  for (const auto timeline : plan.histories) {
-    PGS_TRY(auto file, write_history(space, timeline, plan, pg_wal));
-    if (file) files.push_back(*std::move(file));
-  }
-  return files;
+  for (const auto timeline : plan.histories) PGS_CHECK(write_history(space, timeline, plan, pg_wal));
+  return {};
 }
 
 Result<std::uint64_t> allocated_bytes(const std::filesystem::path& folder) {

@@ -3,8 +3,7 @@
 
 #include <filesystem>
 
-#include "restore/recovery_plan.h"
-#include "sys/file_descriptor.h"
+#include "branch/wal_patch.h"
 
 namespace pgstrata {
 
@@ -12,10 +11,11 @@ namespace pgstrata {
 [[nodiscard]] Result<std::vector<RecoverySegment>> sealed_segments(const ClusterSpace& space,
                                                                    const RecoveryPlan& plan);
 
-// The others, filled up with zeros from the plan's end on, and the timeline histories. The caller syncs what
-// is returned. Errors: not_found, damaged.
-Result<std::vector<FileDescriptor>> write_branch_wal(const ClusterSpace& space, const RecoveryPlan& plan,
-                                                     const std::filesystem::path& pg_wal);
+// The others, filled up with zeros from the plan's end on, and the timeline histories; durable: a server that
+// recovers from a snapshot that was shut down syncs nothing of what it finds. Errors: not_found,
+// damaged.
+Result<void> write_branch_wal(const ClusterSpace& space, const RecoveryPlan& plan,
+                              const std::filesystem::path& pg_wal, std::span<const WalPatch> patches = {});
 
 // What the files in a folder and below take on the disk.
 [[nodiscard]] Result<std::uint64_t> allocated_bytes(const std::filesystem::path& folder);

@@ -9,7 +9,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "branch/compute_questions.h"
 #include "branch/compute_settings.h"
+#include "branch/left_server.h"
+#include "codec/endian.h"
+#include "codec/secret.h"
 #include "pg/format/control_file.h"
 #include "restore/start_restored.h"
 #include "restore/target_directory.h"
@@ -20,20 +24,11 @@ namespace {
 
 constexpr auto open_poll_interval = std::chrono::milliseconds(5);
 constexpr auto promote_again_after = std::chrono::milliseconds(50);
+constexpr auto standstill_limit = std::chrono::minutes(2);
 constexpr auto failed_server_stop_limit = std::chrono::seconds(60);
 constexpr std::uint16_t first_port = 5500;
 constexpr std::uint16_t last_port = 9499;
-
-bool is_free(std::uint16_t port) {
-  const FileDescriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const int on = 1;
-  ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_ANY);
-  return ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
-}
+constexpr unsigned port_count = last_port - first_port + 1;
 
 Result<std::set<std::uint16_t>> ports_of_branches(const std::filesystem::path& state_directory) {
   std::set<std::uint16_t> ports;
@@ -82,6 +77,13 @@ Error gone_on(ErrorCode why, const ServerInstance& server, const BranchHome& hom
       .with_hint(fmt::format("Its log is {}.", home.server_log().native()));
 }
 
+Error with_advice(Error error) {
+  auto advice = advice_for(error.describe());
+  if (advice.empty()) return error;
+  if (!error.hint().empty()) advice += " " + error.hint();
+  return std::move(error).with_hint(std::move(advice));
+}
+
 Result<void> wait_until_open(ServerInstance& server, const BranchHome& home, bool promote, ServerPhase wanted,
                              const ComputeOptions& options, const Cancellation& cancellation) {
   const auto deadline = std::chrono::steady_clock::now() + options.limit;
@@ -100,10 +102,46 @@ Result<void> wait_until_open(ServerInstance& server, const BranchHome& home, boo
       continue;
     }
     if (code != ErrorCode::unavailable && code != ErrorCode::cancelled)
-      return std::unexpected(std::move(waited).error());
+      return std::unexpected(with_advice(std::move(waited).error()));
     server.leave_running();
     return std::unexpected(gone_on(code, server, home));
   }
+}
+
+// Open long before it has replayed all that it is to show. A standby that cannot read on waits for ever.
+Result<void> wait_until_replayed(const BranchHome& home, const BranchRecord& record,
+                                 const ComputeOptions& options, const Cancellation& cancellation) {
+  auto known = record;
+  PGS_TRY(auto connection, connect_to_compute(home, known, cancellation));
+  const auto deadline = std::chrono::steady_clock::now() + options.limit;
+  auto moved = std::chrono::steady_clock::now();
+  Lsn reached;
+  while (true) {
+    PGS_TRY(const auto now_at, replayed_to(connection));
+    const auto now = std::chrono::steady_clock::now();
+    // Where a page begins, what is left to replay is no more than its header.
+    if (now_at + wal_long_page_header_size_bytes >= record.end_lsn) return {};
+    if (now_at != reached) moved = now;
+    reached = now_at;
+    if (now - moved > standstill_limit) {
+      return std::unexpected(
+          make_error(ErrorCode::outside_coverage, "recovery stays at {}, before {}", reached, record.end_lsn)
+              .with_hint(fmt::format("WAL on the way may be damaged: {} names it, and so does `pgstrata "
+                                     "verify`.",
+                                     home.mount_log().native())));
+    }
+    if (now >= deadline) return fail(ErrorCode::unavailable, "the time to wait is over, at {}", reached);
+    cancellation.wait_for(open_poll_interval);
+    PGS_CHECK(cancellation.check());
+  }
+}
+
+Result<void> stay_at_moment(ServerInstance& server, const BranchHome& home, const BranchRecord& record,
+                            const ComputeOptions& options, const Cancellation& cancellation) {
+  PGS_CHECK(wait_until_open(server, home, false, ServerPhase::accepts_reads, options, cancellation));
+  PGS_CHECK(wait_until_replayed(home, record, options, cancellation));
+  server.leave_running();
+  return {};
 }
 
 // Where recovery ended is in the history that the promotion wrote.
@@ -148,10 +186,25 @@ Result<void> write_compute_configuration(const BranchHome& home, const BranchRec
   return write("pg_ident.conf", "");
 }
 
+bool is_port_free(std::uint16_t port) {
+  const FileDescriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const int on = 1;
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_ANY);
+  return ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+}
+
 Result<std::uint16_t> choose_port(const std::filesystem::path& state_directory) {
   PGS_TRY(const auto taken, ports_of_branches(state_directory));
-  for (std::uint16_t port = first_port; port <= last_port; ++port) {
-    if (!taken.contains(port) && is_free(port)) return port;
+  // From anywhere: who asks at the same moment for a branch of another state folder is told another one.
+  const auto random = random_bytes(2);
+  const unsigned begin = load_little<std::uint16_t>(random.data());
+  for (unsigned step = 0; step < port_count; ++step) {
+    const auto port = static_cast<std::uint16_t>(first_port + (begin + step) % port_count);
+    if (!taken.contains(port) && is_port_free(port)) return port;
   }
   return fail(ErrorCode::failed, "no port from {} to {} is free", first_port, last_port);
 }
@@ -161,9 +214,10 @@ Result<void> recover_compute(const BranchHome& home, const BranchRecord& record,
                              const Cancellation& cancellation) {
   PGS_CHECK(write_file(home.data() / "standby.signal", {}));
   PGS_TRY(auto server, ServerInstance::start(installation, compute_options(home, record, true)));
-  const auto wanted = record.read_only ? ServerPhase::accepts_reads : ServerPhase::accepts_writes;
-  PGS_CHECK(wait_until_open(server, home, !record.read_only, wanted, options, cancellation));
-  if (!record.read_only) PGS_CHECK(check_end(server, home, record));
+  PGS_CHECK(note_server_process(home, server.pid()));
+  if (record.read_only) return stay_at_moment(server, home, record, options, cancellation);
+  PGS_CHECK(wait_until_open(server, home, true, ServerPhase::accepts_writes, options, cancellation));
+  PGS_CHECK(check_end(server, home, record));
   server.leave_running();
   return {};
 }
@@ -172,8 +226,9 @@ Result<void> start_compute(const BranchHome& home, const BranchRecord& record,
                            const ServerInstallation& installation, const ComputeOptions& options,
                            const Cancellation& cancellation) {
   PGS_TRY(auto server, ServerInstance::start(installation, compute_options(home, record, record.read_only)));
-  const auto wanted = record.read_only ? ServerPhase::accepts_reads : ServerPhase::accepts_writes;
-  PGS_CHECK(wait_until_open(server, home, false, wanted, options, cancellation));
+  PGS_CHECK(note_server_process(home, server.pid()));
+  if (record.read_only) return stay_at_moment(server, home, record, options, cancellation);
+  PGS_CHECK(wait_until_open(server, home, false, ServerPhase::accepts_writes, options, cancellation));
   server.leave_running();
   return {};
 }

@@ -25,6 +25,7 @@ Result<void> write_compute_configuration(const BranchHome& home, const BranchRec
 
 // Free on the loopback, not another branch's, and not one that an earlier caller of this process was given.
 [[nodiscard]] Result<std::uint16_t> choose_port(const std::filesystem::path& state_directory);
+[[nodiscard]] bool is_port_free(std::uint16_t port);
 
 struct ComputeOptions {
   std::chrono::milliseconds limit = std::chrono::hours(24);
@@ -38,7 +39,7 @@ struct ComputeOptions {
 Result<void> recover_compute(const BranchHome& home, const BranchRecord& record,
                              const ServerInstallation& installation, const ComputeOptions& options,
                              const Cancellation& cancellation);
-// Starts it again.
+// Starts it again; a read-only one stays at its moment, be that a later one by now.
 Result<void> start_compute(const BranchHome& home, const BranchRecord& record,
                            const ServerInstallation& installation, const ComputeOptions& options,
                            const Cancellation& cancellation);

@@ -21,14 +21,21 @@ std::string shared_buffers() {
   return fmt::format("{}kB", std::min(shared_buffers_max_bytes, memory / 8) / 1024);
 }
 
-// The other majors know of it no longer, or not yet, and would not start.
-void add_for_major(std::vector<Setting>& settings, std::uint32_t major) {
-  if (major < 16) settings.emplace_back("promote_trigger_file", "");
+std::string percent_encoded(std::string_view text) {
+  std::string encoded;
+  for (const char c : text) {
+    const bool plain = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_' || c == '.';
+    encoded += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  }
+  return encoded;
 }
 
-// What the source's configuration may say, and a copy must not do: follow or feed other servers, write into
-// the source's archive, wait for its standbys, stop anywhere but at the branch's moment.
-void add_isolation(std::vector<Setting>& settings) {
+}  // namespace
+
+// Follow or feed other servers, write into the source's archive, wait for its standbys, stop anywhere but at the
+// branch's moment.
+std::vector<Setting> isolation_settings(std::uint32_t major) {
+  std::vector<Setting> settings;
   for (const auto* name : {"primary_conninfo", "primary_slot_name", "restore_command", "recovery_end_command",
                            "archive_cleanup_command", "archive_command", "recovery_target",
                            "recovery_target_time", "recovery_target_lsn", "recovery_target_xid",
@@ -38,9 +45,10 @@ void add_isolation(std::vector<Setting>& settings) {
   settings.emplace_back("archive_mode", "off");
   settings.emplace_back("recovery_min_apply_delay", "0");
   settings.emplace_back("max_logical_replication_workers", "0");  // no subscription of the source's goes on
+  // The other majors know of it no longer, and would not start.
+  if (major < 16) settings.emplace_back("promote_trigger_file", "");
+  return settings;
 }
-
-}  // namespace
 
 ServerOptions compute_options(const BranchHome& home, const BranchRecord& record, bool recovering) {
   ServerOptions options;
@@ -49,8 +57,7 @@ ServerOptions compute_options(const BranchHome& home, const BranchRecord& record
   options.socket_directory = home.socket_folder();
   options.port = record.port;
   auto& settings = options.settings;
-  add_isolation(settings);
-  add_for_major(settings, record.server_version / 10000);
+  settings = isolation_settings(record.server_version / 10000);
   const auto own_configuration = file_exists(home.data() / "postgresql.conf");
   if (!own_configuration || !*own_configuration)
     settings.emplace_back("config_file", (home.path() / "postgresql.conf").native());
@@ -62,6 +69,7 @@ ServerOptions compute_options(const BranchHome& home, const BranchRecord& record
   settings.emplace_back("logging_collector", "off");
   settings.emplace_back("log_destination", "stderr");
   settings.emplace_back("shared_buffers", shared_buffers());
+  settings.emplace_back("fsync", "on");  // the death of its file system is to cost nothing it acknowledged
   settings.emplace_back("wal_recycle", "off");  // the repository's segments are not to be written over
   settings.emplace_back("recovery_target_timeline", std::to_string(record.timeline.value));
   settings.emplace_back("hot_standby", recovering && !record.read_only ? "off" : "on");
@@ -70,14 +78,32 @@ ServerOptions compute_options(const BranchHome& home, const BranchRecord& record
   return options;
 }
 
-std::string socket_url(const BranchHome& home, const BranchRecord& record) {
-  std::string folder;
-  const auto path = home.socket_folder();
-  for (const char c : path.native()) {
-    const bool plain = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_' || c == '.';
-    folder += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
+std::string advice_for(std::string_view words) {
+  const auto says = [&](std::string_view part) { return words.find(part) != std::string_view::npos; };
+  if (says("could not access file") || says("could not load library")) {
+    return "The source loads a library (shared_preload_libraries) that this machine lacks: install the "
+           "extension's package, or create the branch with `--set shared_preload_libraries=`.";
   }
-  return fmt::format("postgresql://postgres@/postgres?host={}&port={}", folder, record.port);
+  if (says("could not create lock file")) {
+    return "The folder for its socket is missing or not its own: choose one with `--set "
+           "unix_socket_directories=DIR`.";
+  }
+  if (says("could not bind") || says("could not create any TCP/IP sockets") ||
+      says("already running on port"))
+    return "Another server has the branch's port: choose one with `--set port=NUMBER`.";
+  if (says("incompatible with operating system") || says("is not recognized by setlocale") ||
+      says("invalid value for parameter \"lc_")) {
+    return "The source has a locale that this machine lacks: install it (`localedef`, or Debian's package "
+           "locales-all).";
+  }
+  if (says("unrecognized configuration parameter"))
+    return "The source's configuration is not this PostgreSQL's; `--set` wins over it, but knows no more.";
+  return {};
+}
+
+std::string socket_url(const BranchHome& home, const BranchRecord& record) {
+  return fmt::format("postgresql://{}@/postgres?host={}&port={}", percent_encoded(record.superuser),
+                     percent_encoded(home.socket_folder().native()), record.port);
 }
 
 std::string tcp_url(const BranchRecord& record) {

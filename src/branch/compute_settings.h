@@ -6,6 +6,12 @@
 
 namespace pgstrata {
 
+// What the source's configuration may say, and a copy must not do.
+[[nodiscard]] std::vector<std::pair<std::string, std::string>> isolation_settings(std::uint32_t major);
+
+// What to do about these words of PostgreSQL's; empty where that is not known.
+[[nodiscard]] std::string advice_for(std::string_view words);
+
 // `recovering`: on the way to the branch's moment, or a read-only branch that stays there.
 [[nodiscard]] ServerOptions compute_options(const BranchHome& home, const BranchRecord& record,
                                             bool recovering);

@@ -142,9 +142,9 @@ Result<Served> prepare(const std::filesystem::path& home, const OpenBranchStore&
   PGS_TRY(served.store, open_store(ticket.repository));
   const ClusterSpace space(*served.store, ticket.cluster, ticket.key);
   PGS_TRY(const auto snapshot, get_snapshot(space, record.snapshot));
-  served.base =
-      open_branch_files(open_snapshot_files(space, snapshot),
-                        open_wal_files(space, {record.wal_segment_bytes, record.end_lsn, record.sealed_wal}));
+  served.base = open_branch_files(open_snapshot_files(space, snapshot),
+                                  open_wal_files(space, {record.wal_segment_bytes, record.end_lsn,
+                                                         record.sealed_wal, record.wal_patches}));
   PGS_TRY(served.overlay, Overlay::open(home / "overlay", *served.base));
   PGS_TRY(const auto owner, choose_owner(home / "run"));
   PGS_TRY(served.mount,
@@ -195,7 +195,8 @@ Result<void> start_mount_process(const BranchHome& home, const std::string& repo
 }
 
 Result<bool> mount_process_runs(const BranchHome& home) {
-  return is_alive(home);
+  if (!is_alive(home)) return false;
+  return is_fuse_mounted(home.mount_point());
 }
 
 Result<void> stop_mount_process(const BranchHome& home, bool force) {

@@ -24,12 +24,12 @@ Bytes content_of(std::uint64_t number, std::size_t size_bytes = 10'000) {
   return Bytes(size_bytes, static_cast<std::byte>(number));
 }
 
-class SharedCacheTest : public testing::Test {
+class SharedCacheTest : public ::testing::Test {
  protected:
   std::unique_ptr<SharedCache> open(std::size_t pieces = 16) {
     return SharedCache::open(folder_.path() / "cache", pieces).value();
   }
-  TemporaryDirectory folder_ = TemporaryDirectory::create("pgs-cache-").value();
+  pgstrata::TemporaryDirectory folder_ = pgstrata::TemporaryDirectory::create("pgs-cache-").value();
 };
 
 TEST_F(SharedCacheTest, GivesBackWhatAnotherPutIn) {

@@ -58,6 +58,8 @@ class WalFiles final : public BaseFiles {
     return std::make_unique<WalFile>(*this, found->second);
   }
 
+  void patch(Lsn at, MutableByteView bytes) const { apply_wal_patches(wal_.patches, at, bytes); }
+
   // Up to where the segment may be seen.
   [[nodiscard]] std::uint64_t visible_bytes(const RecoverySegment& segment) const {
     if (wal_.end <= segment.start) return 0;
@@ -115,11 +117,13 @@ class WalFiles final : public BaseFiles {
 };
 
 Result<void> WalFile::read(std::uint64_t offset, MutableByteView into) {
+  const auto whole = into;
+  const Lsn at = segment_.start + offset;
   const auto visible = files_.visible_bytes(segment_);
   while (!into.empty()) {
     if (offset >= visible) {
       std::ranges::fill(into, std::byte{});
-      return {};
+      break;
     }
     const auto number = static_cast<std::size_t>(offset / wal_piece_bytes);
     PGS_TRY(const auto content, files_.piece(segment_, number));
@@ -131,6 +135,7 @@ Result<void> WalFile::read(std::uint64_t offset, MutableByteView into) {
     into = into.subspan(size);
     offset += size;
   }
+  files_.patch(at, whole);
   return {};
 }
 

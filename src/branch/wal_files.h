@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "branch/base_files.h"
-#include "restore/recovery_plan.h"
+#include "branch/wal_patch.h"
 
 namespace pgstrata {
 
@@ -14,6 +14,7 @@ struct VisibleWal {
   std::uint32_t segment_bytes = 0;
   Lsn end;
   std::vector<RecoverySegment> sealed;  // each whole in the repository, by an object of its own
+  std::vector<WalPatch> patches;        // in its place
 };
 
 // `space` is copied; its store is borrowed.

@@ -16,6 +16,8 @@ void add_restore_command(CLI::App& program, Invocation& invocation);
 void add_verify_command(CLI::App& program, Invocation& invocation);
 void add_completion_command(CLI::App& program, Invocation& invocation);
 void add_branch_commands(CLI::App& program, Invocation& invocation);
+// Those of its verbs that take it to a moment, or out of it: create, reset, advance, promote.
+void add_branch_moment_commands(CLI::App& noun, Invocation& invocation);
 void add_mount_branch_command(CLI::App& program, Invocation& invocation);
 void add_wal_fetch_command(CLI::App& program, Invocation& invocation);
 

@@ -3,10 +3,8 @@
 #include "cli/setting_argument.h"
 
 namespace pgstrata {
-namespace {
-
 // As pg_basebackup takes it: "\=" is a sign that belongs to a path.
-Result<TablespaceMapping> tablespace_mapping(const std::string& text) {
+Result<TablespaceMapping> parse_tablespace_argument(const std::string& text) {
   TablespaceMapping mapping;
   std::string* to = &mapping.first;
   for (std::size_t at = 0; at < text.size(); ++at) {
@@ -22,8 +20,6 @@ Result<TablespaceMapping> tablespace_mapping(const std::string& text) {
   }
   return mapping;
 }
-
-}  // namespace
 
 void add_restore_flags(CLI::App& command, RestoreFlags& flags) {
   add_cluster_argument(command, flags.cluster);
@@ -65,7 +61,7 @@ Result<RestoreRequest> restore_request(const RestoreFlags& flags, const Clock& c
   request.delta = flags.delta;
   request.start = flags.start;
   for (const std::string& mapping : flags.tablespaces) {
-    PGS_TRY(auto pair, tablespace_mapping(mapping));
+    PGS_TRY(auto pair, parse_tablespace_argument(mapping));
     request.tablespaces.push_back(std::move(pair));
   }
   for (const std::string& setting : flags.settings) {

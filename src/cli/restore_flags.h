@@ -23,6 +23,9 @@ struct RestoreFlags {
 // `flags` is borrowed for the life of the command.
 void add_restore_flags(CLI::App& command, RestoreFlags& flags);
 
+// "FROM=TO", as pg_basebackup takes it. Error: usage.
+[[nodiscard]] Result<TablespaceMapping> parse_tablespace_argument(const std::string& text);
+
 // All but the repository's location and the callbacks. Error: usage.
 [[nodiscard]] Result<RestoreRequest> restore_request(const RestoreFlags& flags, const Clock& clock);
 

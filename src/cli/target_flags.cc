@@ -38,11 +38,15 @@ Result<TargetPoint> target_point(const TargetFlags& flags, const Clock& clock) {
 
 }  // namespace
 
-void add_target_flags(CLI::App& command, TargetFlags& flags) {
+bool has_target(const TargetFlags& flags) {
+  return flags.at || flags.lsn || flags.xid || flags.restore_point || flags.latest;
+}
+
+void add_target_flags(CLI::App& command, TargetFlags& flags, const std::string& time_flag) {
   const std::string group = "Target";
   std::vector<CLI::Option*> targets;
   targets.push_back(
-      command.add_option("--at", flags.at, "a time, e.g. \"2026-11-21 10:00:00\" or \"2h ago\"")
+      command.add_option(time_flag, flags.at, "a time, e.g. \"2026-11-21 10:00:00\" or \"2h ago\"")
           ->type_name("TIME"));
   targets.push_back(
       command.add_option("--lsn", flags.lsn, "a WAL position, up to and with its record")->type_name("LSN"));
@@ -64,7 +68,9 @@ void add_target_flags(CLI::App& command, TargetFlags& flags) {
   command.add_option("--timeline", flags.timeline, "the timeline to follow (default: the newest)")
       ->type_name("NUMBER")
       ->group(group);
-  command.add_option("--tz", flags.zone, "the zone of --at (default: TZ, else this machine's)")
+  command
+      .add_option("--tz", flags.zone,
+                  fmt::format("the zone of {} (default: TZ, else this machine's)", time_flag))
       ->type_name("ZONE")
       ->group(group);
 }

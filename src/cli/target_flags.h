@@ -20,8 +20,10 @@ struct TargetFlags {
   std::optional<std::string> zone;
 };
 
-// `flags` is borrowed for the life of the command.
-void add_target_flags(CLI::App& command, TargetFlags& flags);
+// `flags` is borrowed for the life of the command. `time_flag` is what the time is given with.
+void add_target_flags(CLI::App& command, TargetFlags& flags, const std::string& time_flag = "--at");
+// Whether any of them says which moment.
+[[nodiscard]] bool has_target(const TargetFlags& flags);
 
 // Error: usage.
 [[nodiscard]] Result<RecoveryTarget> recovery_target(const TargetFlags& flags, const Clock& clock);

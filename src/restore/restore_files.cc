@@ -219,8 +219,16 @@ Result<RestoredFiles> restore_files(const ClusterSpace& space, const SnapshotRec
   }
   PGS_CHECK(link_tablespaces(layout));
   if (options.before_durable) PGS_CHECK(options.before_durable(layout.data()));
+  std::optional<Bytes> other_control;
+  if (options.become) {
+    PGS_TRY(other_control, options.become(layout));
+  }
   PGS_CHECK(make_durable(layout));
-  PGS_CHECK(write_control_file(space, layout, tree, *producer.control_file()));
+  if (other_control) {
+    PGS_CHECK(layout.data().write(control_file_path, *other_control));
+  } else {
+    PGS_CHECK(write_control_file(space, layout, tree, *producer.control_file()));
+  }
   PGS_CHECK(remove_markers(layout));
 
   RestoredFiles restored;

@@ -35,6 +35,9 @@ struct RestoreFilesOptions {
   // Runs when all files but pg_control are written, before they are made durable: what recovery needs is
   // written here, so that it is there when the directory can be started.
   std::function<Result<void>(const TargetDirectory& data)> before_durable;
+  // Makes the files what they are to be instead, once all of the snapshot's but pg_control are written, and
+  // says what to write as pg_control, last.
+  std::function<Result<Bytes>(const RestoreLayout& layout)> become;
   std::uint64_t further_bytes = 0;  // that before_durable writes; counted where space and progress are
 };
 

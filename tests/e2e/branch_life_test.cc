@@ -1,0 +1,269 @@
+// What a branch is promised to survive, and the commands on it.
+#include <fstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "e2e/branch_fixture.h"
+#include "support/wait_until.h"
+#include "sys/process.h"
+
+namespace pgstrata::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+class BranchLifeTest : public BranchTest {
+ protected:
+  void protect_rows(int rows = 1000) {
+    source_.start();
+    protect(source_);
+    source_.query(fmt::format("CREATE TABLE t AS SELECT n FROM generate_series(1, {}) n", rows));
+    backup();
+  }
+  // More rows, and how far the WAL is then.
+  std::string add_rows(int rows) {
+    source_.query(fmt::format("INSERT INTO t SELECT n FROM generate_series(1, {}) n", rows));
+    return wait_until_durable(source_);
+  }
+
+  PostgresServer source_;
+};
+
+const std::string count = "SELECT count(*) FROM t";
+
+TEST_F(BranchLifeTest, EveryAcknowledgedCommitSurvivesEachDeath) {
+  protect_rows();
+  using Death = void (*)(const TestedBranch&);
+  const std::vector<std::pair<std::string, Death>> deaths{
+      {"postmaster", [](const TestedBranch& branch) { branch.kill9_postmaster(); }},
+      {"mount", [](const TestedBranch& branch) { branch.kill9_mount_process(); }},
+      {"both",
+       [](const TestedBranch& branch) {
+         branch.kill9_postmaster();
+         branch.kill9_mount_process();
+       }},
+      {"reboot",
+       [](const TestedBranch& branch) {
+         branch.kill9_mount_process();
+         branch.kill9_postmaster();
+         branch.detach_mount();
+       }},
+      {"unmounted", [](const TestedBranch& branch) { branch.detach_mount(); }},
+  };
+  auto there = branch("try");
+  for (const auto& [name, die] : deaths) {
+    SCOPED_TRACE(name);
+    there.query("DROP TABLE IF EXISTS commit_ledger");
+    CommitLedger ledger({.conninfo = there.conninfo(), .clients = 3});
+    ledger.start();
+    ledger.wait_for_commits(150);
+    die(there);
+    ledger.stop(std::chrono::seconds(1));
+    EXPECT_EQ(state_of("try"), "broken");
+    there = moved("start", "try");
+    EXPECT_EQ(state_of("try"), "running");
+    EXPECT_THAT(ledger.check_all(there.conninfo()), IsEmpty());
+    EXPECT_EQ(there.value(count), "1000");
+  }
+  EXPECT_THAT(amcheck_problems(there.place()), IsEmpty());
+}
+
+TEST_F(BranchLifeTest, ResetTakesItBackToItsMomentOrAnother) {
+  protect_rows();
+  const auto first = add_rows(10);
+  const auto second = add_rows(100);
+  const auto before = repository_digest();
+  auto there = branch("try", {"--lsn", first, "--expires", "7d", "--set", "work_mem=7MB"});
+  const auto other = branch("other", {"--lsn", first});
+  EXPECT_EQ(there.value(count), "1010");
+  there.query("TRUNCATE t");
+  there.query("CREATE DATABASE gone");
+  const auto port = there.port();
+  const auto expires = there.created().at("expires");
+
+  there = moved("reset", "try");
+  EXPECT_EQ(there.value(count), "1010");
+  EXPECT_EQ(there.value("SELECT count(*) FROM pg_database WHERE datname = 'gone'"), "0");
+  EXPECT_EQ(there.port(), port);
+  EXPECT_EQ(there.created().at("expires"), expires);
+  EXPECT_EQ(there.value("SHOW work_mem"), "7MB");
+  there.query("TRUNCATE t");
+  there = moved("reset", "try", {"--lsn", second});
+  EXPECT_EQ(there.value(count), "1110");
+  there = moved("reset", "try");
+  EXPECT_EQ(there.value(count), "1110");
+
+  // Cut short: it is what start makes of it.
+  there.query("TRUNCATE t");
+  BackgroundPgstrata cut({"branch", "reset", "app", "try", "--lsn", first}, environment());
+  wait_until("the reset to begin", [&] { return state_of("try") != "running"; });
+  cut.kill9();
+  there = moved("start", "try");
+  EXPECT_THAT(there.value(count), ::testing::AnyOf("1010", "1110", "0"));
+  if (state_of("try") == "running" && there.value(count) == "0") there = moved("reset", "try");
+  there.query("INSERT INTO t VALUES (0)");
+
+  const auto refused = run_branch("reset", {"try", "--at", "2001-01-01 00:00:00Z"});
+  EXPECT_EQ(refused.exit_code, 4) << refused.describe();
+  EXPECT_EQ(state_of("try"), "running");
+  EXPECT_EQ(other.value(count), "1010");
+  EXPECT_EQ(repository_digest(), before);
+}
+
+TEST_F(BranchLifeTest, AReadOnlyBranchStaysAtItsMomentAndAdvances) {
+  protect_rows();
+  const auto first = add_rows(10);
+  auto there = branch("look", {"--read-only", "--lsn", first});
+  const auto expect_at = [&](const std::string& rows) {
+    EXPECT_EQ(there.value(count), rows);
+    EXPECT_EQ(there.value("SELECT pg_is_in_recovery()"), "t");
+    EXPECT_THROW(there.query("INSERT INTO t VALUES (0)"), SqlError);
+  };
+  expect_at("1010");
+  const auto second = add_rows(100);
+  branch_json("stop", "look");
+  there = moved("start", "look");
+  expect_at("1010");
+
+  there = moved("advance", "look", {"--lsn", second});
+  expect_at("1110");
+  const auto third = add_rows(1000);
+  const std::string moment = server_time(source_);
+  source_.query("SELECT pg_switch_wal()");
+  const auto fourth = add_rows(10'000);
+  there.kill9_mount_process();
+  EXPECT_EQ(state_of("look"), "broken");
+  there = moved("advance", "look", {"--to", moment});
+  expect_at("2110");
+  for (int segment = 0; segment < 3; ++segment) {
+    source_.query("SELECT pg_switch_wal()");
+    add_rows(1);
+  }
+  backup();
+  there = moved("advance", "look", {"--latest"});
+  expect_at("12113");
+  branch_json("stop", "look");
+  there = moved("start", "look");
+  expect_at("12113");
+  EXPECT_THAT(amcheck_problems(branch("write").place()), IsEmpty());
+
+  const auto back = run_branch("advance", {"look", "--lsn", third});
+  EXPECT_EQ(back.exit_code, 2) << back.describe();
+  EXPECT_THAT(back.err, HasSubstr("branch reset"));
+  const auto nowhere = run_branch("advance", {"look"});
+  EXPECT_EQ(nowhere.exit_code, 2) << nowhere.describe();
+  const auto writable = run_branch("advance", {"write", "--latest"});
+  EXPECT_EQ(writable.exit_code, 2) << writable.describe();
+  there = moved("reset", "look", {"--lsn", first});
+  expect_at("1010");
+  there = moved("advance", "look", {"--lsn", fourth});
+  expect_at("12110");
+}
+
+TEST_F(BranchLifeTest, ExpiredOnesGo) {
+  protect_rows(1);
+  branch("stays", {"--expires", "7d"});
+  branch("goes", {"--expires", "1s"});
+  ProgramRun run;
+  wait_until("the branch to expire", [&] {
+    run = run_branch("list", {});
+    return run.out.find("goes") == std::string::npos;
+  });
+  EXPECT_THAT(run.err, HasSubstr("branch \"goes\" of app expired"));
+  EXPECT_FALSE(std::filesystem::exists(home_of("goes")));
+  EXPECT_EQ(state_of("stays"), "running");
+  EXPECT_EQ(run_branch("url", {"goes"}).exit_code, 3);
+}
+
+TEST_F(BranchLifeTest, NamesAndErrors) {
+  protect_rows(1);
+  EXPECT_EQ(run_branch("create", {"Bad Name"}).exit_code, 2);
+  EXPECT_EQ(run_branch("create", {"x", "--at", "1999-01-01 00:00:00Z"}).exit_code, 4);
+  EXPECT_EQ(run_branch("create", {"x", "--exclusive"}).exit_code, 2);
+  EXPECT_EQ(pgstrata({"branch", "create", "nobody", "x"}).exit_code, 3);
+  EXPECT_FALSE(std::filesystem::exists(home_of("x")));
+  branch("one");
+  const auto twice = run_branch("create", {"one"});
+  EXPECT_EQ(twice.exit_code, 1) << twice.describe();
+  EXPECT_THAT(twice.err, HasSubstr("there is a branch \"one\" already"));
+  EXPECT_EQ(state_of("one"), "running");
+  for (const auto* verb : {"url", "stop", "start", "reset", "delete"}) {
+    const auto missing = run_branch(verb, {"two"});
+    EXPECT_EQ(missing.exit_code, 3) << missing.describe();
+    EXPECT_THAT(missing.err, HasSubstr("one"));
+  }
+  EXPECT_EQ(run_branch("advance", {"two", "--latest"}).exit_code, 3);
+  EXPECT_EQ(run_branch("promote", {"two", "--to", path("to")}).exit_code, 3);
+  EXPECT_EQ(run_branch("rename", {"one", "two"}).exit_code, 7);
+  branch_json("stop", "one");
+  EXPECT_EQ(run_branch("rename", {"one", "Two"}).exit_code, 2);
+  EXPECT_EQ(run_branch("rename", {"one", "two"}).exit_code, 0);
+  EXPECT_EQ(moved("start", "two").value(count), "1");
+  EXPECT_EQ(moved("start", "two").value(count), "1");
+  const auto psql = pgstrata({"branch", "psql", "app", "two", "--", "-XAtc", "SELECT 'psql ran'"});
+  EXPECT_THAT(psql.out, HasSubstr("psql ran")) << psql.describe();
+}
+
+TEST_F(BranchLifeTest, AnotherNameOfTheSuperuserIsInTheUrl) {
+  source_.start();
+  source_.query("CREATE ROLE helper SUPERUSER LOGIN");
+  SqlConnection(source_.conninfo("helper")).run("ALTER ROLE postgres RENAME TO \"the boss\"");
+  json_of({"init"});
+  json_of({"add", "app", "--url", source_.url("the%20boss")});
+  backup();
+  const auto there = branch("try");
+  EXPECT_THAT(there.created().at("url").get<std::string>(), HasSubstr("postgresql://the%20boss@"));
+  SqlConnection connection(there.created().at("url").get<std::string>());
+  EXPECT_EQ(connection.value("SELECT current_user"), "the boss");
+}
+
+TEST_F(BranchLifeTest, WhatThisMachineLacksIsSaidPlainly) {
+  protect_rows(1);
+  const auto library = run_branch("create", {"lib", "--set", "shared_preload_libraries=nobody_has_this"});
+  EXPECT_EQ(library.exit_code, 1);
+  EXPECT_THAT(library.err, HasSubstr("install the extension's package"));
+  EXPECT_FALSE(std::filesystem::exists(home_of("lib")));
+
+  auto far = environment();
+  far["PGSTRATA_STATE_DIR"] = path("state/" + std::string(80, 'x'));
+  const auto long_path = run_pgstrata({"branch", "create", "app", "far"}, far);
+  EXPECT_EQ(long_path.exit_code, 2);
+  EXPECT_THAT(long_path.err, HasSubstr("PGSTRATA_STATE_DIR"));
+
+  auto poor = environment();
+  poor["PATH"] = "/nowhere";
+  const auto no_fuse = run_pgstrata({"branch", "create", "app", "poor"}, poor);
+  EXPECT_EQ(no_fuse.exit_code, 1);
+  EXPECT_THAT(no_fuse.err, HasSubstr("fusermount3"));
+  EXPECT_THAT(no_fuse.err, HasSubstr("pgstrata restore"));
+}
+
+// Root's branch: the server runs as the server's user, who sees nothing else of it.
+TEST_F(BranchLifeTest, RootsBranchIsServedByTheServersUser) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  protect_rows();
+  const auto as_root = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), pgstrata_path());
+    ProcessOptions process{.arguments = std::move(arguments)};
+    for (const auto& [name, value] : environment()) process.environment.emplace_back(name, value);
+    const auto run = run_command(process);
+    if (!run || !run->status.success())
+      throw TestFailure(run ? std::string(as_text(run->errors)) : run.error().describe());
+    return Json::parse(as_text(run->output));
+  };
+  TestedBranch there(home_of("try"), as_root({"branch", "create", "app", "try", "--output", "json"}));
+  EXPECT_EQ(there.value(count), "1000");
+  there.query("INSERT INTO t VALUES (0)");
+  there.kill9_mount_process();
+  there = TestedBranch(home_of("try"), as_root({"branch", "start", "app", "try", "--output", "json"}));
+  EXPECT_EQ(there.value(count), "1001");
+  EXPECT_THAT(amcheck_problems(there.place()), IsEmpty());
+  as_root({"branch", "delete", "app", "try", "--output", "json"});
+  EXPECT_FALSE(std::filesystem::exists(home_of("try")));
+}
+
+}  // namespace
+}  // namespace pgstrata::testing
