@@ -36,7 +36,8 @@ Result<void> write_history(const ClusterSpace& space, TimelineId timeline, const
   }
   if (!content) return std::unexpected(std::move(content).error());
   if (!*content) return {};
-  PGS_TRY(const auto file, open_file(pg_wal / timeline_history_name(timeline), O_WRONLY | O_CREAT | O_TRUNC, 0600));
+  PGS_TRY(const auto file,
+          open_file(pg_wal / timeline_history_name(timeline), O_WRONLY | O_CREAT | O_TRUNC, 0600));
   PGS_CHECK(write_all(file, **content));
   return sync_file(file);
 }

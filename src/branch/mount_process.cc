@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "branch/branch_files.h"
 #include "branch/fuse/fuse_mount.h"
 #include "branch/overlay.h"
@@ -129,10 +130,21 @@ Result<void> say(std::string_view words) {
 
 struct Served {
   std::unique_ptr<ObjectStore> store;
+  std::unique_ptr<SharedCache> cache;  // empty: this process has one of its own
   std::unique_ptr<BaseFiles> base;
   std::unique_ptr<Overlay> overlay;
   std::unique_ptr<FuseMount> mount;
 };
+
+// One for each cluster of a repository and user, under a name that only who has the cluster's key can know.
+std::unique_ptr<SharedCache> open_shared_cache(const ClusterSpace& space) {
+  const auto key = space.object_key({}, "cache name v1");
+  const auto name = fmt::format("pgstrata-{}-{}", ::geteuid(), to_hex(key.view().first(8)));
+  auto cache = SharedCache::open(std::filesystem::path("/dev/shm") / name);
+  if (cache) return *std::move(cache);
+  log_warning("branches share no memory: {}", cache.error().describe());
+  return nullptr;
+}
 
 Result<Served> prepare(const std::filesystem::path& home, const OpenBranchStore& open_store) {
   PGS_TRY(const auto ticket, read_ticket());
@@ -142,7 +154,8 @@ Result<Served> prepare(const std::filesystem::path& home, const OpenBranchStore&
   PGS_TRY(served.store, open_store(ticket.repository));
   const ClusterSpace space(*served.store, ticket.cluster, ticket.key);
   PGS_TRY(const auto snapshot, get_snapshot(space, record.snapshot));
-  served.base = open_branch_files(open_snapshot_files(space, snapshot),
+  served.cache = open_shared_cache(space);
+  served.base = open_branch_files(open_snapshot_files(space, snapshot, {.shared = served.cache.get()}),
                                   open_wal_files(space, {record.wal_segment_bytes, record.end_lsn,
                                                          record.sealed_wal, record.wal_patches}));
   PGS_TRY(served.overlay, Overlay::open(home / "overlay", *served.base));
