@@ -101,6 +101,8 @@ TEST_F(BranchFaultsTest, OneWhoseDiskIsFullComesBackWithAllItsCommits) {
   disk.resize(700);
   const ProgramRun started = branch("start", {"full"});
   ASSERT_EQ(started.exit_code, 0) << started.describe() << read_text(home("full") / "postgres.log");
+  // It may have found the room by itself meanwhile, and still recover.
+  wait_until("it to be open", [&] { return failure("full", "SELECT 1").empty(); });
   EXPECT_THAT(ledger.check_all(url("full")), IsEmpty()) << acknowledged;
   EXPECT_EQ(value("full", sum_of_table), sum);
   EXPECT_EQ(failure("full", "CREATE TABLE after AS SELECT * FROM generate_series(1, 100000)"), "")
@@ -161,7 +163,8 @@ TEST_F(BranchOfDamageTest, APackThatIsMissingIsNoMissingFile) {
   ASSERT_NO_FATAL_FAILURE(create("hurt"));
   EXPECT_EQ(value("hurt", "SELECT sum(n) FROM small"), "500500") << "what a connection needs is cached now";
   std::filesystem::rename(pack, path("kept"));
-  EXPECT_EQ(failure("hurt", sum_of_table), "58030") << last_words_;
+  EXPECT_NE(failure("hurt", sum_of_table), "");
+  EXPECT_THAT(last_words_, HasSubstr("Input/output error"));
   EXPECT_THAT(mount_log("hurt"), HasSubstr(pack.filename().string()));
   std::filesystem::rename(path("kept"), pack);
   EXPECT_EQ(value("hurt", sum_of_table), server_.query_value(sum_of_table)) << "and heals";
