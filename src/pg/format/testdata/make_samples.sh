@@ -85,6 +85,10 @@ fact control_system "$(run -c "SELECT pg_control_version, catalog_version_no, sy
 fact control_checkpoint "$(run -c "SELECT checkpoint_lsn, redo_lsn, timeline_id, extract(epoch FROM checkpoint_time)::bigint FROM pg_control_checkpoint()" -F ' ')"
 fact control_init "$(run -c "SELECT bytes_per_wal_segment, data_page_checksum_version FROM pg_control_init()" -F ' ')"
 cp "$work/data/global/pg_control" "$work/pg_control"
+# The roles: pg_authid's file, and the map that names it.
+for name in pg_filenode.map "$(basename "$(run -c "SELECT pg_relation_filepath('pg_authid')")")"; do
+  zstd -q -19 -f "$work/data/global/$name" -o "$out/$([[ $name == *map ]] && echo filenode_map || echo pg_authid)_$major.zst"
+done
 if [ -x "$bin/pg_basebackup" ]; then
   "$bin/pg_basebackup" -h "$work" -U postgres -D "$work/backup" --no-sync -X none -l "a label" >/dev/null 2>&1
   cp "$work/backup/backup_label" "$out/backup_label_$major.txt"
