@@ -1,8 +1,6 @@
 // Disks that are full: the repository's while backing up and receiving, the target's while restoring.
-#include <sys/mount.h>
-#include <unistd.h>
-
 #include "e2e/fault_test.h"
+#include "e2e/small_disk.h"
 #include "support/commit_ledger.h"
 
 namespace pgstrata::testing {
@@ -10,33 +8,6 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-
-// A file system of limited size.
-class SmallDisk {
- public:
-  SmallDisk(std::filesystem::path folder, int size_mib) : folder_(std::move(folder)) {
-    const auto& user = server_user();
-    const std::string options = fmt::format("size={}m,mode=0700,uid={},gid={}", size_mib, user.uid, user.gid);
-    mounted_ = ::mount("tmpfs", folder_.c_str(), "tmpfs", 0, options.c_str()) == 0;
-  }
-  ~SmallDisk() {
-    if (mounted_) ::umount2(folder_.c_str(), MNT_DETACH);
-  }
-  SmallDisk(const SmallDisk&) = delete;
-  SmallDisk& operator=(const SmallDisk&) = delete;
-
-  [[nodiscard]] bool mounted() const { return mounted_; }
-  [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }
-  void resize(int size_mib) const {
-    const std::string options = fmt::format("size={}m", size_mib);
-    if (::mount(nullptr, folder_.c_str(), nullptr, MS_REMOUNT, options.c_str()) != 0)
-      throw TestFailure("could not make the disk larger");
-  }
-
- private:
-  std::filesystem::path folder_;
-  bool mounted_;
-};
 
 class FaultDiskFullTest : public FaultTest {
  protected:
@@ -53,9 +24,6 @@ class FaultDiskFullTest : public FaultTest {
  private:
   TemporaryDirectory disks_;
 };
-
-#define NEEDS_DISK(disk) \
-  if (!(disk)->mounted()) GTEST_SKIP() << "SKIPPED: this user may not mount a tmpfs; run as root"
 
 TEST_F(FaultDiskFullTest, WhileBackingUp) {
   const auto small = disk("repository", 24);

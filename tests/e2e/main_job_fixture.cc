@@ -77,6 +77,7 @@ Environment MainJob::environment() const {
   return {{"PGSTRATA_REPO", repository().string()},
           {"PGSTRATA_KEY_FILE", path("key").string()},
           {"PGSTRATA_CONFIG", config_.string()},
+          {"PGSTRATA_STATE_DIR", path("state").string()},
           {"PGSTRATA_PG_BINDIR", programs}};
 }
 
