@@ -34,9 +34,19 @@ Result<void> remove_leftovers(const RollRequest& request) {
   return {};
 }
 
-// Its logs go with it.
+// With less it is full for whoever wants to write a page or a line of its log.
+constexpr std::uintmax_t full_disk_bytes = 256 * 1024;
+
+// Its logs go with it; where the disk is full, they do not even say so.
 Error with_last_words(Error error, const BranchHome& home) {
   if (error.code() != ErrorCode::failed) return error;
+  std::error_code ignored;
+  const auto space = std::filesystem::space(home.path(), ignored);
+  if (!ignored && space.available < full_disk_bytes) {
+    return make_error(ErrorCode::no_space, "recover in \"{}\": No space left on device", home.path().native())
+        .with_hint(
+            "What recovery changes is kept there until it is stored: make room, or set another state_dir.");
+  }
   const auto words = last_words_of_file(home.mount_log(), 0);
   return make_error(ErrorCode::failed, "{}{}{}", error.message(),
                     words.empty() ? "" : "; its files: ", words);

@@ -107,15 +107,15 @@ TEST_F(RollFaultTest, KilledAtRandomMoments) {
   std::mt19937_64 random(seed);
   enum class Victim { program, mount, server, program_and_mount };
   const std::string names[] = {"program", "mount", "server", "program and mount"};
-  const auto before = snapshots().size();
+  auto before = snapshots().size();
   int killed = 0;
-  for (int round = 0; round < 8; ++round) {
+  for (int round = 0; round < 6; ++round) {
     const auto victim = static_cast<Victim>(round % 4);
-    const auto mark = random() % 24'000'000;
+    const auto mark = random() % 12'000'000;
     SCOPED_TRACE(fmt::format("seed {}, round {}, {} at {} bytes of overlay", seed, round,
                              names[static_cast<int>(victim)], mark));
     const auto program = start_roll();
-    if (!wait_for_recovery(*program)) break;
+    wait_for_recovery(*program);
     wait_until("the overlay to grow", [&] {
       return bytes_in(hidden() / "overlay") >= mark || !program->running() ||
              server_log().find("shutting down") != std::string::npos;
@@ -128,7 +128,12 @@ TEST_F(RollFaultTest, KilledAtRandomMoments) {
     }
     if (victim == Victim::server && server > 0) ::kill(server, SIGKILL);
     const auto ended = program->wait();
-    if (ended.exit_code == 0) break;  // it was through
+    if (ended.exit_code == 0) {  // it was through
+      source_.query("UPDATE t SET x = md5(x)");
+      checkpoint(source_);
+      before = snapshots().size();
+      continue;
+    }
     ++killed;
     if (victim == Victim::mount || victim == Victim::server) {
       expect_clear(ended, 1, "");
@@ -136,8 +141,8 @@ TEST_F(RollFaultTest, KilledAtRandomMoments) {
     }
     expect_nothing_visible(before);
   }
-  EXPECT_GE(killed, 3);
-  if (snapshots().size() == before) expect_next_roll_is_whole();
+  EXPECT_GE(killed, 2);
+  expect_next_roll_is_whole();
 }
 
 TEST_F(RollFaultTest, StopsWhenItIsTold) {
