@@ -159,8 +159,7 @@ std::string relation_of(const std::string& name) {
 
 class Comparison {
  public:
-  Comparison(const fs::path& ours, const fs::path& theirs, PageLsns lsns)
-      : ours_(ours), theirs_(theirs), lsns_(lsns) {}
+  Comparison(const fs::path& ours, const fs::path& theirs) : ours_(ours), theirs_(theirs) {}
 
   PageComparison run() {
     for (const char* folder : {"base", "global"}) compare_relations(folder);
@@ -216,10 +215,8 @@ class Comparison {
       };
       const Page our_page = page_at(ours);
       const Page their_page = page_at(theirs);
-      for (const Page page : {our_page, their_page}) {
-        mask(page);
-        if (lsns_ == PageLsns::ignored) put<std::uint64_t>(page, 0, 0);
-      }
+      mask(our_page);
+      mask(their_page);
       const auto [one, other] = std::ranges::mismatch(our_page, their_page);
       if (one == our_page.end()) continue;
       report(fmt::format("{} block {}: byte {} is {}, not {}", name, offset / page_bytes,
@@ -240,14 +237,13 @@ class Comparison {
 
   fs::path ours_;
   fs::path theirs_;
-  PageLsns lsns_;
   PageComparison result_;
 };
 
 }  // namespace
 
-PageComparison compare_data_directories(const fs::path& ours, const fs::path& theirs, PageLsns lsns) {
-  return Comparison(ours, theirs, lsns).run();
+PageComparison compare_data_directories(const fs::path& ours, const fs::path& theirs) {
+  return Comparison(ours, theirs).run();
 }
 
 }  // namespace pgstrata::testing

@@ -28,12 +28,7 @@ struct PageComparison {
   std::vector<std::string> differences{};  // the first of them: "base/5/16384 block 7: byte 96 is 1, not 2"
 };
 
-// Of servers that were open for writes, be it only to read from them: with checksums a hint is written to the WAL, and
-// the page gets that record's LSN.
-enum class PageLsns { compared, ignored };
-
 [[nodiscard]] PageComparison compare_data_directories(const std::filesystem::path& ours,
-                                                      const std::filesystem::path& theirs,
-                                                      PageLsns lsns = PageLsns::compared);
+                                                      const std::filesystem::path& theirs);
 
 }  // namespace pgstrata::testing
