@@ -15,6 +15,7 @@ constexpr const char* snapshot_list_details =
 Examples:
   pgstrata snapshot list app
   pgstrata snapshot list app --output json
+  pgstrata snapshot list app --tables --output json   # with the tables that each rolled one lists
 
 Exit codes: 0 listed, 5 one of them is damaged.)";
 
@@ -34,12 +35,24 @@ std::string text_list(const std::vector<SnapshotRecord>& snapshots) {
   return table.text();
 }
 
-Result<int> run_list(const CommandContext& context, const std::string& cluster) {
+struct ListFlags {
+  std::string cluster;
+  bool tables = false;
+};
+
+Json json_of(const SnapshotRecord& snapshot, bool tables) {
+  Json json = json_snapshot(snapshot);
+  if (tables) json["tables"] = json_tables(snapshot);
+  return json;
+}
+
+Result<int> run_list(const CommandContext& context, const ListFlags& flags) {
+  const auto& cluster = flags.cluster;
   PGS_TRY(const Repository repository, context.open_repository());
   PGS_TRY(const RegisteredCluster registered, open_registered_cluster(repository, cluster));
   PGS_TRY(const SnapshotList list, list_whole_snapshots(registered.space));
   Json snapshots = Json::array();
-  for (const SnapshotRecord& snapshot : list.snapshots) snapshots.push_back(json_snapshot(snapshot));
+  for (const SnapshotRecord& snapshot : list.snapshots) snapshots.push_back(json_of(snapshot, flags.tables));
   Json damaged = Json::array();
   for (const auto& one : list.damaged) {
     damaged.push_back({{"id", one.id}, {"error", one.error.describe()}});
@@ -56,12 +69,13 @@ Result<int> run_list(const CommandContext& context, const std::string& cluster) 
 
 void add_snapshot_commands(CLI::App& program, Invocation& invocation) {
   CLI::App* noun = add_noun(program, "snapshot", "the snapshots: list");
-  const auto cluster = std::make_shared<std::string>();  // shared with the action, which outlives this call
+  const auto flags = std::make_shared<ListFlags>();  // shared with the action, which outlives this call
   CLI::App* list =
       add_command(*noun, invocation,
                   {.name = "list", .summary = "a cluster's snapshots", .details = snapshot_list_details},
-                  [cluster](const CommandContext& context) { return run_list(context, *cluster); });
-  add_cluster_argument(*list, *cluster);
+                  [flags](const CommandContext& context) { return run_list(context, *flags); });
+  add_cluster_argument(*list, flags->cluster);
+  list->add_flag("--tables", flags->tables, "with --output json: the tables that each lists");
 }
 
 }  // namespace pgstrata

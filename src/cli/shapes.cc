@@ -12,6 +12,19 @@ Json json_lsn(Lsn lsn) {
   return lsn.valid() ? Json(to_string(lsn)) : Json();
 }
 
+namespace {
+
+// Null for none.
+Json json_recovery(const std::optional<SnapshotRecovery>& recovery) {
+  if (!recovery) return {};
+  return {{"from_lsn", json_lsn(recovery->from)},
+          {"to_lsn", json_lsn(recovery->to)},
+          {"duration_seconds", static_cast<double>(recovery->duration.count()) / 1000},
+          {"server_version", recovery->server_version}};
+}
+
+}  // namespace
+
 Json json_snapshot(const SnapshotRecord& snapshot) {
   Json bad_pages = Json::array();
   for (const BadPage& page : snapshot.bad_pages) {
@@ -32,7 +45,21 @@ Json json_snapshot(const SnapshotRecord& snapshot) {
           {"total_bytes", snapshot.total_bytes},
           {"added_bytes", snapshot.added_bytes},
           {"bad_page_count", snapshot.bad_page_count},
-          {"bad_pages", std::move(bad_pages)}};
+          {"bad_pages", std::move(bad_pages)},
+          {"table_count", snapshot.tables.size()},
+          {"recovery", json_recovery(snapshot.recovery)}};
+}
+
+Json json_tables(const SnapshotRecord& snapshot) {
+  Json tables = Json::array();
+  for (const SnapshotTable& table : snapshot.tables) {
+    tables.push_back({{"database", table.database},
+                      {"schema", table.schema},
+                      {"table", table.table},
+                      {"estimated_rows", table.estimated_rows ? Json(*table.estimated_rows) : Json()},
+                      {"bytes", table.bytes}});
+  }
+  return tables;
 }
 
 Json json_range(const CoverageRange& range) {

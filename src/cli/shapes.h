@@ -13,6 +13,8 @@ namespace pgstrata {
 // "0/3000028", or null when it is not valid.
 [[nodiscard]] Json json_lsn(Lsn lsn);
 [[nodiscard]] Json json_snapshot(const SnapshotRecord& snapshot);
+// The tables that its record lists.
+[[nodiscard]] Json json_tables(const SnapshotRecord& snapshot);
 [[nodiscard]] Json json_range(const CoverageRange& range);
 // Null for nobody.
 [[nodiscard]] Json json_holder(const std::optional<LeaseHolder>& holder);

@@ -4,6 +4,7 @@
 #include "branch/branch_setup.h"
 #include "branch/compute_settings.h"
 #include "branch/mount_process.h"
+#include "pg/server/server_log.h"
 #include "restore/start_restored.h"
 #include "sys/files.h"
 
@@ -15,18 +16,40 @@ std::filesystem::path rolls_folder(const RollRequest& request) {
   return request.state_directory / "rolls";
 }
 
-// What is locked belongs to a roll at work.
+// What is locked belongs to a roll at work. Also what has no record: one that was cut short before it had one, or
+// while it was taken away.
 Result<void> remove_leftovers(const RollRequest& request) {
-  PGS_TRY(const auto names, branch_names(rolls_folder(request), request.space.name()));
-  for (const auto& name : names) {
-    const BranchHome home(rolls_folder(request), request.space.name(), name);
-    const auto lock = lock_branch(home);
+  const auto folder = BranchHome(rolls_folder(request), request.space.name(), "any").path().parent_path();
+  const auto entries = list_directory(folder);
+  if (!entries && entries.error().code() == ErrorCode::not_found) return {};
+  if (!entries) return std::unexpected(entries.error());
+  for (const auto& entry : *entries) {
+    const BranchHome home(rolls_folder(request), request.space.name(), entry.name);
+    const auto lock = LockFile::try_acquire(home.lock());
     if (!lock) continue;
     log_info("taking away what an interrupted roll left in \"{}\"", home.path().native());
     PGS_CHECK(stop_branch_processes(home, StopMode::immediate));
     PGS_CHECK(remove_branch_folder(home));
   }
   return {};
+}
+
+// With less it is full for whoever wants to write a page or a line of its log.
+constexpr std::uintmax_t full_disk_bytes = 256 * 1024;
+
+// Its logs go with it; where the disk is full, they do not even say so.
+Error with_last_words(Error error, const BranchHome& home) {
+  if (error.code() != ErrorCode::failed) return error;
+  std::error_code ignored;
+  const auto space = std::filesystem::space(home.path(), ignored);
+  if (!ignored && space.available < full_disk_bytes) {
+    return make_error(ErrorCode::no_space, "recover in \"{}\": No space left on device", home.path().native())
+        .with_hint(
+            "What recovery changes is kept there until it is stored: make room, or set another state_dir.");
+  }
+  const auto words = last_words_of_file(home.mount_log(), 0);
+  return make_error(ErrorCode::failed, "{}{}{}", error.message(),
+                    words.empty() ? "" : "; its files: ", words);
 }
 
 }  // namespace
@@ -43,9 +66,9 @@ Result<std::unique_ptr<HiddenBranch>> HiddenBranch::make(const RollRequest& requ
   PGS_TRY(record.port, choose_port(request.state_directory));
   record.settings = {{"listen_addresses", ""}, {"hot_standby", "off"}};
   PGS_CHECK(make_branch_folders(home, owner));
-  PGS_CHECK(put_branch_record(home, record));
-  PGS_TRY(auto lock, lock_branch(home));
+  PGS_TRY(auto lock, LockFile::try_acquire(home.lock()));
   auto branch = std::unique_ptr<HiddenBranch>(new HiddenBranch(home, std::move(record), std::move(lock)));
+  PGS_CHECK(put_branch_record(home, branch->record_));
   PGS_CHECK(mount_at_moment(request.space, plan, home, branch->record_));
   return branch;
 }
@@ -60,14 +83,17 @@ HiddenBranch::~HiddenBranch() {
 Result<ControlFile> HiddenBranch::recover(Lsn checkpoint, const Cancellation& cancellation) {
   PGS_TRY(const auto installation,
           ServerInstallation::find(static_cast<int>(record_.server_version / 10000)));
-  PGS_CHECK(write_file(home_.data() / "standby.signal", {}));
+  // No standby: where WAL is damaged, one would wait for better for ever.
+  PGS_CHECK(write_file(home_.data() / "recovery.signal", {}));
   auto options = compute_options(home_, record_, true);
+  options.settings.emplace_back("restore_command", "false");  // all of it is in pg_wal
   // It shuts down there by itself, and makes a restartpoint of that checkpoint.
   options.settings.emplace_back("recovery_target_lsn", to_string(checkpoint));
   options.settings.emplace_back("recovery_target_inclusive", "on");
   options.settings.emplace_back("recovery_target_action", "shutdown");
   PGS_TRY(auto server, ServerInstance::start(installation, options));
-  PGS_CHECK(server.wait_until_ended(cancellation));
+  if (auto ended = server.wait_until_ended(cancellation); !ended)
+    return std::unexpected(with_last_words(std::move(ended).error(), home_));
   PGS_TRY(const auto bytes, read_file(home_.data() / "global" / "pg_control"));
   return parse_control_file(bytes);
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/log.h"
 #include "branch/branch_files.h"
 #include "catalog/consistent_time.h"
 #include "catalog/coverage.h"
@@ -9,6 +10,7 @@
 #include "restore/start_restored.h"
 #include "roll/hidden_branch.h"
 #include "roll/overlay_store.h"
+#include "roll/snapshot_tables.h"
 #include "snapshot/file_tree_reader.h"
 
 namespace pgstrata {
@@ -35,11 +37,15 @@ Result<std::unique_ptr<ChunkStore>> open_chunk_store(const RollRequest& request,
   return store;
 }
 
+RecoveryTarget recovery_target(const RollTarget& target) {
+  return {.point = LsnTarget{target.checkpoint->checkpoint.lsn},
+          .inclusive = true,
+          .timeline = target.checkpoint->timeline};
+}
+
 Result<RecoveryPlan> plan_to(const RollRequest& request, const RollTarget& target) {
-  const RecoveryTarget checkpoint{.point = LsnTarget{target.checkpoint->checkpoint.lsn},
-                                  .inclusive = true,
-                                  .timeline = target.checkpoint->timeline};
-  PGS_TRY(auto plan, plan_recovery(request.space, request.cluster, checkpoint, request.cancellation));
+  PGS_TRY(auto plan,
+          plan_recovery(request.space, request.cluster, recovery_target(target), request.cancellation));
   PGS_TRY(const auto tablespaces, find_new_tablespaces(request.space, plan, request.cancellation));
   if (tablespaces.empty()) return plan;
   return std::unexpected(make_error(ErrorCode::unsupported,
@@ -50,16 +56,23 @@ Result<RecoveryPlan> plan_to(const RollRequest& request, const RollTarget& targe
                                         "`pgstrata backup --base`."));
 }
 
-Result<void> check_restartpoint(const ControlFile& control, const RollTarget& target,
-                                const BranchHome& home) {
+// PostgreSQL does not know the objects that its files are made of: where it cannot read WAL, all of it is read here
+// to name them.
+Result<ControlFile> recover(const RollRequest& request, const RollTarget& target, HiddenBranch& branch) {
+  auto control = branch.recover(target.checkpoint->checkpoint.lsn, request.cancellation);
+  if (control || control.error().code() != ErrorCode::failed) return control;
+  PGS_CHECK(
+      plan_sound_recovery(request.space, request.cluster, recovery_target(target), request.cancellation));
+  return control;
+}
+
+Result<void> check_restartpoint(const ControlFile& control, const RollTarget& target) {
   if (control.state == ClusterState::shut_down_in_recovery &&
       control.redo == target.checkpoint->checkpoint.redo)
     return {};
-  return std::unexpected(make_error(ErrorCode::failed,
-                                    "recovery to the checkpoint at {} left \"{}\" with redo at {}, not at {}",
-                                    target.checkpoint->checkpoint.lsn, to_string(control.state), control.redo,
-                                    target.checkpoint->checkpoint.redo)
-                             .with_hint(fmt::format("Its log was {}.", home.server_log().native())));
+  return fail(ErrorCode::failed, "recovery to the checkpoint at {} left \"{}\" with redo at {}, not at {}",
+              target.checkpoint->checkpoint.lsn, to_string(control.state), control.redo,
+              target.checkpoint->checkpoint.redo);
 }
 
 // What the branch's overlay holds, as a snapshot. Its mount is gone.
@@ -92,6 +105,14 @@ SnapshotRecord record_of(const RollRequest& request, const RecoveryPlan& plan, c
   record.bad_pages = plan.snapshot.bad_pages;
   record.bad_page_count = plan.snapshot.bad_page_count;
   return record;
+}
+
+// An estimate is not worth a snapshot.
+Result<std::vector<SnapshotTable>> estimate_tables(const RollRequest& request, const SnapshotRecord& record) {
+  auto tables = find_tables(request.space, record, request.cancellation);
+  if (tables || tables.error().code() == ErrorCode::cancelled) return tables;
+  log_warning("snapshot {} has no estimates of its tables: {}", record.id, tables.error().describe());
+  return std::vector<SnapshotTable>();
 }
 
 }  // namespace
@@ -130,9 +151,9 @@ Result<SnapshotRecord> roll_snapshot(const RollRequest& request, const RollTarge
   PGS_TRY(const auto plan, plan_to(request, target));
   PGS_TRY(const auto branch, HiddenBranch::make(request, plan));
   const auto begun = request.clock.steady();
-  PGS_TRY(const auto control, branch->recover(target.checkpoint->checkpoint.lsn, request.cancellation));
+  PGS_TRY(const auto control, recover(request, target, *branch));
   const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(request.clock.steady() - begun);
-  PGS_CHECK(check_restartpoint(control, target, branch->home()));
+  PGS_CHECK(check_restartpoint(control, target));
   PGS_CHECK(branch->unmount());
   enter(RollPhase::storing);
   PGS_TRY(const auto store, open_chunk_store(request, plan.snapshot));
@@ -147,6 +168,7 @@ Result<SnapshotRecord> roll_snapshot(const RollRequest& request, const RollTarge
       SnapshotRecovery{plan.snapshot.start_lsn, plan.expected_end_lsn, took, plan.snapshot.server_version};
   PGS_TRY(record.consistent_time, find_consistent_time(request.space, record, nullptr, request.cancellation));
   record.consistent_time = std::max(record.consistent_time, plan.snapshot.consistent_time);
+  PGS_TRY(record.tables, estimate_tables(request, record));
   record.finished = request.clock.now();
   if (request.may_publish) PGS_CHECK(request.may_publish());
   PGS_CHECK(put_snapshot(request.space, record));

@@ -25,9 +25,6 @@ class FaultDiskFullTest : public FaultTest {
   TemporaryDirectory disks_;
 };
 
-#define NEEDS_DISK(disk) \
-  if (!(disk)->mounted()) GTEST_SKIP() << "SKIPPED: this user may not mount a tmpfs; run as root"
-
 TEST_F(FaultDiskFullTest, WhileBackingUp) {
   const auto small = disk("repository", 24);
   NEEDS_DISK(small);

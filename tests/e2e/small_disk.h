@@ -1,4 +1,4 @@
-// A disk that is soon full. Only root may have one.
+// A disk that can be full.
 #pragma once
 
 #include <filesystem>
@@ -6,14 +6,13 @@
 
 #include <fmt/format.h>
 #include <sys/mount.h>
-#include <unistd.h>
 
 #include "support/child_process.h"
 #include "support/test_failure.h"
 
 namespace pgstrata::testing {
 
-// A file system of limited size.
+// A file system of limited size, of the server user.
 class SmallDisk {
  public:
   SmallDisk(std::filesystem::path folder, int size_mib) : folder_(std::move(folder)) {
@@ -39,5 +38,8 @@ class SmallDisk {
   std::filesystem::path folder_;
   bool mounted_;
 };
+
+#define NEEDS_DISK(disk) \
+  if (!(disk)->mounted()) GTEST_SKIP() << "SKIPPED: this user may not mount a tmpfs; run as root"
 
 }  // namespace pgstrata::testing

@@ -161,6 +161,7 @@ ChildProcess::ChildProcess(const ChildCommand& command) : name_(command.argument
                     .user = server_user(),
                     .signal_when_orphaned = command.signal_when_orphaned,
                     .parent = getpid()};
+  if (!command.as_server_user) prepared.user.differs = false;
   prepared.argument_pointers = pointers(prepared.arguments);
   prepared.environment_pointers = pointers(prepared.environment);
   prepared.input = open_or_fail(command.input, O_RDONLY);

@@ -50,6 +50,7 @@ struct ChildCommand {
   std::filesystem::path output{};  // appended to
   std::filesystem::path errors{};  // appended to; may be the same file
   int signal_when_orphaned = 9;    // what it gets when the thread that started it ends
+  bool as_server_user = true;      // else as the user who runs the tests
 };
 
 // One running program. The destructor kills it. Not thread-safe; start it from a thread that outlives it.

@@ -34,6 +34,8 @@ class ReachableCopy {
   fs::path path_;
 };
 
+int as_ourselves = 0;
+
 std::vector<std::string> command(std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), pgstrata_path());
   return arguments;
@@ -49,16 +51,24 @@ std::string pgstrata_path() {
   return copy.path();
 }
 
+PgstrataAsOurselves::PgstrataAsOurselves() {
+  ++as_ourselves;
+}
+PgstrataAsOurselves::~PgstrataAsOurselves() {
+  --as_ourselves;
+}
+
 ProgramRun run_pgstrata(std::vector<std::string> arguments, const Environment& environment,
                         std::chrono::milliseconds limit) {
-  return run_program(command(std::move(arguments)), environment, {}, limit);
+  return BackgroundPgstrata(std::move(arguments), environment).wait(limit);
 }
 
 BackgroundPgstrata::BackgroundPgstrata(std::vector<std::string> arguments, const Environment& environment)
     : process_(std::make_unique<ChildProcess>(ChildCommand{.arguments = command(std::move(arguments)),
                                                            .environment = environment,
                                                            .output = scratch_.path() / "out",
-                                                           .errors = scratch_.path() / "err"})) {}
+                                                           .errors = scratch_.path() / "err",
+                                                           .as_server_user = as_ourselves == 0})) {}
 
 void BackgroundPgstrata::wait_for_output(std::string_view text, std::chrono::milliseconds limit) {
   const auto found = [&] {

@@ -15,6 +15,16 @@ namespace pgstrata::testing {
 // /root), the path of a copy that lives as long as the test process.
 [[nodiscard]] std::string pgstrata_path();
 
+// While one lives, the program runs as the user who runs the tests, root as well: who may mount file systems
+// where the server user may not. Repositories it makes meanwhile are that user's.
+class PgstrataAsOurselves {
+ public:
+  PgstrataAsOurselves();
+  ~PgstrataAsOurselves();
+  PgstrataAsOurselves(const PgstrataAsOurselves&) = delete;
+  PgstrataAsOurselves& operator=(const PgstrataAsOurselves&) = delete;
+};
+
 // Runs `pgstrata ARGUMENTS...` to the end. Throws TestFailure when that takes longer than `limit`.
 [[nodiscard]] ProgramRun run_pgstrata(std::vector<std::string> arguments, const Environment& environment = {},
                                       std::chrono::milliseconds limit = std::chrono::minutes(5));

@@ -1,0 +1,54 @@
+// What a rolled snapshot says of its tables, without having asked any server: as many rows as were counted, and
+// what the server said they take.
+#include <algorithm>
+
+#include "e2e/roll_test.h"
+
+namespace pgstrata::testing {
+namespace {
+
+class RollTablesTest : public RollTest, public ::testing::WithParamInterface<int> {};
+
+TEST_P(RollTablesTest, AreWhatTheSourceHad) {
+  PostgresServer source({.major = GetParam(), .settings = {"autovacuum = off"}});
+  source.start();
+  protect(source);
+  backup();
+  source.query("CREATE DATABASE shop");
+  source.query("CREATE DATABASE gone");
+  source.query("DROP DATABASE gone");
+  source.query(
+      "CREATE SCHEMA sales; CREATE TABLE sales.orders(id int PRIMARY KEY, note text); "
+      "INSERT INTO sales.orders SELECT n, repeat(md5(n::text), 4) FROM generate_series(1, 3000) n; "
+      "INSERT INTO sales.orders SELECT -n, (SELECT string_agg(md5((n * k)::text), '') FROM "
+      "generate_series(1, 300) k) FROM generate_series(1, 20) n; "
+      "CREATE INDEX ON sales.orders (note) WHERE id > 0; CREATE TABLE \"Größe\"(a int); "
+      "INSERT INTO \"Größe\" VALUES (1); CREATE TABLE dropped(a int); CREATE UNLOGGED TABLE unlogged(a int)",
+      "shop");
+  source.query("DROP TABLE dropped", "shop");
+  source.query("ALTER TABLE \"Größe\" ADD COLUMN b int", "shop");
+  source.query("ANALYZE sales.orders", "shop");
+  checkpoint(source);
+  EXPECT_EQ(roll().at("table_count"), 2);
+  const Json tables = json_of({"snapshot", "list", "app", "--tables"}).at("snapshots").back().at("tables");
+  ASSERT_EQ(tables.size(), 2U) << tables;
+  const auto size = [&](const std::string& table) {
+    return std::stoull(source.query_value(fmt::format("SELECT pg_total_relation_size('{}')", table), "shop"));
+  };
+  EXPECT_EQ(tables.at(0), (Json{{"database", "shop"},
+                                {"schema", "sales"},
+                                {"table", "orders"},
+                                {"estimated_rows", 3020},
+                                {"bytes", size("sales.orders")}}));
+  EXPECT_EQ(tables.at(1), (Json{{"database", "shop"},
+                                {"schema", "public"},
+                                {"table", "Größe"},
+                                {"estimated_rows", nullptr},
+                                {"bytes", size("\"Größe\"")}}));
+}
+
+INSTANTIATE_TEST_SUITE_P(Majors, RollTablesTest, ::testing::Values(13, 15, 18),
+                         [](const auto& major) { return fmt::format("PostgreSQL{}", major.param); });
+
+}  // namespace
+}  // namespace pgstrata::testing
