@@ -82,18 +82,20 @@ class LossyDisk {
         synced_before(run->node, run->first * overlay_block_bytes, run->count * overlay_block_bytes);
     }
     seen_records_ = log->records.size();
-    for (const auto& file : std::filesystem::directory_iterator(folder_ / "data"))
-      before_[file.path().filename()] = content_of(file.path());
+    before_ = data_now();
   }
 
   void crash_into(const std::filesystem::path& copy) {
     std::filesystem::create_directories(copy / "data");
+    const auto data = data_now();
+    // Removed files' data go once the log that forgot them is synced, which nobody told us of.
+    if (std::ranges::any_of(before_, [&](const auto& one) { return !data.contains(one.first); }))
+      remember_log();
     auto log = content_of(folder_ / "log");
     log.resize(synced_log_bytes_ + below(log.size() - synced_log_bytes_ + 1));
     put(copy / "log", log);
     auto now = synced_;
-    for (const auto& file : std::filesystem::directory_iterator(folder_ / "data"))
-      now[file.path().filename()] = content_of(file.path());
+    for (const auto& [name, content] : data) now[name] = content;
     for (const auto& [name, content] : now) {
       const bool known = synced_.contains(name);
       if (!known && below(3) == 0) continue;  // not even the name is there
@@ -111,6 +113,19 @@ class LossyDisk {
     const auto end = std::min({offset + size_bytes, content.size(), now.size()});
     if (offset < end) content.replace(offset, end - offset, now, offset, end - offset);
     synced_[name] = content;
+  }
+  // Without those that are removed meanwhile.
+  [[nodiscard]] std::map<std::filesystem::path, std::string> data_now() const {
+    while (true) {
+      std::map<std::filesystem::path, std::string> now;
+      bool whole = true;
+      for (const auto& file : std::filesystem::directory_iterator(folder_ / "data")) {
+        const auto bytes = read_file(file.path());
+        whole = whole && bytes.has_value();
+        if (bytes) now[file.path().filename()] = as_text(*bytes);
+      }
+      if (whole) return now;
+    }
   }
   static std::string content_of(const std::filesystem::path& path) {
     const auto bytes = read_file(path);

@@ -108,7 +108,7 @@ void add_list(CLI::App& noun, Invocation& invocation) {
                   {.name = "list",
                    .summary = "a cluster's branches on this machine",
                    .details = "What each is a branch of, what was written in it, and whether it "
-                              "runs.\n\nExit codes: 0 listed."},
+                              "runs.\n\nExample:\n  pgstrata branch list app\n\nExit codes: 0 listed."},
                   [cluster](const CommandContext& context) { return run_branch_list(context, *cluster); });
   add_cluster_argument(*command, *cluster);
 }
@@ -134,7 +134,8 @@ void add_rename(CLI::App& noun, Invocation& invocation) {
       noun, invocation,
       {.name = "rename",
        .summary = "give a stopped branch another name",
-       .details = "Exit codes: 0 renamed, 1 the name is taken, 3 no such branch, 7 it runs."},
+       .details = "Example:\n  pgstrata branch rename app look before-the-migration\n\nExit codes: 0 "
+                  "renamed, 1 the name is taken, 3 no such branch, 7 it runs."},
       [branch, new_name](const CommandContext& context) { return run_rename(context, *branch, *new_name); });
   add_branch_name(*command, *branch);
   command->add_option("NEW", *new_name, "the new name")->required();
@@ -158,39 +159,39 @@ void add_branch_commands(CLI::App& program, Invocation& invocation) {
   add_verb(*noun, invocation,
            {.name = "stop",
             .summary = "stop a branch; what was written stays",
-            .details =
-                "Its server shuts down and its file system is unmounted.\n\nExit codes: 0 stopped, 3 no such "
-                "branch, 7 another command is at work on it."},
+            .details = "Its server shuts down and its file system is unmounted.\n\nExample:\n  pgstrata "
+                       "branch stop app look\n\nExit codes: 0 stopped, 3 no such "
+                       "branch, 7 another command is at work on it."},
            run_stop);
-  add_verb(
-      *noun, invocation,
-      {.name = "start",
-       .summary = "start a branch again, also after a crash or a reboot",
-       .details = "Every commit that it acknowledged is there.\n\nExit codes: 0 it runs, 3 no such branch, 7 "
-                  "another command is at work on it."},
-      run_start);
+  add_verb(*noun, invocation,
+           {.name = "start",
+            .summary = "start a branch again, also after a crash or a reboot",
+            .details = "Every commit that it acknowledged is there.\n\nExample:\n  pgstrata branch start app "
+                       "look\n\nExit codes: 0 it runs, 3 no such branch, 7 "
+                       "another command is at work on it."},
+           run_start);
   add_rename(*noun, invocation);
-  add_verb(
-      *noun, invocation,
-      {.name = "delete",
-       .summary = "delete a branch and what was written in it",
-       .details =
-           "Source and repository are not touched.\n\nExit codes: 0 deleted, 3 no such branch, 7 another "
-           "command is at work on it."},
-      run_delete);
+  add_verb(*noun, invocation,
+           {.name = "delete",
+            .summary = "delete a branch and what was written in it",
+            .details = "Source and repository are not touched.\n\nExample:\n  pgstrata branch delete app "
+                       "look\n\nExit codes: 0 deleted, 3 no such branch, 7 another "
+                       "command is at work on it."},
+           run_delete);
 }
 
 void add_mount_branch_command(CLI::App& program, Invocation& invocation) {
   const auto home = std::make_shared<std::string>();  // shared with the action, which outlives this call
-  CLI::App* command = add_plain_command(
-      program, invocation,
-      {.name = "mount-branch",
-       .summary = "serve a branch's files",
-       .details = "`pgstrata branch` runs this itself and tells it on its standard input what it may read."},
-      [home](const CommandContext&) -> Result<int> {
-        PGS_CHECK(run_mount_process(*home, open_store));
-        return 0;
-      });
+  CLI::App* command =
+      add_plain_command(program, invocation,
+                        {.name = "mount-branch",
+                         .summary = "serve a branch's files",
+                         .details = "`pgstrata branch` runs this itself and tells it on its standard input "
+                                    "what it may read.\n\nExit codes: 0 unmounted, 1 failed."},
+                        [home](const CommandContext&) -> Result<int> {
+                          PGS_CHECK(run_mount_process(*home, open_store));
+                          return 0;
+                        });
   command->group("");  // not in the list: nobody types it
   command->add_option("HOME", *home, "the branch's folder")->required();
 }

@@ -130,7 +130,7 @@ class OverlayStoreTest : public ::testing::Test {
     overlay_.reset();
     scratch_ = std::make_unique<testing::TemporaryDirectory>();
     base_ = open_branch_files(open_snapshot_files(memory_.space, snapshot_),
-                              open_wal_files(memory_.space, {16U << 20, Lsn{}, {}}));
+                              open_wal_files(memory_.space, {16U << 20, Lsn{}, {}, {}}));
     open_overlay();
   }
   void open_overlay() {

@@ -79,10 +79,9 @@ Result<void> check_restartpoint(const ControlFile& control, const RollTarget& ta
 Result<StoredOverlay> store_branch(const RollRequest& request, const SnapshotRecord& previous,
                                    const HiddenBranch& branch, ChunkStore& store) {
   const auto& record = branch.record();
-  const auto base = open_branch_files(
-      open_snapshot_files(request.space, previous, {.read_ahead_extents = 0}),
-      open_wal_files(request.space, {record.wal_segment_bytes, record.end_lsn, record.sealed_wal,
-                                      record.wal_patches}));
+  const auto base = open_branch_files(open_snapshot_files(request.space, previous, {.read_ahead_extents = 0}),
+                                      open_wal_files(request.space, {record.wal_segment_bytes, record.end_lsn,
+                                                                     record.sealed_wal, record.wal_patches}));
   PGS_TRY(const auto overlay, Overlay::open(branch.home().overlay(), *base));
   return store_overlay(request.space, previous, *overlay, store, request.workers, request.cancellation);
 }

@@ -153,8 +153,10 @@ TEST_F(FaultSourceTest, AnotherClusterBehindTheSameUrl) {
   ok({"backup", "app", "--base"});
   PostgresServer other;
   other.start();
-  for (const auto* command : {"backup", "stream"}) {
-    const ProgramRun run = pgstrata({command, "app", "--url", other.url()});
+  for (const auto& command : {std::vector<std::string>{"backup", "--base"}, {"stream"}}) {
+    auto arguments = command;
+    arguments.insert(arguments.end(), {"app", "--url", other.url()});
+    const ProgramRun run = pgstrata(arguments);
     expect_clear(run, 1, "another cluster");
   }
   EXPECT_EQ(snapshots(), 1U);

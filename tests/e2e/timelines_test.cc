@@ -110,8 +110,10 @@ TEST_F(TimelinesTest, ACopyIsNoPrimaryUntilSomebodySaysSo) {
   const auto copy = restore_and_start("copy", {"--at", fork});
   const std::string place =
       fmt::format("host={} port={} user=backup dbname=postgres", copy->host(), copy->port());
-  for (const char* command : {"stream", "backup"}) {
-    const ProgramRun refused = pgstrata({command, "app", "--url", place});
+  for (const auto& command : {std::vector<std::string>{"stream"}, {"backup", "--base"}}) {
+    auto arguments = command;
+    arguments.insert(arguments.end(), {"app", "--url", place});
+    const ProgramRun refused = pgstrata(arguments);
     EXPECT_EQ(refused.exit_code, 1) << refused.describe();
     EXPECT_THAT(refused.err, HasSubstr("on timeline 2, and app is on timeline 1"));
     EXPECT_THAT(refused.err, HasSubstr("--new-primary"));
