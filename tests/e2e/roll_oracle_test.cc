@@ -156,7 +156,7 @@ TEST_P(RollOracleTest, RestoresAndBranchesAreWhatStockPostgresRecovers) {
   expect_no_leftovers();
 }
 
-INSTANTIATE_TEST_SUITE_P(Majors, RollOracleTest, ::testing::Values(13, 16, 18),
+INSTANTIATE_TEST_SUITE_P(Majors, RollOracleTest, ::testing::Values(13, 18),
                          [](const auto& major) { return fmt::format("PostgreSQL{}", major.param); });
 
 class RollChainTest : public RollOracleTest {};
