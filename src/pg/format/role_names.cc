@@ -79,10 +79,12 @@ std::vector<std::string> names_of_role(ByteView pg_authid, Oid role) {
                 [&](const Version& version) { return version.oid != role || version.name.empty(); });
   // The newest are the last.
   std::ranges::reverse(versions);
-  std::ranges::stable_partition(versions, [](const Version& version) { return !version.deleted; });
   std::vector<std::string> names;
-  for (auto& version : versions) {
-    if (std::ranges::find(names, version.name) == names.end()) names.push_back(std::move(version.name));
+  for (const bool deleted : {false, true}) {
+    for (const auto& version : versions) {
+      const bool known = std::ranges::find(names, version.name) != names.end();
+      if (version.deleted == deleted && !known) names.push_back(version.name);
+    }
   }
   return names;
 }
