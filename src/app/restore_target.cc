@@ -6,18 +6,12 @@
 #include "app/target_plan.h"
 #include "catalog/wal_inventory.h"
 #include "sys/file_access.h"
+#include "sys/process.h"
 
 namespace pgstrata {
 namespace {
 
 namespace fs = std::filesystem;
-
-Result<fs::path> own_program() {
-  std::error_code error;
-  fs::path program = fs::read_symlink("/proc/self/exe", error);
-  if (error) return std::unexpected(error_from_errno(error.value(), "find the program pgstrata"));
-  return program;
-}
 
 // As recovery will: through the repository's path, a byte of each sealed segment.
 Result<void> read_all_segments(const std::string& location, const ClusterSpace& space,

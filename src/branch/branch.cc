@@ -130,10 +130,9 @@ Result<BranchRecord> start_branch(const ClusterSpace& space, const BranchHome& h
       PGS_CHECK(put_branch_record(home, record));
       return record;
     }
-    PGS_CHECK(end_left_server(home));
-    // A new process has forgotten which syncs failed, and the kernel what it could not write.
-    PGS_CHECK(stop_mount_process(home, true));
   }
+  // Also where a mount is left: a new process has forgotten which syncs failed, and the kernel what it could not
+  // write.
   PGS_CHECK(mount_branch(space, home, record));
   // An advance that was cut short had its WAL written after it was noted.
   if (record.read_only) PGS_CHECK(write_wal_of(space, home, record, record.wal_settled_to));

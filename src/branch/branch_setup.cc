@@ -152,11 +152,6 @@ Result<void> write_wal_of(const ClusterSpace& space, const BranchHome& home, con
   return write_branch_wal(space, plan, home.data() / "pg_wal", record.wal_patches);
 }
 
-Result<void> mount_at_moment(const ClusterSpace& space, const RecoveryPlan& plan, const BranchHome& home,
-                             const BranchRecord& record) {
-  return mount_at_moment(space, plan.snapshot, home, record);
-}
-
 Result<void> mount_at_moment(const ClusterSpace& space, const SnapshotRecord& snapshot,
                              const BranchHome& home, const BranchRecord& record) {
   PGS_TRY(const auto control, read_control_file(space, snapshot));

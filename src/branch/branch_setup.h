@@ -20,9 +20,7 @@ namespace pgstrata {
 Result<void> make_branch_folders(const BranchHome& home, const FileOwner& owner);
 
 // Its files are mounted when it returns, and as recovery is to find them; what was in the overlay is gone. `record`
-// must have been put. Errors: those of start_mount_process; not_found, damaged.
-Result<void> mount_at_moment(const ClusterSpace& space, const RecoveryPlan& plan, const BranchHome& home,
-                             const BranchRecord& record);
+// must have been put, `snapshot` is the one it names. Errors: those of start_mount_process; not_found, damaged.
 Result<void> mount_at_moment(const ClusterSpace& space, const SnapshotRecord& snapshot,
                              const BranchHome& home, const BranchRecord& record);
 
@@ -32,10 +30,12 @@ Result<void> open_at_moment(const ClusterSpace& space, const BranchHome& home, B
                             const ServerInstallation& installation, const ComputeOptions& options,
                             const Cancellation& cancellation);
 
-// Mounts what is there, with nothing left of an earlier server.
+// Mounts what is there anew, with nothing left of an earlier mount or server. Errors: those of end_left_server and
+// start_mount_process.
 Result<void> mount_branch(const ClusterSpace& space, const BranchHome& home, const BranchRecord& record);
 
-// Starts the server on what is mounted, where none runs (end_left_server), learns what it is to be known by, and notes that it runs.
+// Starts the server on what is mounted, where none runs (end_left_server), learns what it is to be known by, and notes
+// that it runs. Errors: those of start_compute.
 Result<void> open_again(const BranchHome& home, BranchRecord& record, const ServerInstallation& installation,
                         const ComputeOptions& options, const Cancellation& cancellation);
 
@@ -44,7 +44,8 @@ Result<void> open_again(const BranchHome& home, BranchRecord& record, const Serv
 Result<void> write_wal_of(const ClusterSpace& space, const BranchHome& home, const BranchRecord& record,
                           Lsn from);
 
-// Server and mount, whatever state they are in.
+// Server and mount, whatever state they are in. Everything written is durable when it returns, but what a dead mount
+// had not synced. Error: busy, when one of them does not end.
 Result<void> stop_branch_processes(const BranchHome& home, StopMode mode);
 // Its folder, once nothing of it runs: the record first, without which it is no branch.
 Result<void> remove_branch_folder(const BranchHome& home);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "base/log.h"
 #include "catalog/wal_reader.h"
 #include "pg/format/wal_name.h"
 #include "sys/durable.h"
@@ -28,17 +27,11 @@ Result<void> write_segment(const ClusterSpace& space, const WalInventory& invent
 
 Result<void> write_history(const ClusterSpace& space, TimelineId timeline, const RecoveryPlan& plan,
                            const std::filesystem::path& pg_wal) {
-  auto content = get_timeline_history(space, timeline);
-  if (!content && content.error().code() == ErrorCode::damaged && timeline != plan.timeline) {
-    // Recovery only needs to see that this timeline's number is taken.
-    log_warning("{}", content.error().describe());
-    content = to_bytes("# damaged in the repository\n");
-  }
-  if (!content) return std::unexpected(std::move(content).error());
-  if (!*content) return {};
+  PGS_TRY(const auto content, history_for_recovery(space, plan, timeline));
+  if (!content) return {};
   PGS_TRY(const auto file,
           open_file(pg_wal / timeline_history_name(timeline), O_WRONLY | O_CREAT | O_TRUNC, 0600));
-  PGS_CHECK(write_all(file, **content));
+  PGS_CHECK(write_all(file, *content));
   return sync_file(file);
 }
 

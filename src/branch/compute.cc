@@ -15,6 +15,7 @@
 #include "codec/endian.h"
 #include "codec/secret.h"
 #include "pg/format/control_file.h"
+#include "restore/recovery_settings.h"
 #include "restore/start_restored.h"
 #include "restore/target_directory.h"
 #include "sys/durable.h"
@@ -172,12 +173,8 @@ Result<void> write_compute_configuration(const BranchHome& home, const BranchRec
   };
   PGS_CHECK(write("postgresql.conf",
                   fmt::format("# Of branch {} of {}: the cluster's own configuration is not in its data "
-                              "directory. The source's limits.\n"
-                              "max_connections = {}\nmax_worker_processes = {}\nmax_wal_senders = {}\n"
-                              "max_prepared_transactions = {}\nmax_locks_per_transaction = {}\n",
-                              record.name, record.cluster, control.max_connections,
-                              control.max_worker_processes, control.max_wal_senders,
-                              control.max_prepared_transactions, control.max_locks_per_transaction)));
+                              "directory. The source's limits.\n{}",
+                              record.name, record.cluster, source_limits(control))));
   PGS_CHECK(write("pg_hba.conf",
                   "# The socket is in a folder that only the server's user and root can enter.\n"
                   "local all all trust\n"

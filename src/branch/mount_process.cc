@@ -188,9 +188,7 @@ Result<void> start_mount_process(const BranchHome& home, const std::string& repo
                                  const ClusterSpace& space) {
   PGS_CHECK(check_fuse());
   PGS_CHECK(stop_mount_process(home, true));
-  std::error_code error;
-  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
-  if (error) return std::unexpected(error_from_errno(error.value(), "find the program pgstrata"));
+  PGS_TRY(const auto program, own_program());
   ProcessOptions options;
   options.arguments = {program.native(), "mount-branch", home.path().native()};
   options.inherited_environment = std::vector<std::string>{"PATH", "HOME", "LANG", "LC_*", "TZ", "TMPDIR"};

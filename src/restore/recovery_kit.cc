@@ -1,6 +1,5 @@
 #include "restore/recovery_kit.h"
 
-#include "base/log.h"
 #include "catalog/wal_reader.h"
 #include "codec/digest.h"
 #include "codec/endian.h"
@@ -88,17 +87,11 @@ class KitWriter {
   }
 
   Result<void> write_history(TimelineId timeline) {
-    auto content = get_timeline_history(space_, timeline);
-    if (!content && content.error().code() == ErrorCode::damaged && timeline != plan_.timeline) {
-      // Recovery only needs to see that this timeline's number is taken.
-      log_warning("{}", content.error().describe());
-      content = to_bytes("# damaged in the repository\n");
-    }
-    if (!content) return std::unexpected(std::move(content).error());
-    if (!*content) return {};
+    PGS_TRY(const auto content, history_for_recovery(space_, plan_, timeline));
+    if (!content) return {};
     PGS_TRY(const auto file,
             data_.open_file(spool_name(timeline_history_name(timeline)), O_WRONLY | O_CREAT | O_EXCL, 0600));
-    return write_all(file, **content);
+    return write_all(file, *content);
   }
 
   const ClusterSpace& space_;

@@ -4,6 +4,7 @@
 #include <iterator>
 #include <set>
 
+#include "base/log.h"
 #include "catalog/wal_reader.h"
 #include "restore/left_timelines.h"
 #include "restore/target_refusal.h"
@@ -377,6 +378,16 @@ Result<RecoveryPlan> plan_recovery(const ClusterSpace& space, const ClusterRecor
                                    const RecoveryTarget& target, const Cancellation& cancellation) {
   PGS_TRY(const auto coverage, compute_coverage(space, cluster.wal_segment_bytes, cancellation));
   return plan_recovery(space, cluster.wal_segment_bytes, coverage, target, cancellation);
+}
+
+Result<std::optional<Bytes>> history_for_recovery(const ClusterSpace& space, const RecoveryPlan& plan,
+                                                  TimelineId timeline) {
+  auto content = get_timeline_history(space, timeline);
+  const bool replaceable =
+      !content && content.error().code() == ErrorCode::damaged && timeline != plan.timeline;
+  if (!replaceable) return content;
+  log_warning("{}", content.error().describe());
+  return std::optional(to_bytes("# damaged in the repository\n"));
 }
 
 namespace {

@@ -66,6 +66,13 @@ struct RecoveryPlan {
                                                  const Coverage& coverage, const RecoveryTarget& target,
                                                  const Cancellation& cancellation);
 
+// A timeline's history as a recovery by this plan is to find it; nothing where none is stored. Of the plan's own
+// timeline it is as it is; in the place of another one that is damaged comes something that shows that its number
+// is taken, with a word in the log. Errors: damaged; those of the store.
+[[nodiscard]] Result<std::optional<Bytes>> history_for_recovery(const ClusterSpace& space,
+                                                                const RecoveryPlan& plan,
+                                                                TimelineId timeline);
+
 // The first of a plan's segments that cannot be read whole. Reads and authenticates all WAL that recovery will
 // ask for. Errors: those of the store; cancelled.
 [[nodiscard]] Result<std::optional<DamagedWal>> find_damaged_wal(const ClusterSpace& space,

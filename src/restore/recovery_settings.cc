@@ -261,17 +261,22 @@ Result<void> end_recovery_settings(const TargetDirectory& data) {
   return data.write(auto_conf, as_byte_view(kept));
 }
 
+std::string source_limits(const ControlFile& control) {
+  return fmt::format(
+      "max_connections = {}\nmax_worker_processes = {}\nmax_wal_senders = {}\n"
+      "max_prepared_transactions = {}\nmax_locks_per_transaction = {}\n",
+      control.max_connections, control.max_worker_processes, control.max_wal_senders,
+      control.max_prepared_transactions, control.max_locks_per_transaction);
+}
+
 Result<std::vector<std::string>> write_missing_configuration(const TargetDirectory& data,
                                                              const ControlFile& control) {
   const std::array<std::pair<std::string_view, std::string>, 3> files{{
       {"postgresql.conf",
        fmt::format(
            "# Written by pgstrata restore: the cluster's own configuration is not in its data directory.\n"
-           "# The source's limits when it was backed up.\n"
-           "max_connections = {}\nmax_worker_processes = {}\nmax_wal_senders = {}\n"
-           "max_prepared_transactions = {}\nmax_locks_per_transaction = {}\n",
-           control.max_connections, control.max_worker_processes, control.max_wal_senders,
-           control.max_prepared_transactions, control.max_locks_per_transaction)},
+           "# The source's limits when it was backed up.\n{}",
+           source_limits(control))},
       {"pg_hba.conf",
        "# Written by pgstrata restore: the cluster's own rules are not in its data directory.\n"
        "local all all peer\n"},

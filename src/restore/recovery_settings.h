@@ -62,6 +62,9 @@ Result<std::vector<std::string>> write_recovery_settings(const TargetDirectory& 
 // leaves the rest, so that nothing refers to the kit.
 Result<void> end_recovery_settings(const TargetDirectory& data);
 
+// Lines of configuration with the limits that the source had: recovery demands no less of a server.
+[[nodiscard]] std::string source_limits(const ControlFile& control);
+
 // Debian keeps postgresql.conf and pg_hba.conf outside of the data directory, so a backup has none. Writes
 // minimal ones where they are missing: limits as the source had them, connections by local socket with peer
 // authentication and none by TCP. Says which files it wrote.

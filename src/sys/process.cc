@@ -246,4 +246,11 @@ Result<CommandResult> run_command(ProcessOptions process, const CommandOptions& 
   }
 }
 
+Result<std::filesystem::path> own_program() {
+  std::error_code error;
+  auto program = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (error) return std::unexpected(error_from_errno(error.value(), "find the program of this process"));
+  return program;
+}
+
 }  // namespace pgstrata

@@ -124,6 +124,8 @@ struct CommandOptions {
 // error here: look at the status. Error: those of spawn; cancelled.
 [[nodiscard]] Result<CommandResult> run_command(ProcessOptions process, const CommandOptions& options = {});
 
+// The path of the program that this process runs.
+[[nodiscard]] Result<std::filesystem::path> own_program();
 // The program's path as exec would find it. Error: not_found.
 [[nodiscard]] Result<std::filesystem::path> find_program(const std::string& name);
 
