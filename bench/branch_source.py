@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import re
 import time
 
 from contenders import CLUSTER
@@ -21,9 +22,12 @@ def in_words(seconds):
 
 
 class Past:
-    """What can be opened: `early` just before the second snapshot, anything from `late` to `end` after it."""
+    """A source whose WAL goes into both repositories while it is open, as a context manager.
 
-    def __init__(self, bench, source, wal_bytes):
+    After `write`, what can be opened: `early` just before the last snapshot, anything from `late` to `end` after it.
+    """
+
+    def __init__(self, bench, source):
         self.bench = bench
         self.source = source
         bench.pgbackrest.fresh()
@@ -31,24 +35,38 @@ class Past:
         bench.pgstrata.fresh()
         bench.pgbackrest.backup()
         bench.pgstrata.backup()
-        self.begin_lsn = source.query("select pg_current_wal_lsn()")
-        command = bench.pgstrata.stream_command(False)
-        stream = bench.machine.spawn(command, "branch-stream", bench.pgstrata.env)
-        begun = time.monotonic()
-        try:
-            self._write_until(wal_bytes * (1 - LAST_PART))
-            self.early = self._moment()
-            # Until `pgstrata backup` rolls: a snapshot that reads the source.
-            bench.pgstrata.backup()
-            self.late = self._moment()
-            self._write_until(wal_bytes)
-            self.end = self._moment()
-            self.wal_bytes = self._written()
-            self._switch_and_wait()
-        finally:
-            stream.terminate()
-            bench.machine.finish(stream, "branch-stream", begun, expected=(0, 130, 143, -15))
-            source.set(archive_command="/bin/true")
+        self.begun = time.monotonic()
+        self.stream = bench.machine.spawn(bench.pgstrata.stream_command(False), "branch-stream", bench.pgstrata.env)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stream.terminate()
+        self.bench.machine.finish(self.stream, "branch-stream", self.begun, expected=(0, 130, 143, -15))
+        self.source.set(archive_command="/bin/true")
+
+    def change_pages(self, count):
+        """So many, more or less, each transaction another one; ends with a checkpoint that is in both repositories."""
+        before = self._lsn()
+        self.source.pgbench("-n", "-N", "-c", "4", "-t", str(max(1, count // 8)))
+        self.source.query("checkpoint")
+        self.switch_and_wait()
+        return self._written(before)
+
+    def write(self, wal_bytes):
+        """As through a day, the last part of it after a rolled snapshot."""
+        begin = self._lsn()
+        self._write_until(begin, wal_bytes * (1 - LAST_PART))
+        self.early = self._moment()
+        self.source.query("checkpoint")
+        self.switch_and_wait()
+        self.bench.pgstrata.backup_changes()
+        self.late = self._moment()
+        self._write_until(begin, wal_bytes)
+        self.end = self._moment()
+        self.wal_bytes = self._written(begin)
+        self.switch_and_wait()
 
     def random_moment(self, random):
         """One of the last part's, as a time with a zone."""
@@ -64,18 +82,21 @@ class Past:
         self.source.pgbench("-n", "-N", "-t", "1")
         return moment
 
-    def _written(self):
-        return int(self.source.query(f"select pg_current_wal_lsn() - '{self.begin_lsn}'"))
+    def _lsn(self):
+        return self.source.query("select pg_current_wal_lsn()")
 
-    def _write_until(self, wal_bytes):
-        """As through a day: a checkpoint now and then, after which each changed page is written whole."""
+    def _written(self, begin):
+        return int(self.source.query(f"select pg_current_wal_lsn() - '{begin}'"))
+
+    def _write_until(self, begin, wal_bytes):
+        """A checkpoint now and then, after which each changed page is written whole."""
         self.source.set(synchronous_commit="off")
-        while self._written() < wal_bytes:
+        while self._written(begin) < wal_bytes:
             self.source.query("checkpoint")
             self.source.pgbench("-n", "-N", "-c", "4", "-t", "2500")
         self.source.set(synchronous_commit="on")
 
-    def _switch_and_wait(self):
+    def switch_and_wait(self):
         """Until everything is in both repositories."""
         last = self.source.query("select pg_walfile_name(pg_switch_wal())")
         self.source.query("select pg_switch_wal()")
@@ -186,6 +207,45 @@ class NativeRestore:
         """It is gone."""
         self.server.stop()
         self.bench.machine.remove(self.server.data)
+
+
+class NativeReplay:
+    """Stock PostgreSQL on the disk, from the last snapshot on, with all the WAL in its pg_wal already."""
+
+    def __init__(self, bench, settings):
+        self.bench = bench
+        self.settings = settings
+        self.server = Server(bench.machine, bench.machine.work / "native", bench.port + 1)
+        self.log = bench.machine.logs / f"{self.server.data.name}.log"
+
+    def prepare(self):
+        """Before the snapshot that is to be compared, and the WAL up to there."""
+        self.bench.pgstrata.restore(self.server.data, False)
+
+    def replay(self):
+        """To the end of the source's WAL, then stops: seconds in all, and those that PostgreSQL counts as replay."""
+        machine = self.bench.machine
+        for segment in sorted((self.bench.source.data / "pg_wal").glob("????????????????????????")):
+            machine.copy(segment, self.server.data / "pg_wal" / segment.name)
+        self.log.unlink(missing_ok=True)
+        machine.settle()
+        begun = time.monotonic()
+        targets = " ".join(f"-c recovery_target{kind}=" for kind in ("", "_time", "_lsn", "_xid", "_name"))
+        self.server.start(f"{self.settings} {targets} -c archive_mode=off -c restore_command=false")
+        while self.server.query("select pg_is_in_recovery()") == "t":
+            time.sleep(0.01)
+        self.server.stop()
+        return time.monotonic() - begun, replayed_in(machine, self.log)
+
+    def close(self):
+        """It is gone."""
+        self.bench.machine.remove(self.server.data)
+
+
+def replayed_in(machine, log):
+    """Seconds that PostgreSQL says the last recovery's replay took; 0 when there was nothing to replay."""
+    found = re.findall(r"redo done at .* elapsed: ([\d.]+) s", machine.output(["cat", log]))
+    return float(found[-1]) if found else 0.0
 
 
 def source_of_size(bench, size_gb, loaded):

@@ -37,6 +37,10 @@ class Pgstrata:
         """A base backup, and the WAL that it needs."""
         return self.machine.run([self.program, "backup", CLUSTER, "--base"], "pgstrata-backup", self.env)
 
+    def backup_changes(self):
+        """A rolled snapshot, from WAL alone."""
+        return self.machine.run([self.program, "backup", CLUSTER], "pgstrata-roll", self.env)
+
     def restore(self, target, delta):
         """The last snapshot, complete and durable but not started."""
         flags = ["--delta"] if delta else []
@@ -113,6 +117,10 @@ pg1-database=postgres
     def backup(self):
         """A full backup, and the WAL that it needs."""
         return self.machine.run(self._command("backup", "--type=full"), "pgbackrest-backup")
+
+    def backup_changes(self):
+        """A block-incremental backup: what is not in the last one."""
+        return self.machine.run(self._command("backup", "--type=incr"), "pgbackrest-incr")
 
     def restore(self, target, delta):
         """The last backup, complete and durable but not started."""

@@ -5,7 +5,8 @@ import random
 import re
 import time
 
-from branch_source import GB, SCALE_OF_1_GB, Branches, NativeRestore, Past, source_of_size
+from branch_source import (GB, SCALE_OF_1_GB, Branches, NativeReplay, NativeRestore, Past, replayed_in,
+                           source_of_size)
 from machine import say
 from report import Absolute, Comparison, Figure
 from source import load
@@ -14,6 +15,9 @@ LARGE_TABLES = ("pgbench_accounts", "pgbench_accounts_pkey", "docs", "events")
 SCAN = "set max_parallel_workers_per_gather = 0; select count(*) from docs"
 WRITE_SOME = "update pgbench_accounts set abalance = abalance + 1 where aid % 1000 = 0"
 MIB = 1 << 20
+PAGE_BYTES = 8192
+CHANGED_SHARE = 0.03
+ROLL_SETTINGS = "-c shared_buffers=512MB -c hot_standby=off"  # as the server of a roll has them
 
 
 def opening(bench, contenders, moments, title):
@@ -28,7 +32,7 @@ def opening(bench, contenders, moments, title):
             opened = contender.open(at)
             wall_s = time.monotonic() - begun
             try:
-                replay_s = replayed_in(bench, opened.log)
+                replay_s = replayed_in(bench.machine, opened.log)
             finally:
                 opened.close()
             runs[contender.label].append(wall_s)
@@ -36,12 +40,6 @@ def opening(bench, contenders, moments, title):
             say(f"  {contender.label}: {at}: {wall_s:.2f} s, of which replay {replay_s:.2f} s; load {os.getloadavg()[0]:.1f}")
     return ({label: Figure(values) for label, values in runs.items()},
             {label: Figure(values) for label, values in replays.items()})
-
-
-def replayed_in(bench, log):
-    """Seconds that PostgreSQL says the last recovery's replay took; 0 when there was nothing to replay."""
-    found = re.findall(r"redo done at .* elapsed: ([\d.]+) s", bench.machine.output(["cat", log]))
-    return float(found[-1]) if found else 0.0
 
 
 def opening_rows(bench, past, size_gb):
@@ -189,9 +187,41 @@ def many_rows(bench, size_gb, at):
             Absolute(f"{size_gb:g} GB: the same (RSS)", "MiB", resident)]
 
 
-def rolled_rows(bench, past, size_gb):  # pylint: disable=unused-argument
-    """A rolled snapshot against pgBackRest's block-incremental backup: comes once `pgstrata backup` rolls."""
-    return []
+def rolled_rows(bench, past, size_gb):
+    """A rolled snapshot against pgBackRest's block-incremental backup, and against PostgreSQL's own replay."""
+    say("rolled snapshots: pgstrata, pgBackRest, replay on native disk")
+    pages = int(past.source.query("select sum(pg_database_size(oid)) from pg_database")) // PAGE_BYTES
+    native = NativeReplay(bench, ROLL_SETTINGS)
+    rolls, increments, replays = [], [], []
+    past.source.set(wal_keep_size="8GB")
+    try:
+        for _ in range(bench.runs):
+            native.prepare()
+            wal = past.change_pages(int(pages * CHANGED_SHARE))
+            for contender, runs in ((bench.pgstrata, rolls), (bench.pgbackrest, increments)):
+                bench.machine.settle()
+                stored = contender.stored_bytes()
+                usage = contender.backup_changes()
+                runs.append((usage.wall_s, contender.stored_bytes() - stored, usage.peak_rss_bytes))
+                say(f"  {contender.label}: {usage.wall_s:.2f} s, {runs[-1][1] / 1e6:.1f} MB, after {wal / 1e6:.0f} MB of WAL; "
+                    f"load {os.getloadavg()[0]:.1f}")
+            replays.append(native.replay())
+            say(f"  native: {replays[-1][0]:.2f} s, of which replay {replays[-1][1]:.2f} s")
+            native.close()
+    finally:
+        past.source.set(wal_keep_size="0")
+
+    def figure(runs, index):
+        return Figure([run[index] for run in runs])
+
+    what = f"{size_gb:g} GB: rolled snapshot, some {CHANGED_SHARE:.0%} of pages changed"
+    return [
+        Comparison(f"{what}, stored", "MB", figure(rolls, 1), figure(increments, 1), "pgBackRest incremental", at_most=0.5),
+        Comparison(f"{what}, wall", "s", figure(rolls, 0), figure(increments, 0), "pgBackRest incremental"),
+        Comparison(f"{what}, wall", "s", figure(rolls, 0), figure(replays, 0), "native disk, start, replay, stop", at_most=1.3),
+        Comparison(f"{what}, wall", "s", figure(rolls, 0), figure(replays, 1), "native disk, replay alone"),
+        Absolute(f"{what}, peak memory of pgstrata", "MiB", figure(rolls, 2), at_most=256 * MIB),
+    ]
 
 
 def measure_size(bench, size_gb):
@@ -200,9 +230,10 @@ def measure_size(bench, size_gb):
     source = source_of_size(bench, size_gb, loaded)
     try:
         source.query("create extension if not exists pg_prewarm")
-        past = Past(bench, source, bench.wal_gb * GB)
-        rows = opening_rows(bench, past, size_gb)
-        rows += rolled_rows(bench, past, size_gb)
+        with Past(bench, source) as past:
+            rows = rolled_rows(bench, past, size_gb)
+            past.write(bench.wal_gb * GB)
+        rows = opening_rows(bench, past, size_gb) + rows
         at = past.random_moment(random.Random(0))
     finally:
         source.stop()

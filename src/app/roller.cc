@@ -17,7 +17,7 @@ RollStep next_roll_step(const RollPacing& pacing, const RollSituation& situation
   const bool by_time = situation.since_last >= pacing.interval && situation.debt.count() > 0;
   if (!by_debt && !by_time) return RollStep::wait;
   if (situation.has_checkpoint) return RollStep::roll;
-  return by_debt && pacing.ask_for_checkpoints ? RollStep::ask_for_checkpoint : RollStep::wait;
+  return by_debt && pacing.ask_for_checkpoints ? RollStep::ask_for_checkpoint : RollStep::wait_for_checkpoint;
 }
 
 Roller::Roller(const SourceWork& work, std::string repository, std::filesystem::path state_directory,
@@ -43,8 +43,10 @@ void Roller::run() {
   while (!stop_.wait_for(poll)) {
     const auto rolled = look();
     if (rolled || stop_.requested()) continue;
-    log_error("rolling a snapshot failed and is tried again in {} s: {}", retry.count(),
-              rolled.error().describe());
+    const auto& hint = rolled.error().hint();
+    log_error("rolling a snapshot failed and is tried again in {} s: {}{}{}", retry.count(),
+              rolled.error().describe(), hint.empty() ? "" : "; ", hint);
+    looked_at_ = {};
     stop_.wait_for(retry);
   }
 }
@@ -56,7 +58,7 @@ Result<bool> Roller::look() {
   // Even WAL of the slowest kind does not owe a quarter of the bound yet.
   const auto too_little =
       replayed_plain_bytes_per_second * static_cast<std::uint64_t>(pacing_.bound.count()) / 4000;
-  const bool little_new = durable.value <= looked_at_.value + too_little;
+  const bool little_new = durable.value <= looked_at_.value + too_little && !due_;
   if (!durable.valid() || durable == looked_at_ || (little_new && since_last < pacing_.interval))
     return false;
   looked_at_ = durable;
@@ -65,7 +67,8 @@ Result<bool> Roller::look() {
   const auto step = next_roll_step(
       pacing_,
       {.debt = target->debt, .has_checkpoint = target->checkpoint.has_value(), .since_last = since_last});
-  if (step == RollStep::wait) return false;
+  due_ = step != RollStep::wait;
+  if (step == RollStep::wait || step == RollStep::wait_for_checkpoint) return false;
   RollWork work{.cluster = work_.cluster,
                 .repository = repository_,
                 .state_directory = state_directory_,
@@ -78,6 +81,7 @@ Result<bool> Roller::look() {
   if (!outcome) return std::unexpected(std::move(outcome).error());
   if (!outcome->made) return false;
   last_roll_ = work_.clock.steady();
+  due_ = false;
   log_info("snapshot {} is rolled: {} new in the repository", outcome->snapshot->id,
            outcome->snapshot->added_bytes);
   return true;

@@ -17,7 +17,8 @@ struct RollPacing {
 };
 
 // What there is to do, by what is known of newest snapshot and WAL. Pure.
-enum class RollStep { wait, roll, ask_for_checkpoint };
+// `wait_for_checkpoint`: it is due, and the source's next checkpoint ends the wait.
+enum class RollStep { wait, wait_for_checkpoint, roll, ask_for_checkpoint };
 struct RollSituation {
   std::chrono::microseconds debt{0};
   bool has_checkpoint = false;              // to roll to
@@ -47,7 +48,8 @@ class Roller {
   const RollPacing pacing_;
   StreamProgress& progress_;
   SteadyTime last_roll_;
-  Lsn looked_at_;  // how far the WAL was when the debt was last estimated
+  Lsn looked_at_;     // how far the WAL was when the debt was last estimated
+  bool due_ = false;  // as it was then
   std::thread thread_;
 };
 

@@ -25,10 +25,11 @@ TEST(Roller, RollsEveryFewMinutesOnlyWhereSomethingChanged) {
 
 TEST(Roller, AsksForACheckpointOnlyWhereItMayAndTheDebtIsDue) {
   RollPacing pacing;
-  EXPECT_EQ(next_roll_step(pacing, {.debt = seconds(9)}), RollStep::wait);
+  EXPECT_EQ(next_roll_step(pacing, {.debt = seconds(9)}), RollStep::wait_for_checkpoint);
   pacing.ask_for_checkpoints = true;
   EXPECT_EQ(next_roll_step(pacing, {.debt = seconds(9)}), RollStep::ask_for_checkpoint);
-  EXPECT_EQ(next_roll_step(pacing, {.debt = milliseconds(1), .since_last = minutes(9)}), RollStep::wait);
+  EXPECT_EQ(next_roll_step(pacing, {.debt = milliseconds(1), .since_last = minutes(9)}),
+            RollStep::wait_for_checkpoint);
 }
 
 }  // namespace

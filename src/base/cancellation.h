@@ -37,4 +37,17 @@ class Cancellation {
   int event_fd_;
 };
 
+// Asks `done` again and again until it is so; false when the limit passed first.
+template <class Done>
+bool wait_until(const Done& done, std::chrono::milliseconds limit) {
+  constexpr auto ask_again_after = std::chrono::milliseconds(5);
+  const Cancellation never;
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  while (!done()) {
+    if (std::chrono::steady_clock::now() >= deadline) return false;
+    never.wait_for(ask_again_after);
+  }
+  return true;
+}
+
 }  // namespace pgstrata

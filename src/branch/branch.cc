@@ -58,7 +58,7 @@ Result<BranchRecord> open_anew(const ClusterSpace& space, const BranchHome& home
   if (opened) return record;
   if (const auto stopped = stop_branch_processes(home, StopMode::immediate); !stopped)
     log_warning("{}", stopped.error().describe());
-  return std::unexpected(opened.error());
+  return std::unexpected(explained_by_mount(home, opened.error()));
 }
 
 }  // namespace
@@ -137,7 +137,8 @@ Result<BranchRecord> start_branch(const ClusterSpace& space, const BranchHome& h
   // An advance that was cut short had its WAL written after it was noted.
   if (record.read_only) PGS_CHECK(write_wal_of(space, home, record, record.wal_settled_to));
   PGS_CHECK(keep_or_change_port(home, record));
-  PGS_CHECK(open_again(home, record, installation, options, cancellation));
+  if (const auto opened = open_again(home, record, installation, options, cancellation); !opened)
+    return std::unexpected(explained_by_mount(home, opened.error()));
   return record;
 }
 

@@ -28,6 +28,7 @@ namespace pgstrata {
 class BranchHome {
  public:
   BranchHome(const std::filesystem::path& state_directory, std::string_view cluster, std::string_view name);
+  explicit BranchHome(std::filesystem::path path) : path_(std::move(path)) {}
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   [[nodiscard]] std::filesystem::path state_directory() const {

@@ -15,18 +15,6 @@ namespace {
 
 constexpr auto quit_limit = std::chrono::seconds(5);
 constexpr auto kill_limit = std::chrono::seconds(30);
-constexpr auto poll_interval = std::chrono::milliseconds(10);
-
-template <class Gone>
-bool wait_for(const Gone& gone, std::chrono::milliseconds limit) {
-  const Cancellation never;
-  const auto deadline = std::chrono::steady_clock::now() + limit;
-  while (!gone()) {
-    if (std::chrono::steady_clock::now() >= deadline) return false;
-    never.wait_for(poll_interval);
-  }
-  return true;
-}
 
 // Server processes that work in the branch's data directory. Asked of the kernel alone: the mount may not
 // answer.
@@ -56,9 +44,9 @@ Result<void> end_postmaster(const BranchHome& home) {
   const auto gone = [&] { return postmaster->liveness() != Liveness::alive; };
   log_info("ending what is left of the branch's server, process {}", postmaster->pid);
   ::kill(postmaster->pid, SIGQUIT);
-  if (wait_for(gone, quit_limit)) return {};
+  if (wait_until(gone, quit_limit)) return {};
   ::kill(postmaster->pid, SIGKILL);
-  if (wait_for(gone, kill_limit)) return {};
+  if (wait_until(gone, kill_limit)) return {};
   return fail(ErrorCode::busy, "the branch's server, process {}, does not end", postmaster->pid);
 }
 
@@ -73,9 +61,9 @@ Result<void> end_left_server(const BranchHome& home) {
   PGS_CHECK(end_postmaster(home));
   // A postmaster's death ends its children, as soon as they look up from what they do.
   const auto gone = [&] { return processes_in(home.data()).empty(); };
-  if (wait_for(gone, quit_limit)) return {};
+  if (wait_until(gone, quit_limit)) return {};
   for (const pid_t pid : processes_in(home.data())) ::kill(pid, SIGKILL);
-  if (wait_for(gone, kill_limit)) return {};
+  if (wait_until(gone, kill_limit)) return {};
   return fail(ErrorCode::busy, "processes of the branch's server do not end: {}",
               fmt::join(processes_in(home.data()), ", "));
 }

@@ -29,7 +29,9 @@ std::string mount_failure_words(const Error& error) {
 Error explained_by_mount(const BranchHome& home, Error error) {
   const auto log = read_file(home.mount_log());
   if (!log) return error;
-  const auto text = as_text(*log);
+  auto text = as_text(*log);
+  if (const auto mounted = text.rfind(mount_begins_words); mounted != std::string_view::npos)
+    text.remove_prefix(mounted);
   const auto begin = text.find(answered);
   if (begin == std::string_view::npos) return error;
   const auto line = text.substr(begin + answered.size(), text.find('\n', begin) - begin - answered.size());

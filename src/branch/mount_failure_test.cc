@@ -17,9 +17,10 @@ TEST(MountFailureTest, ExplainsWhatTheServerSays) {
   EXPECT_EQ(explained_by_mount(home, server).message(), server.message()) << "without a log";
   const auto lost =
       make_error(ErrorCode::damaged, "pack \"0a\" is damaged: at 17").with_context("read base/1");
-  const auto log =
-      fmt::format("10:00 info: mounted\n10:01 error: {}\n10:02 error: {}\n", mount_failure_words(lost),
-                  mount_failure_words(make_error(ErrorCode::no_space, "full")));
+  const auto log = fmt::format("9:59 error: {}\n10:00 info: {}\n10:01 error: {}\n10:02 error: {}\n",
+                               mount_failure_words(make_error(ErrorCode::unavailable, "of an earlier mount")),
+                               mount_begins_words, mount_failure_words(lost),
+                               mount_failure_words(make_error(ErrorCode::no_space, "full")));
   ASSERT_TRUE(write_file(home.mount_log(), as_byte_view(log)).has_value());
   const auto explained = explained_by_mount(home, server);
   EXPECT_EQ(explained.code(), ErrorCode::damaged);

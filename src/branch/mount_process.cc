@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "branch/branch_files.h"
 #include "branch/fuse/fuse_mount.h"
+#include "branch/mount_failure.h"
 #include "branch/overlay.h"
 #include "codec/digest.h"
 #include "restore/target_directory.h"
@@ -23,7 +24,6 @@ constexpr std::size_t ticket_limit_bytes = 64 * 1024;
 constexpr std::size_t answer_limit_bytes = 64 * 1024;
 constexpr std::string_view mounted_word = "mounted\n";
 constexpr auto mount_stop_limit = std::chrono::seconds(60);
-constexpr auto gone_poll_interval = std::chrono::milliseconds(5);
 
 // What the process is given to read the repository with.
 struct Ticket {
@@ -75,9 +75,9 @@ Result<ProcessIdentity> identity_of(const BranchHome& home) {
   return parse_process_identity(as_text(text));
 }
 
-Result<void> note_identity(const std::filesystem::path& home) {
+Result<void> note_identity(const BranchHome& home) {
   PGS_TRY(const auto self, ProcessIdentity::self());
-  return write_file(home / "mount.pid", as_byte_view(to_string(self)));
+  return write_file(home.mount_process(), as_byte_view(to_string(self)));
 }
 
 bool is_alive(const BranchHome& home) {
@@ -86,15 +86,8 @@ bool is_alive(const BranchHome& home) {
 }
 
 Result<void> wait_until_gone(const BranchHome& home, std::chrono::milliseconds limit) {
-  const Cancellation never;
-  const auto deadline = std::chrono::steady_clock::now() + limit;
-  while (is_alive(home)) {
-    if (std::chrono::steady_clock::now() >= deadline)
-      return fail(ErrorCode::busy, "the process that serves \"{}\" does not end",
-                  home.mount_point().native());
-    never.wait_for(gone_poll_interval);
-  }
-  return {};
+  if (wait_until([&] { return !is_alive(home); }, limit)) return {};
+  return fail(ErrorCode::busy, "the process that serves \"{}\" does not end", home.mount_point().native());
 }
 
 // Its first words: that it serves, or why it does not.
@@ -146,10 +139,9 @@ std::unique_ptr<SharedCache> open_shared_cache(const ClusterSpace& space) {
   return nullptr;
 }
 
-Result<Served> prepare(const std::filesystem::path& home, const OpenBranchStore& open_store) {
+Result<Served> prepare(const BranchHome& home, const OpenBranchStore& open_store) {
   PGS_TRY(const auto ticket, read_ticket());
-  PGS_TRY(const auto bytes, read_file(home / "branch.json"));
-  PGS_TRY(const auto record, decode_branch_record(bytes));
+  PGS_TRY(const auto record, get_branch_record(home));
   Served served;
   PGS_TRY(served.store, open_store(ticket.repository));
   const ClusterSpace space(*served.store, ticket.cluster, ticket.key);
@@ -158,17 +150,18 @@ Result<Served> prepare(const std::filesystem::path& home, const OpenBranchStore&
   served.base = open_branch_files(open_snapshot_files(space, snapshot, {.shared = served.cache.get()}),
                                   open_wal_files(space, {record.wal_segment_bytes, record.end_lsn,
                                                          record.sealed_wal, record.wal_patches}));
-  PGS_TRY(served.overlay, Overlay::open(home / "overlay", *served.base));
-  PGS_TRY(const auto owner, choose_owner(home / "run"));
+  PGS_TRY(served.overlay, Overlay::open(home.overlay(), *served.base));
+  PGS_TRY(const auto owner, choose_owner(home.socket_folder()));
   PGS_TRY(served.mount,
           FuseMount::mount(*served.overlay,
-                           {.mount_point = home / "fs", .user = owner.user, .group = owner.group}));
+                           {.mount_point = home.mount_point(), .user = owner.user, .group = owner.group}));
   return served;
 }
 
 }  // namespace
 
-Result<void> run_mount_process(const std::filesystem::path& home, const OpenBranchStore& open_store) {
+Result<void> run_mount_process(const BranchHome& home, const OpenBranchStore& open_store) {
+  log_info("{}", mount_begins_words);
   allow_many_open_files();
   PGS_CHECK(note_identity(home));
   auto served = prepare(home, open_store);

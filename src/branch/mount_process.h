@@ -19,8 +19,7 @@ namespace pgstrata {
 // The body of that process: returns when somebody unmounts it, with everything durable. `open_store` as in
 // app/repository_access.h.
 using OpenBranchStore = std::function<Result<std::unique_ptr<ObjectStore>>(const std::string& location)>;
-[[nodiscard]] Result<void> run_mount_process(const std::filesystem::path& home,
-                                             const OpenBranchStore& open_store);
+[[nodiscard]] Result<void> run_mount_process(const BranchHome& home, const OpenBranchStore& open_store);
 
 // Unmounts and waits until the process is gone: everything is durable then. `force`: also while a server uses
 // it, and when the process is dead or does not answer. None there is no error. Errors: busy; failed.

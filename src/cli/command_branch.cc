@@ -189,7 +189,7 @@ void add_mount_branch_command(CLI::App& program, Invocation& invocation) {
                          .details = "`pgstrata branch` runs this itself and tells it on its standard input "
                                     "what it may read.\n\nExit codes: 0 unmounted, 1 failed."},
                         [home](const CommandContext&) -> Result<int> {
-                          PGS_CHECK(run_mount_process(*home, open_store));
+                          PGS_CHECK(run_mount_process(BranchHome(*home), open_store));
                           return 0;
                         });
   command->group("");  // not in the list: nobody types it

@@ -19,7 +19,8 @@ When WAL was lost, it says so and makes a new base backup.
 With --roll it makes rolled snapshots as well (see `pgstrata backup --help`), so often that the newest
 moment opens within the bound: as soon as the WAL after the last snapshot would take half of it to
 replay, and at least every five minutes when something changed. Each ends at a checkpoint of the
-source; where those come too rarely, --checkpoint asks for one.
+source; where those come too rarely, --checkpoint asks for one, which needs a superuser or, from
+PostgreSQL 15 on, a member of pg_checkpoint.
 
 Examples:
   pgstrata stream app

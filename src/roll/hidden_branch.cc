@@ -52,6 +52,10 @@ Error with_last_words(Error error, const BranchHome& home) {
                     words.empty() ? "" : "; its files: ", words);
 }
 
+Result<ServerInstallation> find_installation(const BranchRecord& record) {
+  return ServerInstallation::find(static_cast<int>(record.server_version / 10000));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<HiddenBranch>> HiddenBranch::make(const RollRequest& request,
@@ -81,8 +85,7 @@ HiddenBranch::~HiddenBranch() {
 }
 
 Result<ControlFile> HiddenBranch::recover(Lsn checkpoint, const Cancellation& cancellation) {
-  PGS_TRY(const auto installation,
-          ServerInstallation::find(static_cast<int>(record_.server_version / 10000)));
+  PGS_TRY(const auto installation, find_installation(record_));
   // No standby: where WAL is damaged, one would wait for better for ever.
   PGS_CHECK(write_file(home_.data() / "recovery.signal", {}));
   auto options = compute_options(home_, record_, true);
@@ -96,6 +99,11 @@ Result<ControlFile> HiddenBranch::recover(Lsn checkpoint, const Cancellation& ca
     return std::unexpected(with_last_words(std::move(ended).error(), home_));
   PGS_TRY(const auto bytes, read_file(home_.data() / "global" / "pg_control"));
   return parse_control_file(bytes);
+}
+
+Result<std::uint32_t> HiddenBranch::server_version() const {
+  PGS_TRY(const auto installation, find_installation(record_));
+  return installation.version();
 }
 
 Result<void> HiddenBranch::unmount() {

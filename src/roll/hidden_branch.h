@@ -22,6 +22,9 @@ class HiddenBranch {
   // Recovers up to the plan's end, makes a restartpoint and stops: returns the control file that is left.
   Result<ControlFile> recover(Lsn checkpoint, const Cancellation& cancellation);
 
+  // The one that recovers. Errors: not_found; failed.
+  [[nodiscard]] Result<std::uint32_t> server_version() const;
+
   // Nothing is mounted any more when it returns.
   Result<void> unmount();
   [[nodiscard]] const BranchHome& home() const { return home_; }

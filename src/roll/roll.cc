@@ -153,6 +153,7 @@ Result<SnapshotRecord> roll_snapshot(const RollRequest& request, const RollTarge
   PGS_TRY(const auto control, recover(request, target, *branch));
   const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(request.clock.steady() - begun);
   PGS_CHECK(check_restartpoint(control, target));
+  PGS_TRY(const auto server_version, branch->server_version());
   PGS_CHECK(branch->unmount());
   enter(RollPhase::storing);
   PGS_TRY(const auto store, open_chunk_store(request, plan.snapshot));
@@ -163,8 +164,7 @@ Result<SnapshotRecord> roll_snapshot(const RollRequest& request, const RollTarge
   record.files = stored.files;
   record.total_bytes = stored.total_bytes;
   record.added_bytes = store->added_bytes();
-  record.recovery =
-      SnapshotRecovery{plan.snapshot.start_lsn, plan.expected_end_lsn, took, plan.snapshot.server_version};
+  record.recovery = SnapshotRecovery{plan.snapshot.start_lsn, plan.expected_end_lsn, took, server_version};
   PGS_TRY(record.consistent_time, find_consistent_time(request.space, record, nullptr, request.cancellation));
   record.consistent_time = std::max(record.consistent_time, plan.snapshot.consistent_time);
   PGS_TRY(record.tables, estimate_tables(request, record));

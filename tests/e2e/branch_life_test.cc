@@ -241,6 +241,60 @@ TEST_F(BranchLifeTest, WhatThisMachineLacksIsSaidPlainly) {
   EXPECT_THAT(no_fuse.err, HasSubstr("pgstrata restore"));
 }
 
+// The source's locale is one that nobody else has: the server of a branch does not look where it is.
+class BranchOfAnotherLocale : public BranchTest {
+ protected:
+  static constexpr const char* locale = "xx_OWN.UTF-8";
+
+  std::unique_ptr<PostgresServer> source_with(std::vector<std::string> settings = {}) {
+    const auto made = run_program({"/usr/bin/localedef", "--no-archive", "-i", "de_DE", "-f", "UTF-8",
+                                   (locales_.path() / locale).string()});
+    EXPECT_EQ(made.exit_code, 0) << made.describe();
+    auto source = std::make_unique<PostgresServer>(ServerOptions{
+        .settings = std::move(settings), .environment = {{"LOCPATH", locales_.path().string()}}});
+    source->start();
+    protect(*source);
+    return source;
+  }
+
+ private:
+  TemporaryDirectory locales_;
+};
+
+TEST_F(BranchOfAnotherLocale, ADatabaseThatCannotBeOpenedHereIsNamed) {
+  const auto source = source_with();
+  source->query(
+      fmt::format("CREATE DATABASE german TEMPLATE template0 LC_COLLATE '{0}' LC_CTYPE '{0}'", locale));
+  backup();
+  const auto made = run_branch("create", {"try"});
+  EXPECT_EQ(made.exit_code, 0) << made.describe();
+  EXPECT_THAT(made.err, HasSubstr("\"german\" has the locale \"xx_OWN.UTF-8\", which this machine lacks"));
+  EXPECT_THAT(made.err, HasSubstr("locales-all"));
+}
+
+TEST_F(BranchOfAnotherLocale, OneThatTheServerNeedsIsNamed) {
+  const auto source = source_with({fmt::format("lc_time = '{}'", locale)});
+  backup();
+  const auto made = run_branch("create", {"try"});
+  EXPECT_EQ(made.exit_code, 1);
+  EXPECT_THAT(made.err, HasSubstr(locale));
+  EXPECT_THAT(made.err, HasSubstr("locales-all")) << made.describe();
+  EXPECT_FALSE(std::filesystem::exists(home_of("try")));
+}
+
+TEST_F(BranchOfAnotherLocale, AnotherVersionOfItsCollationIsSaid) {
+  PostgresServer source;
+  source.start();
+  protect(source);
+  source.query("CREATE DATABASE sorted TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'de'");
+  source.query("UPDATE pg_database SET datcollversion = '1.2.3' WHERE datname = 'sorted'");
+  backup();
+  const auto made = run_branch("create", {"try"});
+  EXPECT_EQ(made.exit_code, 0) << made.describe();
+  EXPECT_THAT(made.err, HasSubstr("\"sorted\" was sorted by version 1.2.3 of its collation"));
+  EXPECT_THAT(made.err, HasSubstr("REINDEX"));
+}
+
 // Root's branch: the server runs as the server's user, who sees nothing else of it.
 TEST_F(BranchLifeTest, RootsBranchIsServedByTheServersUser) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root";

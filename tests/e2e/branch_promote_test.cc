@@ -83,7 +83,7 @@ TEST_P(BranchPromotion, WhatItAcknowledgedIsInTheDirectory) {
   EXPECT_EQ(source.query_value("SELECT min(n) FROM in_old"), "1");
 }
 
-INSTANTIATE_TEST_SUITE_P(Majors, BranchPromotion, ::testing::Values(13, 15, 18),
+INSTANTIATE_TEST_SUITE_P(Majors, BranchPromotion, ::testing::ValuesIn(sample_majors()),
                          [](const auto& major) { return fmt::format("PostgreSQL{}", major.param); });
 
 TEST_F(BranchPromoteTest, OneThatFailsOrIsCutShortLeavesTheBranch) {

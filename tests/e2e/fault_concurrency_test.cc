@@ -110,21 +110,5 @@ TEST_F(FaultConcurrencyTest, ABackupWhoseStreamIsKilledBringsItsOwnWal) {
   EXPECT_EQ(restored()->query_value("SELECT max(n) || ' ' || count(*) FROM t"), "-1 1000");
 }
 
-TEST_F(FaultConcurrencyTest, TheSlotInUseBySomebodyElse) {
-  PostgresServer server;
-  protect(server);
-  // pg_receivewal stands for a receiver that knows nothing of our lease.
-  const TemporaryDirectory other;
-  ChildProcess holder({.arguments = {server.binaries().program("pg_receivewal"), "-d", server.conninfo(),
-                                     "-D", other.make("wal").string(), "-S", "pgstrata_app"},
-                       .output = other.write("out", ""),
-                       .errors = other.write("err", "")});
-  wait_until("the slot to be taken",
-             [&] { return server.query_value("SELECT active FROM pg_replication_slots") == "t"; });
-  const ProgramRun run = run_pgstrata({"stream", "app"}, environment(), std::chrono::minutes(3));
-  expect_clear(run, 7, "pgstrata_app");
-  EXPECT_TRUE(holder.running());
-}
-
 }  // namespace
 }  // namespace pgstrata::testing

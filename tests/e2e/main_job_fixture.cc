@@ -99,8 +99,9 @@ void MainJob::protect(const PostgresServer& source, std::string url) {
   json_of({"add", "app", "--url", url});
 }
 
-void MainJob::start_stream(const PostgresServer& source) {
-  stream_ = std::make_unique<BackgroundPgstrata>(std::vector<std::string>{"stream", "app"}, environment());
+void MainJob::start_stream(const PostgresServer& source, std::vector<std::string> flags) {
+  flags.insert(flags.begin(), {"stream", "app"});
+  stream_ = std::make_unique<BackgroundPgstrata>(std::move(flags), environment());
   wait_until("the stream", [&] {
     if (!stream_->running()) throw TestFailure("the stream ended: " + stream_->wait().describe());
     return source.query_value(streams + " AND state = 'streaming'") == "1";

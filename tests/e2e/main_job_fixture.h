@@ -73,12 +73,14 @@ class MainJob {
   // init with a key file that it makes, the role, add. An empty URL is the role over TCP.
   void protect(const PostgresServer& source, std::string url = {});
   // Returns once it streams.
-  void start_stream(const PostgresServer& source);
+  void start_stream(const PostgresServer& source, std::vector<std::string> flags = {});
   void stop_stream();
   // Everything in the source's WAL so far is in the repository: by the stream that runs, else by one for
   // this.
   std::string wait_until_durable(const PostgresServer& source);
-  Json backup(int exit_code = 0) const { return json_of({"backup", "app", "--base"}, exit_code).at("snapshot"); }
+  Json backup(int exit_code = 0) const {
+    return json_of({"backup", "app", "--base"}, exit_code).at("snapshot");
+  }
   Json snapshots() const { return json_of({"snapshot", "list", "app"}).at("snapshots"); }
   Json coverage() const { return json_of({"status", "app"}).at("clusters").at(0).at("coverage"); }
 

@@ -109,7 +109,7 @@ TEST_F(RollFaultTest, KilledAtRandomMoments) {
   const std::string names[] = {"program", "mount", "server", "program and mount"};
   auto before = snapshots().size();
   int killed = 0;
-  for (int round = 0; round < 6; ++round) {
+  for (int round = 0; round < 4; ++round) {
     const auto victim = static_cast<Victim>(round % 4);
     const auto mark = random() % 12'000'000;
     SCOPED_TRACE(fmt::format("seed {}, round {}, {} at {} bytes of overlay", seed, round,

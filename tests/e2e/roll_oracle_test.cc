@@ -1,6 +1,5 @@
 // The differential oracle for rolled snapshots: what is restored or branched from the last of a chain of them is
 // what stock PostgreSQL recovers from one base backup and all the WAL since.
-#include <cstdlib>
 #include <random>
 
 #include "e2e/main_job_page_compare.h"
@@ -9,6 +8,7 @@
 #include "e2e/stock_recovery.h"
 #include "support/random_workload.h"
 #include "support/test_seed.h"
+#include "support/thoroughness.h"
 #include "support/wait_until.h"
 
 namespace pgstrata::testing {
@@ -18,10 +18,8 @@ using ::testing::IsEmpty;
 
 namespace fs = std::filesystem;
 
-// PGSTRATA_TEST_ROLLS=200 for a long chain by hand.
 int rolls_in_the_chain() {
-  const char* const wanted = std::getenv("PGSTRATA_TEST_ROLLS");
-  return wanted == nullptr ? 10 : std::stoi(wanted);
+  return thorough() ? 200 : 4;
 }
 
 class RollOracleTest : public RollTest, public ::testing::WithParamInterface<int> {
@@ -156,7 +154,7 @@ TEST_P(RollOracleTest, RestoresAndBranchesAreWhatStockPostgresRecovers) {
   expect_no_leftovers();
 }
 
-INSTANTIATE_TEST_SUITE_P(Majors, RollOracleTest, ::testing::Values(13, 18),
+INSTANTIATE_TEST_SUITE_P(Majors, RollOracleTest, ::testing::ValuesIn(newest_major()),
                          [](const auto& major) { return fmt::format("PostgreSQL{}", major.param); });
 
 class RollChainTest : public RollOracleTest {};

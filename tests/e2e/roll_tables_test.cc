@@ -47,7 +47,7 @@ TEST_P(RollTablesTest, AreWhatTheSourceHad) {
                                 {"bytes", size("\"Größe\"")}}));
 }
 
-INSTANTIATE_TEST_SUITE_P(Majors, RollTablesTest, ::testing::Values(13, 15, 18),
+INSTANTIATE_TEST_SUITE_P(Majors, RollTablesTest, ::testing::ValuesIn(sample_majors()),
                          [](const auto& major) { return fmt::format("PostgreSQL{}", major.param); });
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "support/test_failure.h"
+#include "support/thoroughness.h"
 
 namespace pgstrata::testing {
 namespace {
@@ -56,6 +57,17 @@ std::string PostgresBinaries::program(const std::string& name) const {
 const std::vector<int>& supported_majors() {
   static const std::vector<int> majors{13, 14, 15, 16, 17, 18};
   return majors;
+}
+
+std::vector<int> sample_majors() {
+  const auto& majors = supported_majors();
+  if (thorough()) return majors;
+  return {majors.front(), majors.back()};
+}
+
+std::vector<int> newest_major() {
+  if (thorough()) return supported_majors();
+  return {supported_majors().back()};
 }
 
 std::vector<int> available_majors() {

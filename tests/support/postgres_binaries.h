@@ -30,10 +30,14 @@ class PostgresBinaries {
   std::filesystem::path directory_;
 };
 
-// All majors that pgstrata supports. Tests run on all of them: ./test installs what is missing.
+// All majors that pgstrata supports: ./test installs what is missing.
 [[nodiscard]] const std::vector<int>& supported_majors();
 
-// Those of them that this machine has. Under a sanitizer, which makes all take several times as long, only
+// The oldest and the newest, or the newest; all in a thorough run. Everything else in tests/ runs on Debian's.
+[[nodiscard]] std::vector<int> sample_majors();
+[[nodiscard]] std::vector<int> newest_major();
+
+// Those of all that this machine has. Under a sanitizer, which makes all take several times as long, only
 // one of each kind: the last before the base backup protocol of 15, Debian's, the newest.
 [[nodiscard]] std::vector<int> available_majors();
 

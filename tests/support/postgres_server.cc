@@ -259,7 +259,13 @@ Rows PostgresServer::query(const std::string& sql, const std::string& db) const 
 }
 
 std::string PostgresServer::query_value(const std::string& sql, const std::string& db) const {
-  return SqlConnection(conninfo("postgres", db)).value(sql);
+  if (db != "postgres" || !sql.starts_with("SELECT"))
+    return SqlConnection(conninfo("postgres", db)).value(sql);
+  if (questions_ == nullptr || !questions_->usable()) {
+    questions_.reset();
+    questions_ = std::make_unique<SqlConnection>(conninfo());
+  }
+  return questions_->value(sql);
 }
 
 std::string PostgresServer::log_text() const {

@@ -1,6 +1,7 @@
 #include "support/sql.h"
 
 #include <fmt/format.h>
+#include <poll.h>
 
 namespace pgstrata::testing {
 namespace {
@@ -60,6 +61,12 @@ std::string SqlConnection::value(const std::string& sql, const std::vector<std::
     throw TestFailure(fmt::format("expected one value, not {} rows or null: {}", rows.size(), sql));
   }
   return *rows[0][0];
+}
+
+bool SqlConnection::usable() const {
+  pollfd word{.fd = socket(), .events = POLLIN, .revents = 0};  // what comes unasked is the news of its end
+  return PQstatus(connection_.get()) == CONNECTION_OK &&
+         PQtransactionStatus(connection_.get()) == PQTRANS_IDLE && ::poll(&word, 1, 0) == 0;
 }
 
 std::vector<std::string> content_digest(SqlConnection& connection) {

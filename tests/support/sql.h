@@ -33,6 +33,8 @@ class SqlConnection {
   Rows run(const std::string& sql, const std::vector<std::string>& parameters = {});
   // The only value of the only row; throws when there is another number of them or it is null.
   std::string value(const std::string& sql, const std::vector<std::string>& parameters = {});
+  // Nobody has ended it, as far as this end has heard, and it is in no transaction.
+  [[nodiscard]] bool usable() const;
   // For shutdown() from another thread, which makes a blocked call fail.
   [[nodiscard]] int socket() const { return PQsocket(connection_.get()); }
 

@@ -17,20 +17,22 @@
 namespace pgstrata {
 namespace {
 
-// "postgres (PostgreSQL) 15.18 (Debian …)", "postgres (PostgreSQL) 18beta1". Nothing when it is another
-// program.
-std::optional<int> major_of_program(const std::filesystem::path& postgres) {
+// As server_version_num, of "postgres (PostgreSQL) 15.18 (Debian …)", "postgres (PostgreSQL) 18beta1". Nothing
+// when it is another program.
+std::optional<std::uint32_t> version_of_program(const std::filesystem::path& postgres) {
   const auto run = run_command({.arguments = {postgres.string(), "--version"}});
   if (!run.has_value() || !run->status.success()) return std::nullopt;
   const std::string_view text = as_text(run->output);
   constexpr std::string_view mark = "(PostgreSQL) ";
   const auto at = text.find(mark);
   if (at == std::string_view::npos) return std::nullopt;
-  int major = 0;
-  const auto digits = text.substr(at + mark.size());
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), major);
+  std::uint32_t major = 0;
+  std::uint32_t minor = 0;
+  const auto last = text.data() + text.size();
+  const auto [end, error] = std::from_chars(text.data() + at + mark.size(), last, major);
   if (error != std::errc()) return std::nullopt;
-  return major;
+  if (end != last && *end == '.') std::from_chars(end + 1, last, minor);
+  return major * 10000 + minor;
 }
 
 std::vector<std::filesystem::path> folders_of_variable(const char* name) {
@@ -51,7 +53,9 @@ bool holds_server(const std::filesystem::path& folder) {
 std::optional<std::filesystem::path> first_of_major(std::span<const std::filesystem::path> folders,
                                                     int major) {
   for (const auto& folder : folders) {
-    if (holds_server(folder) && major_of_program(folder / "postgres") == major) return folder;
+    if (!holds_server(folder)) continue;
+    const auto version = version_of_program(folder / "postgres");
+    if (version && *version / 10000 == static_cast<std::uint32_t>(major)) return folder;
   }
   return std::nullopt;
 }
@@ -87,6 +91,12 @@ Result<std::filesystem::path> ServerInstallation::program(std::string_view name)
       make_error(ErrorCode::not_found, "PostgreSQL {} has no {} in {}", major_, name, directory_.string())
           .with_hint(
               fmt::format("Install Debian's postgresql-client-{} and postgresql-{}.", major_, major_)));
+}
+
+Result<std::uint32_t> ServerInstallation::version() const {
+  const auto version = version_of_program(directory_ / "postgres");
+  if (version) return *version;
+  return fail(ErrorCode::failed, "{} does not say which version it is", (directory_ / "postgres").string());
 }
 
 Result<int> major_of_data_directory(const std::filesystem::path& data_directory) {

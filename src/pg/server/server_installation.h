@@ -20,6 +20,8 @@ class ServerInstallation {
 
   [[nodiscard]] int major() const { return major_; }
   [[nodiscard]] const std::filesystem::path& directory() const { return directory_; }
+  // As server_version_num (150018): asks the program.
+  [[nodiscard]] Result<std::uint32_t> version() const;
   // Absolute path of "postgres", "initdb", "pg_verifybackup" … Error: not_found (a package apart, such as the
   // client's).
   [[nodiscard]] Result<std::filesystem::path> program(std::string_view name) const;
