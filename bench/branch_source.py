@@ -232,10 +232,17 @@ class NativeReplay:
         begun = time.monotonic()
         targets = " ".join(f"-c recovery_target{kind}=" for kind in ("", "_time", "_lsn", "_xid", "_name"))
         self.server.start(f"{self.settings} {targets} -c archive_mode=off -c restore_command=false")
-        while self.server.query("select pg_is_in_recovery()") == "t":
-            time.sleep(0.01)
+        self._wait_until_open()
         self.server.stop()
         return time.monotonic() - begun, replayed_in(machine, self.log)
+
+    def _wait_until_open(self):
+        while True:
+            try:
+                self.server.query("select 1")
+                return
+            except Failed:  # no hot standby, as in a roll
+                time.sleep(0.05)
 
     def close(self):
         """It is gone."""

@@ -173,7 +173,7 @@ def many_rows(bench, size_gb, at):
     say(f"{bench.branches} branches at once")
     try:
         made = [branches.create(f"b{number}", at, "--set", "shared_buffers=32MB") for number in range(bench.branches)]
-        disk = Figure([disk_bytes(branch.home / "overlay") for branch in made])
+        disk = Figure([disk_bytes(branch.home / "overlay") + disk_bytes(branch.home / "wal") for branch in made])
         for branch in made:
             branch.query(SCAN)
             branch.query(WRITE_SOME)

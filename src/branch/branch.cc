@@ -225,6 +225,8 @@ Result<BranchSight> look_at_branch(const BranchHome& home) {
     sight.state = sight.record.started ? BranchState::broken : BranchState::stopped;
   }
   PGS_TRY(sight.overlay_bytes, allocated_bytes(home.overlay()));
+  PGS_TRY(const auto wal_bytes, allocated_bytes(home.wal()));
+  sight.overlay_bytes += wal_bytes;
   return sight;
 }
 

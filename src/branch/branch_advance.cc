@@ -48,8 +48,7 @@ Result<void> remove_partial_wal(const BranchHome& home, const BranchRecord& befo
     const auto name =
         wal_segment_name({segment.timeline, wal_segment_of(segment.start, before.wal_segment_bytes)},
                          before.wal_segment_bytes);
-    const auto removed = remove_file(home.data() / "pg_wal" / name);
-    if (!removed && removed.error().code() != ErrorCode::not_found) return removed;
+    PGS_CHECK(remove_file_if_there(home.wal() / name));
   }
   return {};
 }

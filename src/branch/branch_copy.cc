@@ -61,8 +61,8 @@ class Copy {
  private:
   struct File {
     std::filesystem::path source;
-    std::string path;  // the snapshot's way of saying it
-    std::uint64_t node;
+    std::string path;            // the snapshot's way of saying it
+    std::optional<NodeId> node;  // of the overlay; none: beside it
     mode_t mode;
   };
 
@@ -82,6 +82,7 @@ class Copy {
   Result<bool> take(const std::filesystem::path& source, const std::string& path, FileType kind) {
     if (path == "postmaster.pid" || path == "postmaster.opts") return false;
     if (path == control_file_path) return true;
+    if (path == "pg_wal") return take_wal(path);
     const auto info = stat_file(source);
     if (!info && info.error().code() == ErrorCode::not_found) return false;
     if (!info) return std::unexpected(info.error());
@@ -92,15 +93,26 @@ class Copy {
       PGS_CHECK(walk(source, path));
       return true;
     }
+    if (path.starts_with("pg_wal/")) {
+      if (kind != FileType::regular) return false;  // the repository's
+      files_.push_back({source, path, {}, info->permissions});
+      return true;
+    }
     if (kind == FileType::symbolic_link) return take_link(source, path);
     if (kind != FileType::regular) return false;
     return take_file({source, path, info->inode, info->permissions}, info->size_bytes);
   }
 
+  Result<bool> take_wal(const std::string& path) {
+    PGS_CHECK(target(path, [&](const TargetDirectory& directory, const std::string& at) {
+      return directory.make_directory(at, 0700);
+    }));
+    PGS_CHECK(walk(home_.wal(), path));
+    return true;
+  }
+
   Result<bool> take_file(File file, std::uint64_t size_bytes) {
-    const bool own = written_.contains(file.node);
-    if (!own && file.path.starts_with("pg_wal/")) return false;  // the repository's
-    if (!own) {
+    if (!written_.contains(*file.node)) {
       const auto there = layout_.resolve(file.path);
       const auto info = there.directory->stat(there.relative);
       if (info && info->size_bytes == size_bytes) return true;
@@ -165,7 +177,7 @@ class Copy {
     PGS_TRY(const auto into, place.directory->open_file(place.relative, O_RDWR | O_CREAT, file.mode));
     PGS_TRY(const auto had, stat_file(into));
     if (had.size_bytes != info.size_bytes) PGS_CHECK(resize_file(into, info.size_bytes));
-    const auto written = written_.find(file.node);
+    const auto written = file.node ? written_.find(*file.node) : written_.end();
     const Written all;
     const auto& parts = written == written_.end() ? all : written->second;
     for (const auto& [first, count] : parts.blocks) {

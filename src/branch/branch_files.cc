@@ -6,8 +6,7 @@ namespace pgstrata {
 namespace {
 
 constexpr std::string_view data_prefix = "data/";
-constexpr std::string_view wal_folder = "data/pg_wal";
-constexpr std::string_view wal_prefix = "data/pg_wal/";
+constexpr std::string_view wal_prefix = "wal/";
 constexpr std::string_view links_prefix = "data/pg_tblspc/";
 constexpr std::string_view tablespaces_prefix = "tablespaces/";
 constexpr std::string_view snapshot_tablespaces = "pg_tblspc";
@@ -22,15 +21,11 @@ class BranchFiles final : public BaseFiles {
   Result<std::optional<BaseEntry>> find(std::string_view path) override {
     // Others pass through on their way to the data directory, which lets nobody in but its owner.
     if (path.empty()) return BaseEntry{.directory = true, .mode = 0755, .size_bytes = 0};
-    if (path == branch_tablespaces_folder) return plain_folder;
-    if (const auto segment = in_wal(path)) {
-      PGS_TRY(auto entry, wal_->find(*segment));
-      if (entry) return entry;
-    }
+    if (path == branch_tablespaces_folder || path == branch_wal_folder) return plain_folder;
+    if (const auto segment = in_wal(path)) return wal_->find(*segment);
     const auto within = path_in_snapshot(path);
     if (!within) return std::nullopt;
     PGS_TRY(auto entry, snapshot_->find(*within));
-    if (!entry && path == wal_folder) return plain_folder;
     if (!entry && is_tablespace(path)) {
       // A snapshot has what is in it; the folder itself was a link on the source.
       PGS_TRY(const auto names, snapshot_->list(*within));
@@ -42,26 +37,22 @@ class BranchFiles final : public BaseFiles {
   Result<std::vector<Named>> list(std::string_view folder) override {
     if (folder.empty()) {
       return std::vector<Named>{{std::string(branch_data_folder), true},
-                                {std::string(branch_tablespaces_folder), true}};
+                                {std::string(branch_tablespaces_folder), true},
+                                {std::string(branch_wal_folder), true}};
     }
+    if (folder == branch_wal_folder) return wal_->list("");
     std::vector<Named> names;
     if (const auto within = path_in_snapshot(folder)) {
       PGS_TRY(names, snapshot_->list(*within));
       if (folder == "data/pg_tblspc") names.clear();
-    }
-    if (folder == wal_folder) {
-      PGS_TRY(const auto segments, wal_->list(""));
-      names.insert(names.end(), segments.begin(), segments.end());
-      std::ranges::sort(names, {}, &Named::name);
+      if (folder == branch_data_folder)
+        std::erase_if(names, [](const Named& name) { return name.name == "pg_wal"; });
     }
     return names;
   }
 
   Result<std::unique_ptr<BaseFile>> open(std::string_view path) override {
-    if (const auto segment = in_wal(path)) {
-      PGS_TRY(const auto entry, wal_->find(*segment));
-      if (entry) return wal_->open(*segment);
-    }
+    if (const auto segment = in_wal(path)) return wal_->open(*segment);
     const auto within = path_in_snapshot(path);
     if (!within) return fail(ErrorCode::not_found, "a branch's base has no {}", path);
     return snapshot_->open(*within);
@@ -75,9 +66,7 @@ class BranchFiles final : public BaseFiles {
 
   static std::optional<std::string> in_wal(std::string_view path) {
     if (!path.starts_with(wal_prefix)) return std::nullopt;
-    const auto name = path.substr(wal_prefix.size());
-    if (name.find('/') != std::string_view::npos) return std::nullopt;
-    return std::string(name);
+    return std::string(path.substr(wal_prefix.size()));
   }
 
   std::unique_ptr<BaseFiles> snapshot_;
@@ -88,7 +77,7 @@ class BranchFiles final : public BaseFiles {
 
 std::optional<std::string> path_in_snapshot(std::string_view path) {
   if (path == branch_data_folder) return "";
-  if (path.starts_with(links_prefix)) return std::nullopt;
+  if (path.starts_with(links_prefix) || path == branch_wal_link) return std::nullopt;
   if (path.starts_with(data_prefix)) return std::string(path.substr(data_prefix.size()));
   if (path == branch_tablespaces_folder) return std::string(snapshot_tablespaces);
   if (path.starts_with(tablespaces_prefix))

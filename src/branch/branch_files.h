@@ -1,7 +1,7 @@
 // The base of a branch's mount: a snapshot's files and the WAL that its recovery may see.
 //
-//   data/            the data directory
-//   data/pg_wal/     with the repository's segments
+//   data/            the data directory, without pg_wal: a link out of the mount, which the overlay has
+//   wal/             the repository's segments
 //   tablespaces/OID  each tablespace's folder; data/pg_tblspc/OID are links, which the overlay has
 #pragma once
 
@@ -11,7 +11,9 @@
 namespace pgstrata {
 
 inline constexpr std::string_view branch_data_folder = "data";
+inline constexpr std::string_view branch_wal_folder = "wal";
 inline constexpr std::string_view branch_tablespaces_folder = "tablespaces";
+inline constexpr std::string_view branch_wal_link = "data/pg_wal";
 
 // Where the snapshot has a path of the mount; nothing for one that it has nowhere.
 [[nodiscard]] std::optional<std::string> path_in_snapshot(std::string_view path);

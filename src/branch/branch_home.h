@@ -4,6 +4,7 @@
 //     branch.json   what it is (branch_record.h)
 //     overlay/      what was written in it
 //     fs/           where it is mounted: fs/data is its data directory
+//     wal/          what fs/data/pg_wal links to: files of its own, links to fs/wal for what the repository has
 //     run/          its socket, for local administrators alone
 //     pg_hba.conf, pg_ident.conf, postgresql.conf
 //     postgres.log, mount.log, mount.pid, server.pid
@@ -38,6 +39,7 @@ class BranchHome {
   [[nodiscard]] std::filesystem::path overlay() const { return path_ / "overlay"; }
   [[nodiscard]] std::filesystem::path mount_point() const { return path_ / "fs"; }
   [[nodiscard]] std::filesystem::path data() const { return path_ / "fs" / "data"; }
+  [[nodiscard]] std::filesystem::path wal() const { return path_ / "wal"; }
   [[nodiscard]] std::filesystem::path tablespaces() const { return path_ / "fs" / "tablespaces"; }
   [[nodiscard]] std::filesystem::path socket_folder() const { return path_ / "run"; }
   [[nodiscard]] std::filesystem::path server_log() const { return path_ / "postgres.log"; }

@@ -34,9 +34,12 @@ RecoveryPlan wal_plan_of(const BranchRecord& record) {
   return plan;
 }
 
-// Links from the data directory to the tablespaces' folders in the mount: relative, so that they lead there
-// also once the branch has another name.
-Result<void> link_tablespaces(const BranchHome& home, const SnapshotRecord& snapshot) {
+// Links from the data directory to the tablespaces' folders in the mount, and to the WAL's beside it: relative, so that
+// they lead there also once the branch has another name.
+Result<void> make_links(const BranchHome& home, const SnapshotRecord& snapshot) {
+  const auto wal = std::filesystem::path("../..") / home.wal().filename();
+  if (::symlink(wal.c_str(), (home.data() / "pg_wal").c_str()) != 0)
+    return std::unexpected(error_from_errno(errno, "link pg_wal"));
   for (const auto& tablespace : snapshot.tablespaces) {
     const auto link = home.data() / "pg_tblspc" / std::to_string(tablespace.oid.value);
     const auto target =
@@ -47,15 +50,9 @@ Result<void> link_tablespaces(const BranchHome& home, const SnapshotRecord& snap
   return {};
 }
 
-Result<void> remove_if_there(const std::filesystem::path& path) {
-  const auto removed = remove_file(path);
-  if (!removed && removed.error().code() != ErrorCode::not_found) return removed;
-  return {};
-}
-
 Result<void> remove_what_is_another_servers(const BranchHome& home) {
   for (const auto* name : {"postmaster.pid", "postmaster.opts", "recovery.signal", "promote"})
-    PGS_CHECK(remove_if_there(home.data() / name));
+    PGS_CHECK(remove_file_if_there(home.data() / name));
   return {};
 }
 
@@ -69,6 +66,8 @@ void learn_of_server(const BranchHome& home, BranchRecord& record, const Cancell
 }
 
 Result<void> clear_overlay(const BranchHome& home) {
+  PGS_TRY(const auto owner, choose_owner(home.socket_folder()));
+  PGS_CHECK(make_wal_folder(home, owner));
   PGS_CHECK(remove_tree(home.overlay()));
   PGS_CHECK(make_directories(home.overlay()));
   return sync_directory(home.path());
@@ -116,6 +115,7 @@ Result<void> make_branch_folders(const BranchHome& home, const FileOwner& owner)
   }
   for (const auto& folder : {home.overlay(), home.mount_point(), home.socket_folder()})
     PGS_CHECK(make_directories(folder));
+  PGS_CHECK(make_wal_folder(home, owner));
   if (::chmod(home.path().c_str(), 0711) != 0)
     return std::unexpected(error_from_errno(errno, "set the mode of the branch's folder"));
   if (owner.change && ::chown(home.socket_folder().c_str(), owner.user, owner.group) != 0)
@@ -132,7 +132,7 @@ Result<void> stop_branch_processes(const BranchHome& home, StopMode mode) {
 }
 
 Result<void> remove_branch_folder(const BranchHome& home) {
-  PGS_CHECK(remove_if_there(home.record()));
+  PGS_CHECK(remove_file_if_there(home.record()));
   return remove_tree(home.path());
 }
 
@@ -140,7 +140,7 @@ Result<void> mount_branch(const ClusterSpace& space, const BranchHome& home, con
   PGS_CHECK(end_left_server(home));
   PGS_CHECK(start_mount_process(home, record.repository, space));
   // Whatever process has that id by now, it is not this branch's server.
-  return remove_if_there(home.data() / "postmaster.pid");
+  return remove_file_if_there(home.data() / "postmaster.pid");
 }
 
 Result<void> write_wal_of(const ClusterSpace& space, const BranchHome& home, const BranchRecord& record,
@@ -149,7 +149,7 @@ Result<void> write_wal_of(const ClusterSpace& space, const BranchHome& home, con
   std::erase_if(plan.segments, [&](const RecoverySegment& segment) {
     return segment.start + record.wal_segment_bytes < from;
   });
-  return write_branch_wal(space, plan, home.data() / "pg_wal", record.wal_patches);
+  return write_branch_wal(space, plan, record.sealed_wal, home, record.wal_patches);
 }
 
 Result<void> mount_at_moment(const ClusterSpace& space, const SnapshotRecord& snapshot,
@@ -158,7 +158,7 @@ Result<void> mount_at_moment(const ClusterSpace& space, const SnapshotRecord& sn
   PGS_CHECK(clear_overlay(home));
   PGS_CHECK(write_compute_configuration(home, record, control));
   PGS_CHECK(mount_branch(space, home, record));
-  PGS_CHECK(link_tablespaces(home, snapshot));
+  PGS_CHECK(make_links(home, snapshot));
   PGS_CHECK(remove_what_is_another_servers(home));
   return write_wal_of(space, home, record, Lsn{});
 }
@@ -179,9 +179,9 @@ Result<void> open_at_moment(const ClusterSpace& space, const BranchHome& home, B
 Result<void> open_again(const BranchHome& home, BranchRecord& record, const ServerInstallation& installation,
                         const ComputeOptions& options, const Cancellation& cancellation) {
   // Whatever process has that id, a dead one that nobody reaps among them, it is not this branch's server.
-  PGS_CHECK(remove_if_there(home.data() / "postmaster.pid"));
+  PGS_CHECK(remove_file_if_there(home.data() / "postmaster.pid"));
   PGS_TRY(const auto sockets, list_directory(home.socket_folder()));
-  for (const auto& entry : sockets) PGS_CHECK(remove_if_there(home.socket_folder() / entry.name));
+  for (const auto& entry : sockets) PGS_CHECK(remove_file_if_there(home.socket_folder() / entry.name));
   PGS_CHECK(start_compute(home, record, installation, options, cancellation));
   learn_of_server(home, record, cancellation);
   record.wal_settled_to = record.end_lsn;

@@ -3,7 +3,9 @@
 
 #include <filesystem>
 
+#include "branch/branch_home.h"
 #include "branch/wal_patch.h"
+#include "restore/target_directory.h"
 
 namespace pgstrata {
 
@@ -11,11 +13,15 @@ namespace pgstrata {
 [[nodiscard]] Result<std::vector<RecoverySegment>> sealed_segments(const ClusterSpace& space,
                                                                    const RecoveryPlan& plan);
 
-// The others, filled up with zeros from the plan's end on, and the timeline histories; durable: a server that
-// recovers from a snapshot that was shut down syncs nothing of what it finds. Errors: not_found,
-// damaged.
+// Into an empty folder of its owner's.
+Result<void> make_wal_folder(const BranchHome& home, const FileOwner& owner);
+
+// What is not there yet: links to the `sealed` segments in the mount; the others, filled up with zeros from the plan's
+// end on; the timeline histories. Durable: a server that recovers from a snapshot that was shut down syncs nothing of
+// what it finds. Errors: not_found, damaged.
 Result<void> write_branch_wal(const ClusterSpace& space, const RecoveryPlan& plan,
-                              const std::filesystem::path& pg_wal, std::span<const WalPatch> patches = {});
+                              std::span<const RecoverySegment> sealed, const BranchHome& home,
+                              std::span<const WalPatch> patches);
 
 // What the files in a folder and below take on the disk.
 [[nodiscard]] Result<std::uint64_t> allocated_bytes(const std::filesystem::path& folder);

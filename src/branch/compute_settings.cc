@@ -72,7 +72,8 @@ ServerOptions compute_options(const BranchHome& home, const BranchRecord& record
   settings.emplace_back("full_page_writes",
                         "on");           // what a write-back lost, or did by half, comes back from them
   settings.emplace_back("fsync", "on");  // the death of its file system is to cost nothing it acknowledged
-  settings.emplace_back("wal_recycle", "off");  // the repository's segments are not to be written over
+  // A later advance would take an old segment under a new name for the one that it needs.
+  if (record.read_only) settings.emplace_back("wal_recycle", "off");
   settings.emplace_back("recovery_target_timeline", std::to_string(record.timeline.value));
   settings.emplace_back("hot_standby", recovering && !record.read_only ? "off" : "on");
   settings.emplace_back("wal_retrieve_retry_interval", "100ms");

@@ -109,6 +109,7 @@ class OverlayStore {
       PGS_TRY(const auto info, overlay_.lookup(folder, name.name));
       const Reference reference(overlay_, info.node);
       const auto stored_path = path_in_snapshot(below);
+      if (below == branch_wal_link) PGS_CHECK(add_wal_folders());
       if (info.kind == OverlayNodeKind::symbolic_link) continue;  // to tablespaces, which the record lists
       // The data directory has the folder of the links to it.
       if (stored_path && !stored_path->empty() && below != branch_tablespaces_folder) {
@@ -118,6 +119,21 @@ class OverlayStore {
       if (info.kind == OverlayNodeKind::directory) PGS_CHECK(walk(info.node, below));
     }
     return {};
+  }
+
+  // A snapshot holds no WAL, but the folders that a server expects.
+  Result<void> add_wal_folders() {
+    PGS_TRY(auto folder, old_tree_.find("pg_wal"));
+    if (!folder) return {};
+    const auto add_folder = [this](const FileEntry& entry) -> Result<void> {
+      ++stored_.files;
+      tree_.add(FileEntry(entry));
+      return {};
+    };
+    PGS_CHECK(add_folder(*folder));
+    return old_tree_.for_each_in("pg_wal", [&](const FileEntry& entry) -> Result<void> {
+      return entry.kind == EntryKind::directory ? add_folder(entry) : Result<void>();
+    });
   }
 
   Result<void> add(const std::string& path, const NodeInfo& info) {

@@ -36,8 +36,13 @@ class OverlayStoreTest : public ::testing::Test {
     FileTreeWriter tree(*store);
     tree.add({.path = "base", .kind = EntryKind::directory, .mode = 0700, .size_bytes = 0, .map = {}});
     tree.add({.path = "pg_wal", .kind = EntryKind::directory, .mode = 0700, .size_bytes = 0, .map = {}});
+    tree.add({.path = "pg_wal/archive_status",
+              .kind = EntryKind::directory,
+              .mode = 0700,
+              .size_bytes = 0,
+              .map = {}});
     snapshot_.tree = tree.finish().value();
-    folders_ = {"base", "pg_wal"};
+    folders_ = {"base", "pg_wal", "pg_wal/archive_status"};
     open();
   }
 
@@ -132,6 +137,8 @@ class OverlayStoreTest : public ::testing::Test {
     base_ = open_branch_files(open_snapshot_files(memory_.space, snapshot_),
                               open_wal_files(memory_.space, {16U << 20, Lsn{}, {}, {}}));
     open_overlay();
+    const auto data = overlay_->lookup(root_node, std::string(branch_data_folder)).value().node;
+    ASSERT_TRUE(overlay_->make_symbolic_link(data, "pg_wal", "../../wal"));
   }
   void open_overlay() {
     overlay_.reset();
@@ -390,7 +397,7 @@ TEST_F(OverlayStoreTest, RandomChangesOverManyRolls) {
 }
 
 TEST_F(OverlayStoreTest, WhatIsOneServersOwnIsLeftOut) {
-  for (const auto* folder : {"pg_wal/archive_status", "pg_replslot", "global"}) make_folder(folder);
+  for (const auto* folder : {"pg_replslot", "global"}) make_folder(folder);
   make_file("global/pg_control");
   roll();
   const auto root = overlay_->lookup(root_node, std::string(branch_data_folder)).value().node;
@@ -400,7 +407,6 @@ TEST_F(OverlayStoreTest, WhatIsOneServersOwnIsLeftOut) {
   const auto folder = [&](const std::string& name) { return overlay_->lookup(root, name).value().node; };
   for (const auto* name : {"postmaster.pid", "postmaster.opts", "standby.signal", "backup_label.old"})
     put(root, name);
-  put(folder("pg_wal"), "000000010000000000000001");
   put(folder("global"), "pg_internal.init");
   ASSERT_TRUE(overlay_->make_folder(folder("pg_replslot"), "slot", 0700));
   roll();  // and finds the model's files alone
@@ -422,33 +428,16 @@ TEST_F(OverlayStoreTest, StopsWhenItIsTold) {
 TEST(LeftOutOfSnapshots, FilesAndFolders) {
   for (const auto* out :
        {"postmaster.pid", "postmaster.opts", "standby.signal", "recovery.signal", "promote", "backup_label",
-        "tablespace_map", "pg_wal/000000010000000000000001", "pg_wal/archive_status/1.done",
-        "pg_replslot/pgstrata_app/state", "pg_stat_tmp/global.stat", "pg_notify/0000", "pg_subtrans/0000",
-        "base/5/pg_internal.init", "global/pg_internal.init.123", "base/pgsql_tmp/pgsql_tmp1.0",
-        "pg_tblspc/16400/PG_15_202209061/pgsql_tmp", "postgresql.auto.conf.tmp", "current_logfiles"})
+        "tablespace_map", "pg_replslot/pgstrata_app/state", "pg_stat_tmp/global.stat", "pg_notify/0000",
+        "pg_subtrans/0000", "base/5/pg_internal.init", "global/pg_internal.init.123",
+        "base/pgsql_tmp/pgsql_tmp1.0", "pg_tblspc/16400/PG_15_202209061/pgsql_tmp",
+        "postgresql.auto.conf.tmp", "current_logfiles"})
     EXPECT_TRUE(left_out_of_snapshots(out)) << out;
-  for (const auto* in : {"base",
-                         "base/5/16384",
-                         "base/5/16384_vm",
-                         "base/5/pg_filenode.map",
-                         "global/pg_control",
-                         "PG_VERSION",
-                         "postgresql.conf",
-                         "postgresql.auto.conf",
-                         "pg_hba.conf",
-                         "pg_wal",
-                         "pg_wal/archive_status",
-                         "pg_wal/summaries",
-                         "pg_replslot",
-                         "pg_stat_tmp",
-                         "pg_stat/pgstat.stat",
-                         "pg_xact/0000",
-                         "pg_multixact/members/0000",
-                         "pg_commit_ts/0000",
-                         "pg_twophase/00000001",
-                         "pg_logical/mappings",
-                         "base/5/backup_label",
-                         "base/5/promote"})
+  for (const auto* in :
+       {"base", "base/5/16384", "base/5/16384_vm", "base/5/pg_filenode.map", "global/pg_control",
+        "PG_VERSION", "postgresql.conf", "postgresql.auto.conf", "pg_hba.conf", "pg_replslot", "pg_stat_tmp",
+        "pg_stat/pgstat.stat", "pg_xact/0000", "pg_multixact/members/0000", "pg_commit_ts/0000",
+        "pg_twophase/00000001", "pg_logical/mappings", "base/5/backup_label", "base/5/promote"})
     EXPECT_FALSE(left_out_of_snapshots(in)) << in;
 }
 

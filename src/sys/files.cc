@@ -291,6 +291,12 @@ Result<void> remove_file(const path& path) {
   return {};
 }
 
+Result<void> remove_file_if_there(const path& path) {
+  auto removed = remove_file(path);
+  if (!removed && removed.error().code() == ErrorCode::not_found) return {};
+  return removed;
+}
+
 Result<void> remove_tree(const path& path) {
   std::error_code error;
   std::filesystem::remove_all(path, error);
