@@ -43,10 +43,15 @@ void Roller::run() {
   while (!stop_.wait_for(poll)) {
     const auto rolled = look();
     if (rolled || stop_.requested()) continue;
+    looked_at_ = {};
+    if (rolled.error().code() == ErrorCode::busy) {  // a backup is under way, most likely
+      log_info("rolling a snapshot waits for {} s: {}", retry.count(), rolled.error().describe());
+      stop_.wait_for(retry);
+      continue;
+    }
     const auto& hint = rolled.error().hint();
     log_error("rolling a snapshot failed and is tried again in {} s: {}{}{}", retry.count(),
               rolled.error().describe(), hint.empty() ? "" : "; ", hint);
-    looked_at_ = {};
     stop_.wait_for(retry);
   }
 }
@@ -77,7 +82,6 @@ Result<bool> Roller::look() {
                 .cancellation = stop_};
   if (step == RollStep::ask_for_checkpoint) work.checkpoint_at = work_.url;
   auto outcome = roll_cluster(work);
-  if (!outcome && outcome.error().code() == ErrorCode::busy) return false;  // a backup is under way
   if (!outcome) return std::unexpected(std::move(outcome).error());
   if (!outcome->made) return false;
   last_roll_ = work_.clock.steady();

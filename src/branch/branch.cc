@@ -44,6 +44,17 @@ Result<void> check_not_promoted(const BranchRecord& record) {
                              .with_hint("`pgstrata branch delete` takes away what is left of it."));
 }
 
+// Of a branch that was cut off while it was made or taken away: without a record it is none.
+Result<void> remove_leftovers(const BranchHome& home) {
+  PGS_TRY(const bool there, file_exists(home.path()));
+  PGS_TRY(const bool is_branch, file_exists(home.record()));
+  if (!there || is_branch) return {};
+  PGS_TRY(const auto lock, LockFile::try_acquire(home.lock()));
+  log_info("taking away what an interrupted command left in \"{}\"", home.path().native());
+  PGS_CHECK(stop_branch_processes(home, StopMode::immediate));
+  return remove_branch_folder(home);
+}
+
 // Opens it at another moment, or again at its own, with nothing written in it. Cut short, it is what
 // open_at_moment has not finished: start goes on from there.
 Result<BranchRecord> open_anew(const ClusterSpace& space, const BranchHome& home, BranchRecord record,
@@ -96,11 +107,12 @@ Result<BranchRecord> create_branch(const ClusterSpace& space, const RecoveryPlan
   record.read_only = branch.read_only;
   record.expires = branch.expires;
   record.settings = branch.settings;
+  PGS_CHECK(remove_leftovers(home));
   PGS_CHECK(make_branch_folders(home, owner));
+  PGS_TRY(const auto lock, LockFile::try_acquire(home.lock()));
   const auto made = [&]() -> Result<void> {
     PGS_TRY(record.port, choose_port(branch.state_directory));
     PGS_CHECK(put_branch_record(home, record));
-    PGS_TRY(const auto lock, lock_branch(home));
     return open_at_moment(space, home, record, installation, options, cancellation);
   }();
   if (made) return record;
@@ -120,7 +132,13 @@ Result<BranchRecord> start_branch(const ClusterSpace& space, const BranchHome& h
   PGS_TRY(const auto lock, lock_branch(home));
   PGS_TRY(auto record, get_branch_record(home));
   PGS_CHECK(check_not_promoted(record));
-  if (!record.recovered) return open_anew(space, home, std::move(record), options, cancellation);
+  if (!record.recovered) {
+    PGS_TRY(const bool open, opened_as_planned(home, record));
+    if (!open) return open_anew(space, home, std::move(record), options, cancellation);
+    // Cut off just before it was noted: people may be at work in it.
+    record.recovered = true;
+    record.wal_settled_to = record.end_lsn;
+  }
   PGS_TRY(const auto installation, ServerInstallation::find(static_cast<int>(record.server_version / 10000)));
   PGS_TRY(const bool mounted, mount_process_runs(home));
   if (mounted) {
@@ -215,12 +233,12 @@ Result<BranchSight> look_at_branch(const BranchHome& home) {
   }
   if (!sight.record.promoted_to.empty()) {
     sight.state = BranchState::promoted;
+  } else if (!sight.record.recovered && compute != ComputeState::recovering) {
+    sight.state = BranchState::unfinished;
   } else if (compute == ComputeState::recovering) {
     sight.state = BranchState::recovering;
   } else if (compute != ComputeState::stopped) {
     sight.state = BranchState::running;
-  } else if (!sight.record.recovered) {
-    sight.state = BranchState::unfinished;
   } else {
     sight.state = sight.record.started ? BranchState::broken : BranchState::stopped;
   }

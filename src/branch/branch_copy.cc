@@ -4,7 +4,9 @@
 #include <set>
 #include <unordered_map>
 
+#include "branch/branch_files.h"
 #include "branch/overlay.h"
+#include "branch/server_user.h"
 #include "pg/format/control_file.h"
 #include "pg/format/text_parsing.h"
 #include "restore/batch_producer.h"
@@ -18,6 +20,7 @@ constexpr std::string_view overlay_log_name = "log";
 
 // What of a file is the overlay's.
 struct Written {
+  std::optional<std::string> base_path;  // in the snapshot
   std::uint64_t base_limit_bytes = 0;
   std::vector<std::pair<std::uint64_t, std::uint64_t>> blocks;  // first and count, as they came
 };
@@ -29,7 +32,8 @@ Result<WrittenNodes> read_written(const BranchHome& home) {
   WrittenNodes nodes;
   for (const auto& record : log.records) {
     if (const auto* node = std::get_if<NodeRecord>(&record)) {
-      nodes[node->node] = {node->base_path ? node->base_limit_bytes : 0, {}};
+      auto base = node->base_path ? path_in_snapshot(*node->base_path) : std::nullopt;
+      nodes[node->node] = {std::move(base), node->base_path ? node->base_limit_bytes : 0, {}};
     } else if (const auto* limit = std::get_if<LimitRecord>(&record)) {
       auto& base_limit = nodes[limit->node].base_limit_bytes;
       base_limit = std::min(base_limit, limit->base_limit_bytes);
@@ -46,6 +50,7 @@ class Copy {
       : home_(home), layout_(layout), cancellation_(cancellation) {}
 
   Result<CopiedChanges> run() {
+    PGS_TRY(record_, get_branch_record(home_));
     PGS_TRY(written_, read_written(home_));
     PGS_CHECK(walk(home_.data(), ""));
     PGS_CHECK(empty_dropped_tablespaces());
@@ -68,7 +73,11 @@ class Copy {
 
   Result<void> walk(const std::filesystem::path& folder, const std::string& path) {
     PGS_CHECK(cancellation_.check());
-    PGS_TRY(const auto entries, list_directory(folder));
+    std::vector<DirectoryEntry> entries;
+    PGS_CHECK(as_server_user(record_, [&]() -> Result<void> {
+      PGS_TRY(entries, list_directory(folder));
+      return {};
+    }));
     std::set<std::string> names;
     for (const auto& entry : entries) {
       const auto below = path.empty() ? entry.name : path + "/" + entry.name;
@@ -116,7 +125,7 @@ class Copy {
       const auto there = layout_.resolve(file.path);
       const auto info = there.directory->stat(there.relative);
       if (info && info->size_bytes == size_bytes) return true;
-    } else if (const auto opened = open_file(file.source, O_RDONLY)) {
+    } else if (const auto opened = open_source(file.source)) {
       PGS_CHECK(sync_file_data(*opened));
     }
     files_.push_back(std::move(file));
@@ -141,6 +150,16 @@ class Copy {
     PGS_CHECK(layout_.data().remove(path));
     PGS_CHECK(layout_.data().make_link(path, leads_to));
     return true;
+  }
+
+  // A server's user could put a link in its place: it is followed no further than he may look himself.
+  Result<FileDescriptor> open_source(const std::filesystem::path& path) const {
+    FileDescriptor file;
+    PGS_CHECK(as_server_user(record_, [&]() -> Result<void> {
+      PGS_TRY(file, open_file(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+      return {};
+    }));
+    return file;
   }
 
   template <class Use>
@@ -169,7 +188,7 @@ class Copy {
   }
 
   Result<void> copy_file(const File& file) {
-    const auto source = open_file(file.source, O_RDONLY);
+    const auto source = open_source(file.source);
     if (!source && source.error().code() == ErrorCode::not_found) return {};  // removed since
     if (!source) return std::unexpected(source.error());
     PGS_TRY(const auto info, stat_file(*source));
@@ -179,7 +198,9 @@ class Copy {
     if (had.size_bytes != info.size_bytes) PGS_CHECK(resize_file(into, info.size_bytes));
     const auto written = file.node ? written_.find(*file.node) : written_.end();
     const Written all;
-    const auto& parts = written == written_.end() ? all : written->second;
+    // What has another name than in the snapshot is not there yet.
+    const bool in_place = written != written_.end() && written->second.base_path == file.path;
+    const auto& parts = in_place ? written->second : all;
     for (const auto& [first, count] : parts.blocks) {
       const auto begin = first * overlay_block_bytes;
       const auto end = std::min(begin + count * overlay_block_bytes, info.size_bytes);
@@ -209,6 +230,7 @@ class Copy {
   const BranchHome& home_;
   const RestoreLayout& layout_;
   const Cancellation& cancellation_;
+  BranchRecord record_;
   WrittenNodes written_;
   std::vector<File> files_;
   std::set<Oid> visited_;

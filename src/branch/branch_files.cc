@@ -7,7 +7,6 @@ namespace {
 
 constexpr std::string_view data_prefix = "data/";
 constexpr std::string_view wal_prefix = "wal/";
-constexpr std::string_view links_prefix = "data/pg_tblspc/";
 constexpr std::string_view tablespaces_prefix = "tablespaces/";
 constexpr std::string_view snapshot_tablespaces = "pg_tblspc";
 
@@ -77,7 +76,7 @@ class BranchFiles final : public BaseFiles {
 
 std::optional<std::string> path_in_snapshot(std::string_view path) {
   if (path == branch_data_folder) return "";
-  if (path.starts_with(links_prefix) || path == branch_wal_link) return std::nullopt;
+  if (path.starts_with(branch_tablespace_links) || path == branch_wal_link) return std::nullopt;
   if (path.starts_with(data_prefix)) return std::string(path.substr(data_prefix.size()));
   if (path == branch_tablespaces_folder) return std::string(snapshot_tablespaces);
   if (path.starts_with(tablespaces_prefix))

@@ -14,6 +14,7 @@ inline constexpr std::string_view branch_data_folder = "data";
 inline constexpr std::string_view branch_wal_folder = "wal";
 inline constexpr std::string_view branch_tablespaces_folder = "tablespaces";
 inline constexpr std::string_view branch_wal_link = "data/pg_wal";
+inline constexpr std::string_view branch_tablespace_links = "data/pg_tblspc/";
 
 // Where the snapshot has a path of the mount; nothing for one that it has nowhere.
 [[nodiscard]] std::optional<std::string> path_in_snapshot(std::string_view path);

@@ -64,7 +64,7 @@ class BranchPromotion {
     PGS_CHECK(serve());
     auto done = copy_and_switch();
     if (!done) {
-      PGS_CHECK(serve_again());
+      serve_again();
       return std::unexpected(std::move(done).error());
     }
     if (const auto gone = take_branch_away(); !gone) {
@@ -102,15 +102,17 @@ class BranchPromotion {
     return open_again(home_, record(), *installation_, {}, cancellation_);
   }
 
-  Result<void> serve_again() {
-    if (!stopped_) return {};
-    record().promoted_to.clear();
-    PGS_CHECK(put_branch_record(home_, record()));
-    const Cancellation never;  // also when it was cancelled: it leaves the branch as it was
-    const auto again = open_again(home_, record(), *installation_, {}, never);
+  void serve_again() {
+    if (!stopped_) return;
+    const auto again = [this]() -> Result<void> {
+      PGS_CHECK(end_left_server(home_));  // it may not have stopped when it was told
+      record().promoted_to.clear();
+      PGS_CHECK(put_branch_record(home_, record()));
+      const Cancellation never;  // also when it was cancelled: it leaves the branch as it was
+      return open_again(home_, record(), *installation_, {}, never);
+    }();
     if (!again)
       log_warning("branch \"{}\" does not serve again: {}", record().name, again.error().describe());
-    return {};
   }
 
   Result<void> copy_and_switch() {

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "codec/digest.h"
+#include "pg/format/wal_name.h"
 #include "sys/durable.h"
 
 namespace pgstrata {
@@ -56,6 +57,8 @@ Result<BranchRecord> record_in(const Json& json) {
   record.end_lsn = {json.at("end_lsn").get<std::uint64_t>()};
   record.server_version = json.at("server_version");
   record.wal_segment_bytes = json.at("wal_segment_bytes");
+  if (!is_wal_segment_size(record.wal_segment_bytes))
+    return fail(ErrorCode::damaged, "WAL segments of {} bytes", record.wal_segment_bytes);
   record.wal = segments_in(json.at("wal"));
   record.sealed_wal = segments_in(json.at("sealed_wal"));
   record.wal_settled_to = {json.at("wal_settled_to").get<std::uint64_t>()};
@@ -133,7 +136,9 @@ Result<void> put_branch_record(const BranchHome& home, const BranchRecord& recor
 
 Result<BranchRecord> get_branch_record(const BranchHome& home) {
   PGS_TRY(const auto bytes, read_file(home.record(), 64U << 20));
-  return decode_branch_record(bytes).context(home.record().native());
+  PGS_TRY(auto record, decode_branch_record(bytes).context(home.record().native()));
+  record.name = home.path().filename().native();  // a rename may have been cut short
+  return record;
 }
 
 }  // namespace pgstrata

@@ -9,6 +9,7 @@
 #include "branch/compute_questions.h"
 #include "branch/left_server.h"
 #include "branch/mount_process.h"
+#include "branch/server_user.h"
 #include "restore/restore_cluster.h"
 #include "sys/durable.h"
 
@@ -140,7 +141,7 @@ Result<void> mount_branch(const ClusterSpace& space, const BranchHome& home, con
   PGS_CHECK(end_left_server(home));
   PGS_CHECK(start_mount_process(home, record.repository, space));
   // Whatever process has that id by now, it is not this branch's server.
-  return remove_file_if_there(home.data() / "postmaster.pid");
+  return as_server_user(record, [&] { return remove_file_if_there(home.data() / "postmaster.pid"); });
 }
 
 Result<void> write_wal_of(const ClusterSpace& space, const BranchHome& home, const BranchRecord& record,
@@ -158,8 +159,10 @@ Result<void> mount_at_moment(const ClusterSpace& space, const SnapshotRecord& sn
   PGS_CHECK(clear_overlay(home));
   PGS_CHECK(write_compute_configuration(home, record, control));
   PGS_CHECK(mount_branch(space, home, record));
-  PGS_CHECK(make_links(home, snapshot));
-  PGS_CHECK(remove_what_is_another_servers(home));
+  PGS_CHECK(as_server_user(record, [&]() -> Result<void> {
+    PGS_CHECK(make_links(home, snapshot));
+    return remove_what_is_another_servers(home);
+  }));
   return write_wal_of(space, home, record, Lsn{});
 }
 
@@ -179,9 +182,12 @@ Result<void> open_at_moment(const ClusterSpace& space, const BranchHome& home, B
 Result<void> open_again(const BranchHome& home, BranchRecord& record, const ServerInstallation& installation,
                         const ComputeOptions& options, const Cancellation& cancellation) {
   // Whatever process has that id, a dead one that nobody reaps among them, it is not this branch's server.
-  PGS_CHECK(remove_file_if_there(home.data() / "postmaster.pid"));
-  PGS_TRY(const auto sockets, list_directory(home.socket_folder()));
-  for (const auto& entry : sockets) PGS_CHECK(remove_file_if_there(home.socket_folder() / entry.name));
+  PGS_CHECK(as_server_user(record, [&]() -> Result<void> {
+    PGS_CHECK(remove_file_if_there(home.data() / "postmaster.pid"));
+    PGS_TRY(const auto sockets, list_directory(home.socket_folder()));
+    for (const auto& entry : sockets) PGS_CHECK(remove_file_if_there(home.socket_folder() / entry.name));
+    return {};
+  }));
   PGS_CHECK(start_compute(home, record, installation, options, cancellation));
   learn_of_server(home, record, cancellation);
   record.wal_settled_to = record.end_lsn;

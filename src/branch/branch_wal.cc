@@ -86,17 +86,23 @@ Result<void> write_branch_wal(const ClusterSpace& space, const RecoveryPlan& pla
       PGS_CHECK(link_segment(home, name));
       continue;
     }
-    PGS_TRY(const auto file, make_own_file(home.wal() / name, owner));
+    // Under its name when it is whole: what has that name is never looked at again.
+    const auto unfinished = home.wal() / (name + ".new");
+    PGS_CHECK(remove_file_if_there(unfinished));
+    PGS_TRY(const auto file, make_own_file(unfinished, owner));
     PGS_CHECK(write_segment(space, inventory, segment, plan, file, patches));
+    PGS_CHECK(rename_file(unfinished, home.wal() / name));
   }
   for (const auto timeline : plan.histories) PGS_CHECK(write_history(space, timeline, plan, home, owner));
   return sync_directory(home.wal());
 }
 
 Result<std::uint64_t> allocated_bytes(const std::filesystem::path& folder) {
-  PGS_TRY(const auto entries, list_directory(folder));
+  const auto entries = list_directory(folder);
+  if (!entries && entries.error().code() == ErrorCode::not_found) return 0;
+  if (!entries) return std::unexpected(entries.error());
   std::uint64_t bytes = 0;
-  for (const auto& entry : entries) {
+  for (const auto& entry : *entries) {
     const auto path = folder / entry.name;
     if (entry.kind == FileType::directory) {
       PGS_TRY(const auto below, allocated_bytes(path));

@@ -12,6 +12,8 @@
 #include "branch/compute_questions.h"
 #include "branch/compute_settings.h"
 #include "branch/left_server.h"
+#include "branch/mount_process.h"
+#include "branch/server_user.h"
 #include "codec/endian.h"
 #include "codec/secret.h"
 #include "pg/format/control_file.h"
@@ -49,13 +51,14 @@ Result<std::set<std::uint16_t>> ports_of_branches(const std::filesystem::path& s
 // The branch has not to be told twice, but a server that has just been started may not listen yet.
 class Promotion {
  public:
-  explicit Promotion(const BranchHome& home) : trigger_(home.data() / "promote") {}
+  Promotion(const BranchHome& home, const BranchRecord& record)
+      : record_(record), trigger_(home.data() / "promote") {}
 
   Result<void> ask(pid_t postmaster) {
     const auto now = std::chrono::steady_clock::now();
     if (asked_ && now - *asked_ < promote_again_after) return {};
     // A server that starts removes what it finds, and one that has taken note as well.
-    PGS_CHECK(write_file(trigger_, {}));
+    PGS_CHECK(as_server_user(record_, [this] { return write_file(trigger_, {}); }));
     asked_ = now;
     if (::kill(postmaster, SIGUSR1) != 0 && errno != ESRCH)
       return std::unexpected(error_from_errno(errno, "tell the branch's server to open"));
@@ -63,10 +66,11 @@ class Promotion {
   }
   // For the one that was not needed any more.
   void take_back() const {
-    if (asked_) static_cast<void>(remove_file(trigger_));
+    if (asked_) static_cast<void>(as_server_user(record_, [this] { return remove_file(trigger_); }));
   }
 
  private:
+  const BranchRecord& record_;
   std::filesystem::path trigger_;
   std::optional<std::chrono::steady_clock::time_point> asked_;
 };
@@ -85,10 +89,11 @@ Error with_advice(Error error) {
   return std::move(error).with_hint(std::move(advice));
 }
 
-Result<void> wait_until_open(ServerInstance& server, const BranchHome& home, bool promote, ServerPhase wanted,
-                             const ComputeOptions& options, const Cancellation& cancellation) {
+Result<void> wait_until_open(ServerInstance& server, const BranchHome& home, const BranchRecord& record,
+                             bool promote, ServerPhase wanted, const ComputeOptions& options,
+                             const Cancellation& cancellation) {
   const auto deadline = std::chrono::steady_clock::now() + options.limit;
-  Promotion promotion(home);
+  Promotion promotion(home, record);
   while (true) {
     auto waited = server.wait_for_phase(wanted, std::chrono::milliseconds(0), cancellation);
     if (waited) {
@@ -139,7 +144,7 @@ Result<void> wait_until_replayed(const BranchHome& home, const BranchRecord& rec
 
 Result<void> stay_at_moment(ServerInstance& server, const BranchHome& home, const BranchRecord& record,
                             const ComputeOptions& options, const Cancellation& cancellation) {
-  PGS_CHECK(wait_until_open(server, home, false, ServerPhase::accepts_reads, options, cancellation));
+  PGS_CHECK(wait_until_open(server, home, record, false, ServerPhase::accepts_reads, options, cancellation));
   PGS_CHECK(wait_until_replayed(home, record, options, cancellation));
   server.leave_running();
   return {};
@@ -158,6 +163,13 @@ Result<void> check_end(ServerInstance& server, const BranchHome& home, const Bra
       make_error(ErrorCode::outside_coverage, "recovery ended at {}, not at {}", reached, record.end_lsn)
           .with_hint(fmt::format("WAL on the way may be damaged: {} names it, and so does `pgstrata verify`.",
                                  home.mount_log().native())));
+}
+
+// Its data directory says which one it is; that it was started for the branch is noted elsewhere.
+Result<ServerInstance> attach(const BranchHome& home) {
+  PGS_TRY(auto server, ServerInstance::attach(home.data()));
+  if (is_noted_server(home, server.pid())) return server;
+  return fail(ErrorCode::not_found, "process {} is not the branch's server", server.pid());
 }
 
 }  // namespace
@@ -209,11 +221,11 @@ Result<std::uint16_t> choose_port(const std::filesystem::path& state_directory) 
 Result<void> recover_compute(const BranchHome& home, const BranchRecord& record,
                              const ServerInstallation& installation, const ComputeOptions& options,
                              const Cancellation& cancellation) {
-  PGS_CHECK(write_file(home.data() / "standby.signal", {}));
+  PGS_CHECK(as_server_user(record, [&] { return write_file(home.data() / "standby.signal", {}); }));
   PGS_TRY(auto server, ServerInstance::start(installation, compute_options(home, record, true)));
   PGS_CHECK(note_server_process(home, server.pid()));
   if (record.read_only) return stay_at_moment(server, home, record, options, cancellation);
-  PGS_CHECK(wait_until_open(server, home, true, ServerPhase::accepts_writes, options, cancellation));
+  PGS_CHECK(wait_until_open(server, home, record, true, ServerPhase::accepts_writes, options, cancellation));
   PGS_CHECK(check_end(server, home, record));
   server.leave_running();
   return {};
@@ -225,20 +237,30 @@ Result<void> start_compute(const BranchHome& home, const BranchRecord& record,
   PGS_TRY(auto server, ServerInstance::start(installation, compute_options(home, record, record.read_only)));
   PGS_CHECK(note_server_process(home, server.pid()));
   if (record.read_only) return stay_at_moment(server, home, record, options, cancellation);
-  PGS_CHECK(wait_until_open(server, home, false, ServerPhase::accepts_writes, options, cancellation));
+  PGS_CHECK(wait_until_open(server, home, record, false, ServerPhase::accepts_writes, options, cancellation));
   server.leave_running();
   return {};
 }
 
 Result<void> stop_compute(const BranchHome& home, StopMode mode, std::chrono::milliseconds limit) {
-  auto server = ServerInstance::attach(home.data());
+  auto server = attach(home);
   if (!server && server.error().code() == ErrorCode::not_found) return {};
   if (!server) return std::unexpected(std::move(server).error());
   return server->stop(mode, limit);
 }
 
+Result<bool> opened_as_planned(const BranchHome& home, const BranchRecord& record) {
+  PGS_TRY(const bool mounted, mount_process_runs(home));
+  if (!mounted) return false;
+  PGS_TRY(const auto state, compute_state(home));
+  if (state != ComputeState::writes) return false;
+  PGS_TRY(auto server, attach(home));
+  PGS_CHECK(check_end(server, home, record));
+  return true;
+}
+
 Result<ComputeState> compute_state(const BranchHome& home) {
-  auto server = ServerInstance::attach(home.data());
+  auto server = attach(home);
   if (!server && server.error().code() == ErrorCode::not_found) return ComputeState::stopped;
   if (!server) return std::unexpected(std::move(server).error());
   PGS_TRY(const auto phase, server->phase());

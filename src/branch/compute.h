@@ -23,7 +23,7 @@ namespace pgstrata {
 Result<void> write_compute_configuration(const BranchHome& home, const BranchRecord& record,
                                          const ControlFile& control);
 
-// Free on the loopback, not another branch's, and not one that an earlier caller of this process was given.
+// Free on the loopback, and not another branch's.
 [[nodiscard]] Result<std::uint16_t> choose_port(const std::filesystem::path& state_directory);
 [[nodiscard]] bool is_port_free(std::uint16_t port);
 
@@ -45,6 +45,10 @@ Result<void> start_compute(const BranchHome& home, const BranchRecord& record,
                            const Cancellation& cancellation);
 // None that runs is no error.
 Result<void> stop_compute(const BranchHome& home, StopMode mode, std::chrono::milliseconds limit);
+
+// Open for writes, after a recovery that ended at the branch's moment. Error: outside_coverage, when it ended
+// elsewhere (it is stopped then).
+[[nodiscard]] Result<bool> opened_as_planned(const BranchHome& home, const BranchRecord& record);
 
 enum class ComputeState { stopped, recovering, reads, writes };
 [[nodiscard]] Result<ComputeState> compute_state(const BranchHome& home);

@@ -57,6 +57,13 @@ Result<void> note_server_process(const BranchHome& home, pid_t postmaster) {
   return write_file(home.server_process(), as_byte_view(to_string(identity)));
 }
 
+bool is_noted_server(const BranchHome& home, pid_t postmaster) {
+  const auto text = read_file(home.server_process(), 4096);
+  if (!text) return false;
+  const auto noted = parse_process_identity(as_text(*text));
+  return noted && noted->pid == postmaster && noted->liveness() == Liveness::alive;
+}
+
 Result<void> end_left_server(const BranchHome& home) {
   PGS_CHECK(end_postmaster(home));
   // A postmaster's death ends its children, as soon as they look up from what they do.

@@ -96,13 +96,15 @@ Result<std::unique_ptr<SharedCache>> SharedCache::open(const std::filesystem::pa
                                                        std::size_t pieces) {
   pieces = std::max(pieces / ways, std::size_t{1}) * ways;
   while (true) {
-    PGS_TRY(auto file, open_file(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
+    PGS_TRY(auto file, open_file(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0600));
+    // Before any lock: somebody else would hold his for ever.
+    PGS_TRY(auto info, stat_file(file));
+    if (info.owner != ::geteuid() || info.kind != FileType::regular)
+      return fail(ErrorCode::permission, "\"{}\" belongs to somebody else", path.native());
     PGS_CHECK(lock_for_use(file));
     PGS_CHECK(lock_for_making(file, F_WRLCK));
-    PGS_TRY(const auto info, stat_file(file));
+    PGS_TRY(info, stat_file(file));
     if (info.links == 0) continue;  // its last user has just taken it away
-    if (info.owner != ::geteuid())
-      return fail(ErrorCode::permission, "\"{}\" belongs to somebody else", path.native());
     std::size_t size = info.size_bytes;
     if (size == 0) {
       size = content_offset(pieces, sizeof(Header), sizeof(Slot)) + pieces * piece_bytes_max;

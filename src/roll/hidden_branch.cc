@@ -3,7 +3,9 @@
 #include "base/log.h"
 #include "branch/branch_setup.h"
 #include "branch/compute_settings.h"
+#include "branch/left_server.h"
 #include "branch/mount_process.h"
+#include "branch/server_user.h"
 #include "pg/server/server_log.h"
 #include "restore/start_restored.h"
 #include "sys/files.h"
@@ -87,7 +89,7 @@ HiddenBranch::~HiddenBranch() {
 Result<ControlFile> HiddenBranch::recover(Lsn checkpoint, const Cancellation& cancellation) {
   PGS_TRY(const auto installation, find_installation(record_));
   // No standby: where WAL is damaged, one would wait for better for ever.
-  PGS_CHECK(write_file(home_.data() / "recovery.signal", {}));
+  PGS_CHECK(as_server_user(record_, [this] { return write_file(home_.data() / "recovery.signal", {}); }));
   auto options = compute_options(home_, record_, true);
   options.settings.emplace_back("restore_command", "false");  // all of it is in pg_wal
   // It shuts down there by itself, and makes a restartpoint of that checkpoint.
@@ -95,6 +97,7 @@ Result<ControlFile> HiddenBranch::recover(Lsn checkpoint, const Cancellation& ca
   options.settings.emplace_back("recovery_target_inclusive", "on");
   options.settings.emplace_back("recovery_target_action", "shutdown");
   PGS_TRY(auto server, ServerInstance::start(installation, options));
+  PGS_CHECK(note_server_process(home_, server.pid()));
   if (auto ended = server.wait_until_ended(cancellation); !ended)
     return std::unexpected(with_last_words(std::move(ended).error(), home_));
   PGS_TRY(const auto bytes, read_file(home_.data() / "global" / "pg_control"));

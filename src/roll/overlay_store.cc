@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "branch/branch_files.h"
+#include "pg/format/text_parsing.h"
 #include "snapshot/extent_reader.h"
 #include "snapshot/file_tree_reader.h"
 #include "snapshot/file_tree_writer.h"
@@ -110,6 +111,10 @@ class OverlayStore {
       const Reference reference(overlay_, info.node);
       const auto stored_path = path_in_snapshot(below);
       if (below == branch_wal_link) PGS_CHECK(add_wal_folders());
+      if (below.starts_with(branch_tablespace_links)) {
+        const auto oid = parse_decimal<std::uint32_t>(below.substr(branch_tablespace_links.size()));
+        if (oid) stored_.tablespaces.insert(Oid{*oid});
+      }
       if (info.kind == OverlayNodeKind::symbolic_link) continue;  // to tablespaces, which the record lists
       // The data directory has the folder of the links to it.
       if (stored_path && !stored_path->empty() && below != branch_tablespaces_folder) {
@@ -146,9 +151,10 @@ class OverlayStore {
     PGS_TRY(auto changes, overlay_.changes(info.node));
     std::optional<FileEntry> base;
     if (changes.base_path) {
-      const auto old_path = path_in_snapshot(*changes.base_path);
-      PGS_ASSERT(old_path.has_value());
-      PGS_TRY(base, old_tree_.find(*old_path));
+      // Nothing of a segment of WAL that has another name now.
+      if (const auto old_path = path_in_snapshot(*changes.base_path)) {
+        PGS_TRY(base, old_tree_.find(*old_path));
+      }
     }
     const bool untouched = base && changes.base_limit_bytes == base->size_bytes &&
                            info.size_bytes == base->size_bytes &&

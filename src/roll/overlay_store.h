@@ -5,6 +5,8 @@
 // server's own, is left out, as a base backup leaves it out. Internal to the room.
 #pragma once
 
+#include <set>
+
 #include "base/cancellation.h"
 #include "branch/overlay.h"
 #include "catalog/snapshot_record.h"
@@ -18,6 +20,7 @@ struct StoredOverlay {
   std::uint64_t files = 0;
   std::uint64_t total_bytes = 0;
   std::uint64_t changed_extents = 0;
+  std::set<Oid> tablespaces;  // those that the data directory links to
 };
 
 // `overlay` over the files of `previous`, mounted nowhere. Everything is durable when it returns. `workers` 0:

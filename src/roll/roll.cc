@@ -159,6 +159,9 @@ Result<SnapshotRecord> roll_snapshot(const RollRequest& request, const RollTarge
   PGS_TRY(const auto store, open_chunk_store(request, plan.snapshot));
   PGS_TRY(auto stored, store_branch(request, plan.snapshot, *branch, *store));
   auto record = record_of(request, plan, control, started);
+  std::erase_if(record.tablespaces, [&](const TablespaceEntry& tablespace) {
+    return !stored.tablespaces.contains(tablespace.oid);
+  });
   record.tree = stored.tree;
   record.packs = std::move(stored.packs);
   record.files = stored.files;

@@ -121,8 +121,9 @@ class FuseMountTest : public ::testing::Test {
  protected:
   void SetUp() override {
 #ifdef PGSTRATA_SANITIZED
-    GTEST_SKIP() << "SKIPPED: it is served by a child that goes on after fork, which the sanitizers do not follow; "
-                    "the overlay's own tests run under them";
+    GTEST_SKIP()
+        << "SKIPPED: it is served by a child that goes on after fork, which the sanitizers do not follow; "
+           "the overlay's own tests run under them";
 #endif
     if (const auto possible = check_fuse(); !possible)
       GTEST_SKIP() << "SKIPPED: " << possible.error().describe();

@@ -44,12 +44,16 @@ Result<void> check_fuse() {
 
 Result<bool> is_fuse_mounted(const std::filesystem::path& mount_point) {
   PGS_TRY(const auto table, read_file("/proc/self/mountinfo"));
-  const auto wanted = fmt::format(" {} ", escaped(mount_point.native()));
+  const auto wanted = escaped(mount_point.native());
   auto text = as_text(table);
   while (!text.empty()) {
     const auto line = text.substr(0, text.find('\n'));
     text.remove_prefix(std::min(line.size() + 1, text.size()));
-    if (line.find(wanted) != std::string_view::npos && line.find(" - fuse") != std::string_view::npos)
+    // "36 35 98:0 ROOT MOUNT-POINT OPTIONS ... - TYPE SOURCE OPTIONS"; whoever mounts chooses the source.
+    auto place = line;
+    for (int field = 0; field < 4; ++field) place.remove_prefix(std::min(place.find(' ') + 1, place.size()));
+    if (place.substr(0, place.find(' ')) == wanted &&
+        line.find(" - fuse.pgstrata ") != std::string_view::npos)
       return true;
   }
   return false;
