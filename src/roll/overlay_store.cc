@@ -78,7 +78,7 @@ class OverlayStore {
     if (workers == 0) workers = std::clamp(std::thread::hardware_concurrency(), 1U, 16U);
     for (unsigned i = 0; i < workers; ++i)
       workers_.push_back(std::make_unique<ExtentWorker>(space_, overlay_, store));
-    PGS_CHECK(walk(root_node, ""));
+    PGS_CHECK(walk(root_node, ""));  // data/ before tablespaces/: which of them are linked to
     PGS_CHECK(store_batch());
     for (const auto& worker : workers_) PGS_CHECK(worker->finish());
     for (auto& file : files_) tree_.add(std::move(file->entry));
@@ -116,6 +116,12 @@ class OverlayStore {
         if (oid) stored_.tablespaces.insert(Oid{*oid});
       }
       if (info.kind == OverlayNodeKind::symbolic_link) continue;  // to tablespaces, which the record lists
+      // One that nothing links to any more is what a DROP TABLESPACE has left.
+      if (path == branch_tablespaces_folder) {
+        const auto oid = parse_decimal<std::uint32_t>(name.name);
+        if (oid && stored_.tablespaces.contains(Oid{*oid})) PGS_CHECK(walk(info.node, below));
+        continue;
+      }
       // The data directory has the folder of the links to it.
       if (stored_path && !stored_path->empty() && below != branch_tablespaces_folder) {
         if (left_out_of_snapshots(*stored_path)) continue;

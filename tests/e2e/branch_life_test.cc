@@ -220,6 +220,16 @@ TEST_F(BranchLifeTest, AnotherNameOfTheSuperuserIsInTheUrl) {
   EXPECT_EQ(connection.value("SELECT current_user"), "the boss");
 }
 
+TEST_F(BranchLifeTest, WhatAnInterruptedCommandLeftIsNoBranch) {
+  protect_rows();
+  branch("try");
+  run_branch("stop", {"try"});
+  // As a delete or a create that was killed leaves it.
+  std::filesystem::remove(home_of("try") / "branch.json");
+  EXPECT_EQ(state_of("try"), "none");
+  EXPECT_EQ(branch("try").value(count), "1000");
+}
+
 TEST_F(BranchLifeTest, WhatThisMachineLacksIsSaidPlainly) {
   protect_rows(1);
   const auto library = run_branch("create", {"lib", "--set", "shared_preload_libraries=nobody_has_this"});

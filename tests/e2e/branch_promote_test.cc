@@ -134,10 +134,16 @@ TEST_F(BranchPromoteTest, WithoutAServer) {
   protect(source);
   source.query("CREATE TABLE t AS SELECT n FROM generate_series(1, 50000) n");
   backup();
-  branch("try");
+  const auto there = branch("try");
+  // A file of the snapshot's under another name.
+  there.query(
+      "COPY (SELECT) TO PROGRAM 'mv pg_hba.conf pg_hba.conf.before && cp pg_hba.conf.before pg_hba.conf'");
   const auto left = branch_json("promote", "try", {"--to", path("left"), "--no-start"});
   EXPECT_TRUE(left.at("process_id").is_null());
   EXPECT_EQ(state_of("try"), "none");
+  const auto before = read_text(source.data_directory() / "pg_hba.conf");
+  EXPECT_GT(before.size(), 4096U);
+  EXPECT_EQ(read_text(path("left") / "pg_hba.conf.before"), before);
   auto adopted = PostgresServer::adopt(path("left"));
   adopted.start();
   EXPECT_EQ(adopted.query_value("SELECT count(*) FROM t"), "50000");

@@ -65,8 +65,10 @@ TEST_F(FaultStopTest, WhatAsksASourceThatDoesNotAnswer) {
   CuttableLink link(server.port());
   ok({"add", "silent", "--url", through(link)});
   link.stall();
-  for (const std::vector<std::string>& command : std::vector<std::vector<std::string>>{
-           {"add", "another", "--url", through(link)}, {"backup", "silent", "--base"}, {"status", "silent"}}) {
+  for (const std::vector<std::string>& command :
+       std::vector<std::vector<std::string>>{{"add", "another", "--url", through(link)},
+                                             {"backup", "silent", "--base"},
+                                             {"status", "silent"}}) {
     const auto connections = link.accepted();
     const auto program = start_pgstrata(command);
     wait_until(command[0] + " to ask", [&] { return link.accepted() > connections; });

@@ -47,6 +47,31 @@ TEST_P(RollTablesTest, AreWhatTheSourceHad) {
                                 {"bytes", size("\"Größe\"")}}));
 }
 
+class RollTablespacesTest : public RollTest {};
+
+TEST_F(RollTablespacesTest, OneThatIsGoneIsNotRestored) {
+  PostgresServer source;
+  source.start();
+  for (const std::string name : {"kept", "gone"}) {
+    source.query(fmt::format("CREATE TABLESPACE {} LOCATION '{}'", name, directory().make(name).string()));
+    source.query(fmt::format("CREATE TABLE in_{0} TABLESPACE {0} AS SELECT 1 AS a", name));
+  }
+  protect(source);
+  backup();
+  source.query("DROP TABLE in_gone");
+  source.query("DROP TABLESPACE gone");
+  checkpoint(source);
+  roll();
+  const auto here = directory().make("here");
+  restore("copy", {"--tablespace", fmt::format("{}={}", path("kept").string(), here.string())});
+  const std::filesystem::directory_iterator links(path("copy") / "pg_tblspc");
+  EXPECT_EQ(std::distance(begin(links), end(links)), 1);
+  const std::filesystem::recursive_directory_iterator kept(here);
+  EXPECT_TRUE(std::any_of(begin(kept), end(kept), [](const auto& entry) {
+    return entry.is_regular_file() && entry.file_size() == 8192;
+  })) << "the table's page";
+}
+
 INSTANTIATE_TEST_SUITE_P(Majors, RollTablesTest, ::testing::ValuesIn(sample_majors()),
                          [](const auto& major) { return fmt::format("PostgreSQL{}", major.param); });
 
