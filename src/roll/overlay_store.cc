@@ -116,18 +116,27 @@ class OverlayStore {
         if (oid) stored_.tablespaces.insert(Oid{*oid});
       }
       if (info.kind == OverlayNodeKind::symbolic_link) continue;  // to tablespaces, which the record lists
-      // One that nothing links to any more is what a DROP TABLESPACE has left.
-      if (path == branch_tablespaces_folder) {
-        const auto oid = parse_decimal<std::uint32_t>(name.name);
-        if (oid && stored_.tablespaces.contains(Oid{*oid})) PGS_CHECK(walk(info.node, below));
+      if (below == branch_tablespaces_folder) {
+        PGS_CHECK(walk_tablespaces(info.node));
         continue;
       }
-      // The data directory has the folder of the links to it.
-      if (stored_path && !stored_path->empty() && below != branch_tablespaces_folder) {
+      if (stored_path && !stored_path->empty()) {
         if (left_out_of_snapshots(*stored_path)) continue;
         PGS_CHECK(add(*stored_path, info));
       }
       if (info.kind == OverlayNodeKind::directory) PGS_CHECK(walk(info.node, below));
+    }
+    return {};
+  }
+
+  // Those that are linked to: the folder's list has also what a DROP TABLESPACE has left, and not what nobody has looked
+  // up yet. The data directory has the folder of the links, a snapshot none for a tablespace itself.
+  Result<void> walk_tablespaces(NodeId folder) {
+    for (const auto oid : stored_.tablespaces) {
+      const auto name = std::to_string(oid.value);
+      PGS_TRY(const auto info, overlay_.lookup(folder, name));
+      const Reference reference(overlay_, info.node);
+      PGS_CHECK(walk(info.node, fmt::format("{}/{}", branch_tablespaces_folder, name)));
     }
     return {};
   }
