@@ -109,8 +109,10 @@ Result<void> make_branch_folders(const BranchHome& home, const FileOwner& owner)
   PGS_CHECK(make_directories(home.path().parent_path(), 0711));
   if (::mkdir(home.path().c_str(), 0711) != 0) {
     if (errno == EEXIST) {
-      return fail(ErrorCode::already_exists, "there is a branch \"{}\" already",
-                  home.path().filename().native());
+      return std::unexpected(make_error(ErrorCode::already_exists, "there is a branch \"{}\" already",
+                                        home.path().filename().native())
+                                 .with_hint("`pgstrata branch reset` takes it to another moment, `pgstrata "
+                                            "branch delete` takes it away."));
     }
     return std::unexpected(error_from_errno(errno, fmt::format("make \"{}\"", home.path().native())));
   }

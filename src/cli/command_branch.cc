@@ -46,6 +46,15 @@ Result<int> run_url(const CommandContext& context, const BranchName& branch) {
 Result<int> run_psql(const CommandContext& context, const BranchName& branch,
                      const std::vector<std::string>& arguments) {
   PGS_TRY(const auto record, known_branch(context, branch));
+  PGS_TRY(const auto sight, look_at_branch(home_of(context, branch)));
+  if (sight.state != BranchState::running && sight.state != BranchState::recovering) {
+    return std::unexpected(make_error(ErrorCode::failed, "branch \"{}\" does not run: it is {}", record.name,
+                                      to_string(sight.state))
+                               .with_hint(sight.state == BranchState::promoted
+                                              ? fmt::format("It is \"{}\" now.", record.promoted_to)
+                                              : fmt::format("Start it: `pgstrata branch start {} {}`.",
+                                                            branch.cluster, record.name)));
+  }
   PGS_TRY(const auto psql, find_program("psql"));
   std::vector<std::string> words{psql.native(), socket_url(home_of(context, branch), record)};
   words.insert(words.end(), arguments.begin(), arguments.end());

@@ -189,6 +189,7 @@ TEST_F(BranchLifeTest, NamesAndErrors) {
   const auto twice = run_branch("create", {"one"});
   EXPECT_EQ(twice.exit_code, 1) << twice.describe();
   EXPECT_THAT(twice.err, HasSubstr("there is a branch \"one\" already"));
+  EXPECT_THAT(twice.err, HasSubstr("pgstrata branch reset"));
   EXPECT_EQ(state_of("one"), "running");
   for (const auto* verb : {"url", "stop", "start", "reset", "delete"}) {
     const auto missing = run_branch(verb, {"two"});
@@ -199,6 +200,9 @@ TEST_F(BranchLifeTest, NamesAndErrors) {
   EXPECT_EQ(run_branch("promote", {"two", "--to", path("to")}).exit_code, 3);
   EXPECT_EQ(run_branch("rename", {"one", "two"}).exit_code, 7);
   branch_json("stop", "one");
+  const auto stopped = run_branch("psql", {"one"});
+  EXPECT_EQ(stopped.exit_code, 1) << stopped.describe();
+  EXPECT_THAT(stopped.err, HasSubstr("pgstrata branch start app one"));
   EXPECT_EQ(run_branch("rename", {"one", "Two"}).exit_code, 2);
   EXPECT_EQ(run_branch("rename", {"one", "two"}).exit_code, 0);
   EXPECT_EQ(moved("start", "two").value(count), "1");
