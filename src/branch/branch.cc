@@ -51,8 +51,7 @@ Result<void> remove_leftovers(const BranchHome& home) {
   if (!there || is_branch) return {};
   PGS_TRY(const auto lock, LockFile::try_acquire(home.lock()));
   log_info("taking away what an interrupted command left in \"{}\"", home.path().native());
-  PGS_CHECK(stop_branch_processes(home, StopMode::immediate));
-  return remove_branch_folder(home);
+  return remove_branch(home);
 }
 
 // Opens it at another moment, or again at its own, with nothing written in it. Cut short, it is what
@@ -117,10 +116,7 @@ Result<BranchRecord> create_branch(const ClusterSpace& space, const RecoveryPlan
   }();
   if (made) return record;
   auto why = explained_by_mount(home, made.error());  // before its log goes
-  const auto undone = stop_branch_processes(home, StopMode::immediate);
-  if (undone) {
-    static_cast<void>(remove_branch_folder(home));
-  } else {
+  if (const auto undone = remove_branch(home); !undone) {
     log_warning("what was made of branch \"{}\" could not be taken away: {}", branch.name,
                 undone.error().describe());
   }
@@ -180,8 +176,7 @@ Result<BranchRecord> stop_branch(const BranchHome& home) {
 
 Result<void> delete_branch(const BranchHome& home) {
   PGS_TRY(const auto lock, lock_branch(home));
-  PGS_CHECK(stop_branch_processes(home, StopMode::immediate));
-  return remove_branch_folder(home);
+  return remove_branch(home);
 }
 
 std::vector<std::string> delete_expired_branches(const std::filesystem::path& state_directory,

@@ -67,7 +67,7 @@ class BranchPromotion {
       serve_again();
       return std::unexpected(std::move(done).error());
     }
-    if (const auto gone = take_branch_away(); !gone) {
+    if (const auto gone = remove_branch(home_); !gone) {
       log_warning("what is left of branch \"{}\" could not be taken away: {}", record().name,
                   gone.error().describe());
     }
@@ -206,11 +206,6 @@ class BranchPromotion {
     if (auto url = server.url(record().superuser, "postgres")) promoted_.url = *std::move(url);
     server.leave_running();
     return {};
-  }
-
-  Result<void> take_branch_away() {
-    PGS_CHECK(stop_branch_processes(home_, StopMode::immediate));
-    return remove_branch_folder(home_);
   }
 
   const ClusterSpace& space_;

@@ -134,7 +134,8 @@ Result<void> stop_branch_processes(const BranchHome& home, StopMode mode) {
   return stop_mount_process(home, !mounted);
 }
 
-Result<void> remove_branch_folder(const BranchHome& home) {
+Result<void> remove_branch(const BranchHome& home) {
+  PGS_CHECK(stop_branch_processes(home, StopMode::immediate));
   PGS_CHECK(remove_file_if_there(home.record()));
   return remove_tree(home.path());
 }

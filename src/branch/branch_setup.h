@@ -47,7 +47,8 @@ Result<void> write_wal_of(const ClusterSpace& space, const BranchHome& home, con
 // Server and mount, whatever state they are in. Everything written is durable when it returns, but what a dead mount
 // had not synced. Error: busy, when one of them does not end.
 Result<void> stop_branch_processes(const BranchHome& home, StopMode mode);
-// Its folder, once nothing of it runs: the record first, without which it is no branch.
-Result<void> remove_branch_folder(const BranchHome& home);
+// All of it, in whatever state it is: stopped at once, then its folder, the record first, without which it is no
+// branch. Errors: busy, when a process does not end; those of the disk.
+Result<void> remove_branch(const BranchHome& home);
 
 }  // namespace pgstrata

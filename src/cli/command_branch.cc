@@ -45,8 +45,9 @@ Result<int> run_url(const CommandContext& context, const BranchName& branch) {
 
 Result<int> run_psql(const CommandContext& context, const BranchName& branch,
                      const std::vector<std::string>& arguments) {
-  PGS_TRY(const auto record, known_branch(context, branch));
+  PGS_CHECK(known_branch(context, branch));
   PGS_TRY(const auto sight, look_at_branch(home_of(context, branch)));
+  const auto& record = sight.record;
   if (sight.state != BranchState::running && sight.state != BranchState::recovering) {
     return std::unexpected(make_error(ErrorCode::failed, "branch \"{}\" does not run: it is {}", record.name,
                                       to_string(sight.state))

@@ -30,8 +30,7 @@ Result<void> remove_leftovers(const RollRequest& request) {
     const auto lock = LockFile::try_acquire(home.lock());
     if (!lock) continue;
     log_info("taking away what an interrupted roll left in \"{}\"", home.path().native());
-    PGS_CHECK(stop_branch_processes(home, StopMode::immediate));
-    PGS_CHECK(remove_branch_folder(home));
+    PGS_CHECK(remove_branch(home));
   }
   return {};
 }
@@ -80,9 +79,7 @@ Result<std::unique_ptr<HiddenBranch>> HiddenBranch::make(const RollRequest& requ
 }
 
 HiddenBranch::~HiddenBranch() {
-  const auto stopped = stop_branch_processes(home_, StopMode::immediate);
-  const auto removed = stopped ? remove_branch_folder(home_) : stopped;
-  if (!removed)
+  if (const auto removed = remove_branch(home_); !removed)
     log_warning("\"{}\" could not be taken away: {}", home_.path().native(), removed.error().describe());
 }
 

@@ -96,6 +96,7 @@ struct DirectoryEntry {
 [[nodiscard]] Result<void> rename_file_to_new(const std::filesystem::path& from,
                                               const std::filesystem::path& to);
 [[nodiscard]] Result<void> remove_file(const std::filesystem::path& path);
+// A missing one is no error.
 [[nodiscard]] Result<void> remove_file_if_there(const std::filesystem::path& path);
 // With everything in it. A missing one is no error.
 [[nodiscard]] Result<void> remove_tree(const std::filesystem::path& path);

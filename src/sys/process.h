@@ -124,7 +124,7 @@ struct CommandOptions {
 // error here: look at the status. Error: those of spawn; cancelled.
 [[nodiscard]] Result<CommandResult> run_command(ProcessOptions process, const CommandOptions& options = {});
 
-// The path of the program that this process runs.
+// The path of the program that this process runs. Errors: those of reading /proc/self/exe.
 [[nodiscard]] Result<std::filesystem::path> own_program();
 // The program's path as exec would find it. Error: not_found.
 [[nodiscard]] Result<std::filesystem::path> find_program(const std::string& name);
