@@ -33,6 +33,13 @@ Error nothing_comes(const RollWork& work, Lsn wal_end) {
           work.cluster.space.name()));
 }
 
+Error comes_too_slowly(const RollWork& work, Lsn wal_end, Lsn asked) {
+  return make_error(ErrorCode::unavailable, "the stream has not brought the WAL up to {} yet: it ends at {}",
+                    asked, wal_end)
+      .with_hint(fmt::format("`pgstrata status {}` says how far behind it is. Try again.",
+                             work.cluster.space.name()));
+}
+
 // As soon as the stream has brought that much.
 Result<std::optional<RollTarget>> wait_for_target(const RollWork& work, Lsn asked) {
   const auto deadline = work.clock.steady() + arrival_limit;
@@ -40,8 +47,9 @@ Result<std::optional<RollTarget>> wait_for_target(const RollWork& work, Lsn aske
     PGS_TRY(auto target, find_roll_target(work.cluster.space, work.cluster.record, work.cancellation));
     if (!target || !asked.valid() || target->wal_end >= asked) return target;
     PGS_TRY(const auto stream, lease_holder(work.cluster.space, stream_lease_name));
-    if (!stream || work.clock.steady() >= deadline)
-      return std::unexpected(nothing_comes(work, target->wal_end));
+    if (!stream) return std::unexpected(nothing_comes(work, target->wal_end));
+    if (work.clock.steady() >= deadline)
+      return std::unexpected(comes_too_slowly(work, target->wal_end, asked));
     work.cancellation.wait_for(arrival_interval);
     PGS_CHECK(work.cancellation.check());
   }

@@ -49,6 +49,7 @@ Result<BranchRecord> record_in(const Json& json) {
   if (const auto expires = json.find("expires"); expires != json.end())
     record.expires = Timestamp{expires->get<std::int64_t>()};
   record.read_only = json.at("read_only");
+  record.disposable = json.value("disposable", false);
   record.target = json.at("target");
   record.moment = {json.at("moment").get<std::int64_t>()};
   record.last_commit = {json.at("last_commit").get<std::int64_t>()};
@@ -84,6 +85,7 @@ Bytes encode_branch_record(const BranchRecord& record) {
             {"repository", record.repository},
             {"created", record.created.micros},
             {"read_only", record.read_only},
+            {"disposable", record.disposable},
             {"target", record.target},
             {"moment", record.moment.micros},
             {"last_commit", record.last_commit.micros},

@@ -20,6 +20,7 @@ struct BranchRecord {
   Timestamp created;
   std::optional<Timestamp> expires;
   bool read_only = false;
+  bool disposable = false;  // gone with this machine: its overlay need not survive a loss of power
 
   // The moment, and what it is made of.
   std::string target;  // in words

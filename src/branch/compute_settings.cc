@@ -32,8 +32,8 @@ std::string percent_encoded(std::string_view text) {
 
 }  // namespace
 
-// Follow or feed other servers, write into the source's archive, wait for its standbys, stop anywhere but at the
-// branch's moment.
+// Follow or feed other servers, write into the source's archive, wait for its standbys, stop anywhere but at
+// the branch's moment.
 std::vector<Setting> isolation_settings(std::uint32_t major) {
   std::vector<Setting> settings;
   for (const auto* name : {"primary_conninfo", "primary_slot_name", "restore_command", "recovery_end_command",
@@ -74,6 +74,9 @@ ServerOptions compute_options(const BranchHome& home, const BranchRecord& record
   settings.emplace_back("fsync", "on");  // the death of its file system is to cost nothing it acknowledged
   // A later advance would take an old segment under a new name for the one that it needs.
   if (record.read_only) settings.emplace_back("wal_recycle", "off");
+  // Recovery begins at a checkpoint, and the first change of a page since then has all of it: what is fetched
+  // ahead is read, decrypted and then written over.
+  if (record.server_version / 10000 >= 15) settings.emplace_back("recovery_prefetch", "off");
   settings.emplace_back("recovery_target_timeline", std::to_string(record.timeline.value));
   settings.emplace_back("hot_standby", recovering && !record.read_only ? "off" : "on");
   settings.emplace_back("wal_retrieve_retry_interval", "100ms");

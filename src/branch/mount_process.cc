@@ -3,6 +3,7 @@
 #include <csignal>
 #include <nlohmann/json.hpp>
 
+#include <poll.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include "restore/target_directory.h"
 #include "sys/process.h"
 #include "sys/process_identity.h"
+#include "sys/retry.h"
 
 namespace pgstrata {
 namespace {
@@ -24,6 +26,8 @@ constexpr std::size_t ticket_limit_bytes = 64 * 1024;
 constexpr std::size_t answer_limit_bytes = 64 * 1024;
 constexpr std::string_view mounted_word = "mounted\n";
 constexpr auto mount_stop_limit = std::chrono::seconds(60);
+// What an earlier process has written may have to be synced first, and the repository may be slow.
+constexpr auto mount_start_limit = std::chrono::minutes(10);
 
 // What the process is given to read the repository with.
 struct Ticket {
@@ -90,11 +94,26 @@ Result<void> wait_until_gone(const BranchHome& home, std::chrono::milliseconds l
   return fail(ErrorCode::busy, "the process that serves \"{}\" does not end", home.mount_point().native());
 }
 
+Result<void> wait_for_words(const FileDescriptor& output, std::chrono::steady_clock::time_point deadline) {
+  const auto left =
+      std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
+  pollfd words{output.get(), POLLIN, 0};
+  const int ready =
+      retry_interrupted([&] { return ::poll(&words, 1, static_cast<int>(std::max(left, 0L))); });
+  if (ready < 0) return std::unexpected(error_from_errno(errno, "wait for the branch's files"));
+  if (ready > 0) return {};
+  return fail(ErrorCode::unavailable,
+              "the process that serves the branch's files did not begin to within {} minutes",
+              mount_start_limit.count());
+}
+
 // Its first words: that it serves, or why it does not.
 Result<void> wait_until_mounted(ChildProcess& child, const BranchHome& home) {
+  const auto deadline = std::chrono::steady_clock::now() + mount_start_limit;
   std::string answer;
   Buffer part(4096);
   while (answer.size() < answer_limit_bytes && !answer.ends_with('\n')) {
+    PGS_CHECK(wait_for_words(child.output(), deadline));
     PGS_TRY(const auto got, read_some(child.output(), part.whole()));
     if (got == 0) break;
     answer += as_text(ByteView(part.data(), got));
@@ -150,7 +169,8 @@ Result<Served> prepare(const BranchHome& home, const OpenBranchStore& open_store
   served.base = open_branch_files(open_snapshot_files(space, snapshot, {.shared = served.cache.get()}),
                                   open_wal_files(space, {record.wal_segment_bytes, record.end_lsn,
                                                          record.sealed_wal, record.wal_patches}));
-  PGS_TRY(served.overlay, Overlay::open(home.overlay(), *served.base));
+  const auto durability = record.disposable ? Durability::disposable : Durability::kept;
+  PGS_TRY(served.overlay, Overlay::open(home.overlay(), *served.base, {.durability = durability}));
   PGS_TRY(const auto owner, choose_owner(home.socket_folder()));
   PGS_TRY(served.mount,
           FuseMount::mount(*served.overlay,

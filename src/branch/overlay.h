@@ -11,7 +11,8 @@
 // names that were made, changed or removed before are on the disk; what was not synced may be there or not,
 // after the death of this process as after a loss of power. Data come before the log that speaks of them, so
 // a block of the base reads as it was before or as it was written, never as zeros. A sync that fails because
-// data could not be written fails for that file until the overlay is opened again.
+// data could not be written fails for that file until the overlay is opened again. An overlay that is
+// disposable survives the death of the process alone, and its sync waits for no disk.
 //
 // Errors carry the errno to answer with (error_number), and 0 where there is none: EIO then. Thread-safe;
 // writers of one block must not meet (the kernel's page lock sees to it).
@@ -36,6 +37,7 @@ inline constexpr std::uint32_t overlay_block_bytes = 4096;
 struct OverlayOptions {
   // The log is compacted when it is longer than this, and than four times what it was after the last time.
   std::uint64_t compact_log_bytes = 16U << 20;
+  Durability durability = Durability::kept;
 };
 
 struct NodeInfo {
@@ -50,7 +52,8 @@ struct NodeInfo {
 class Overlay {
  public:
   // In `folder`, which is there; one process at a time. What an earlier one left is cleaned up and made
-  // durable. `base` is borrowed. Errors: damaged, newer_format; those of the disk.
+  // durable, or is to be synced where it is disposable. `base` is borrowed. Errors: damaged, newer_format;
+  // those of the disk.
   static Result<std::unique_ptr<Overlay>> open(const std::filesystem::path& folder, BaseFiles& base,
                                                const OverlayOptions& options = {});
   ~Overlay();
@@ -116,6 +119,7 @@ class Overlay {
   Result<void> learn_sizes();
   static void add_live_records(const Node& node, std::vector<OverlayRecord>& records);
   [[nodiscard]] std::vector<OverlayRecord> live_records() const;  // the tree's mutex held exclusively
+  Result<void> sync_data_of_earlier_process();
   Result<void> remove_orphans();
 
   Result<NodePtr> node_of(NodeId node) const;

@@ -57,7 +57,7 @@ Result<void> Overlay::DataFiles::remove(NodeId node) {
 Result<void> Overlay::DataFiles::sync_names() {
   const std::lock_guard lock(names_mutex_);
   if (!names_changed_.exchange(false)) return {};
-  auto synced = sync_directory(folder_);
+  auto synced = sync_folder(folder_, durability_);
   if (!synced) names_changed_ = true;
   return synced;
 }

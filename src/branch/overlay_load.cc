@@ -28,13 +28,14 @@ Overlay::~Overlay() {
 Result<std::unique_ptr<Overlay>> Overlay::open(const std::filesystem::path& folder, BaseFiles& base,
                                                const OverlayOptions& options) {
   auto overlay = std::unique_ptr<Overlay>(new Overlay(folder, base, options));
-  overlay->data_ = std::make_unique<DataFiles>(folder / data_folder_name);
-  PGS_CHECK(durable_make_directories(folder / data_folder_name));
+  overlay->data_ = std::make_unique<DataFiles>(folder / data_folder_name, options.durability);
+  PGS_CHECK(make_directories(folder / data_folder_name));
   PGS_CHECK(overlay->load());
-  // What an earlier process wrote and did not sync may still be the kernel's alone.
-  PGS_TRY(const auto any, open_file(folder / data_folder_name, O_RDONLY | O_DIRECTORY));
-  PGS_CHECK(sync_file_system(any));
-  PGS_TRY(overlay->log_, OverlayLog::rewrite(folder / log_name, overlay->live_records()));
+  if (options.durability == Durability::kept) {
+    PGS_CHECK(durable_make_directories(folder / data_folder_name));
+    PGS_CHECK(overlay->sync_data_of_earlier_process());
+  }
+  PGS_TRY(overlay->log_, OverlayLog::rewrite(folder / log_name, overlay->live_records(), options.durability));
   PGS_CHECK(overlay->remove_orphans());
   overlay->cleaner_ =
       std::jthread([self = overlay.get()](const std::stop_token& stop) { self->clean_up(stop); });
@@ -128,6 +129,9 @@ Result<void> Overlay::learn_sizes() {
     const auto data = stat_file(data_->path(id));
     if (!data && data.error().code() != ErrorCode::not_found) return std::unexpected(data.error());
     node->has_data = data.has_value();
+    node->unsynced = node->has_data;
+    if (!data && node->links != 0 && std::ranges::find(node->blocks, true) != node->blocks.end())
+      return fail(ErrorCode::damaged, "the overlay's data file {} is missing", data_->path(id).native());
     if (!data) node->blocks.clear();
     node->size_bytes = data ? data->size_bytes : node->base_limit_bytes;
     node->cut_base(node->size_bytes);
@@ -138,6 +142,17 @@ Result<void> Overlay::learn_sizes() {
   for (const auto& [id, node] : nodes_)
     if (node->links == 0) unnamed.push_back(id);
   for (const NodeId id : unnamed) nodes_.erase(id);
+  return {};
+}
+
+// What it did not sync may still be the kernel's alone. File by file: others write to this disk as well.
+Result<void> Overlay::sync_data_of_earlier_process() {
+  for (const auto& [id, node] : nodes_) {
+    if (!node->unsynced) continue;
+    PGS_TRY(const auto data, open_file(data_->path(id), O_RDWR));
+    PGS_CHECK(sync_file_data(data));
+    node->unsynced = false;
+  }
   return {};
 }
 
@@ -183,7 +198,7 @@ Result<void> Overlay::remove_orphans() {
     if (!id || !nodes_.contains(*id)) PGS_CHECK(pgstrata::remove_file(data_->folder() / file.name));
   }
   // Their numbers come again: a new file must not find the content of one of these after a crash.
-  return sync_directory(data_->folder());
+  return sync_folder(data_->folder(), options_.durability);
 }
 
 }  // namespace pgstrata

@@ -8,11 +8,22 @@ namespace pgstrata {
 namespace {
 
 constexpr std::uint32_t log_magic = 0x4F534750;  // "PGSO"
-constexpr std::uint32_t log_version = 1;
+constexpr std::uint32_t log_version = 2;         // 1 has no word of what is durable
 constexpr std::size_t log_header_bytes = 8;
 constexpr std::size_t frame_header_bytes = 8;
 
-enum class Tag : std::uint8_t { node = 1, name = 2, forgotten_name = 3, mode = 4, limit = 5, blocks = 6 };
+// A frame over which more is not looked for: those that tell what is durable are of one change each.
+constexpr std::size_t telling_frame_bytes_max = 1U << 20;
+
+enum class Tag : std::uint8_t {
+  node = 1,
+  name = 2,
+  forgotten_name = 3,
+  mode = 4,
+  limit = 5,
+  blocks = 6,
+  durable = 7,  // how much of the log was, when the frame was written; its first record, where it has one
+};
 
 void write_record(ByteWriter& out, const NodeRecord& record) {
   out.u8(static_cast<std::uint8_t>(Tag::node));
@@ -95,6 +106,8 @@ std::optional<OverlayRecord> read_record(ByteReader& in) {
       return LimitRecord{in.varint(), in.varint()};
     case Tag::blocks:
       return BlocksRecord{in.varint(), in.varint(), in.varint()};
+    case Tag::durable:
+      break;  // not among others
   }
   return std::nullopt;
 }
@@ -104,8 +117,16 @@ void write_header(ByteWriter& out) {
   out.u32(log_version);
 }
 
+bool tells_of_durable(ByteView payload) {
+  return !payload.empty() && payload.front() == static_cast<std::byte>(Tag::durable);
+}
+
 Result<void> read_frame(ByteView payload, std::vector<OverlayRecord>& records) {
   ByteReader in(payload);
+  if (tells_of_durable(payload)) {
+    in.u8();
+    in.varint();
+  }
   while (in.remaining() > 0) {
     auto record = read_record(in);
     if (!record || in.failed() || !makes_sense(*record))
@@ -115,10 +136,37 @@ Result<void> read_frame(ByteView payload, std::vector<OverlayRecord>& records) {
   return {};
 }
 
+// Empty where there is none that is whole.
+ByteView next_payload(ByteReader& in) {
+  const auto size = in.u32();
+  const auto crc = in.u32();
+  if (in.failed() || size > in.remaining()) return {};
+  const auto payload = in.bytes(size);
+  return crc32c_finish(crc32c_extend(crc32c_begin, payload)) == crc ? payload : ByteView();
+}
+
+// The most that whole frames anywhere in `bytes` tell to have been durable.
+std::uint64_t durable_bytes_told_in(ByteView bytes) {
+  std::uint64_t most = 0;
+  for (std::size_t at = 0; at + frame_header_bytes < bytes.size(); ++at) {
+    if (!tells_of_durable(bytes.subspan(at + frame_header_bytes))) continue;
+    ByteReader in(bytes.subspan(at, std::min(telling_frame_bytes_max, bytes.size() - at)));
+    const auto payload = next_payload(in);
+    if (payload.empty()) continue;
+    ByteReader record(payload.subspan(1));
+    most = std::max(most, record.varint());
+  }
+  return most;
+}
+
 }  // namespace
 
-Bytes encode_overlay_frame(std::span<const OverlayRecord> records) {
+Bytes encode_overlay_frame(std::span<const OverlayRecord> records, std::uint64_t durable_bytes) {
   ByteWriter payload;
+  if (durable_bytes != 0) {
+    payload.u8(static_cast<std::uint8_t>(Tag::durable));
+    payload.varint(durable_bytes);
+  }
   for (const auto& record : records) std::visit([&](const auto& one) { write_record(payload, one); }, record);
   ByteWriter frame;
   frame.u32(static_cast<std::uint32_t>(payload.size()));
@@ -132,19 +180,23 @@ Result<ReadOverlayLog> read_overlay_log(ByteView bytes) {
   const auto magic = in.u32();
   const auto version = in.u32();
   if (in.failed() || magic != log_magic) return fail(ErrorCode::damaged, "this is no overlay's log");
-  if (version != log_version)
+  if (version > log_version)
     return fail(ErrorCode::newer_format, "the overlay's log is of version {}", version);
   ReadOverlayLog log{.records = {}, .whole_bytes = log_header_bytes};
-  while (in.remaining() >= frame_header_bytes) {
-    const auto size = in.u32();
-    const auto crc = in.u32();
-    if (size > in.remaining()) break;
-    const auto payload = in.bytes(size);
-    if (crc32c_finish(crc32c_extend(crc32c_begin, payload)) != crc || size == 0) break;
+  while (in.remaining() > 0) {
+    const auto payload = next_payload(in);
+    if (payload.empty()) break;
     PGS_CHECK(read_frame(payload, log.records));
     log.whole_bytes = in.position();
   }
-  return log;
+  if (durable_bytes_told_in(bytes.subspan(static_cast<std::size_t>(log.whole_bytes))) <= log.whole_bytes)
+    return log;
+  return std::unexpected(make_error(ErrorCode::damaged,
+                                    "the overlay's log is damaged at byte {}, and goes on after it",
+                                    log.whole_bytes)
+                             .with_hint("What was written in the branch is lost from there on: `pgstrata "
+                                        "branch reset` takes it back to "
+                                        "its moment."));
 }
 
 namespace {
@@ -160,7 +212,8 @@ struct NewLog {
   FileDescriptor file;
   std::uint64_t size_bytes;
 };
-Result<NewLog> write_new(const std::filesystem::path& path, std::span<const OverlayRecord> records) {
+Result<NewLog> write_new(const std::filesystem::path& path, std::span<const OverlayRecord> records,
+                         Durability durability) {
   constexpr std::size_t records_per_frame = 4096;
   PGS_TRY(auto file, open_file(new_path(path), O_RDWR | O_CREAT | O_TRUNC));
   ByteWriter content;
@@ -171,7 +224,7 @@ Result<NewLog> write_new(const std::filesystem::path& path, std::span<const Over
     records = records.subspan(part.size());
   }
   PGS_CHECK(write_all(file, content.view()));
-  PGS_CHECK(sync_file(file));
+  PGS_CHECK(sync_content(file, durability));
   return NewLog{std::move(file), content.size()};
 }
 
@@ -182,11 +235,12 @@ std::unexpected<Error> failed_before() {
 }  // namespace
 
 Result<std::unique_ptr<OverlayLog>> OverlayLog::rewrite(const std::filesystem::path& path,
-                                                        std::span<const OverlayRecord> records) {
-  PGS_TRY(auto made, write_new(path, records));
+                                                        std::span<const OverlayRecord> records,
+                                                        Durability durability) {
+  PGS_TRY(auto made, write_new(path, records, durability));
   PGS_CHECK(rename_file(new_path(path), path));
-  PGS_CHECK(sync_directory(path.parent_path()));
-  return std::unique_ptr<OverlayLog>(new OverlayLog(path, std::move(made.file), made.size_bytes));
+  PGS_CHECK(sync_folder(path.parent_path(), durability));
+  return std::unique_ptr<OverlayLog>(new OverlayLog(path, std::move(made.file), made.size_bytes, durability));
 }
 
 // A file system that cannot do it goes without.
@@ -200,9 +254,10 @@ void OverlayLog::keep_room() {
 
 Result<void> OverlayLog::append(std::span<const OverlayRecord> records) {
   if (records.empty()) return {};
-  const auto frame = encode_overlay_frame(records);
   const std::lock_guard lock(mutex_);
   if (failed_) return failed_before();
+  const std::uint64_t durable = synced_bytes_;
+  const auto frame = encode_overlay_frame(records, durable > told_bytes_ ? durable : 0);
   keep_room();
   const auto written = write_all_at(file_, size_bytes_, frame);
   if (!written) {
@@ -212,6 +267,7 @@ Result<void> OverlayLog::append(std::span<const OverlayRecord> records) {
     return written;
   }
   size_bytes_ += frame.size();
+  told_bytes_ = durable;
   return {};
 }
 
@@ -226,7 +282,7 @@ Result<void> OverlayLog::sync() {
     if (failed_) return failed_before();
     reached = size_bytes_;
   }
-  if (auto synced = sync_file_data(file_); !synced) {
+  if (auto synced = sync_content(file_, durability_); !synced) {
     const std::lock_guard lock(mutex_);
     failed_ = true;  // nobody knows what of it is on the disk
     return synced;
@@ -236,7 +292,7 @@ Result<void> OverlayLog::sync() {
 }
 
 Result<void> OverlayLog::compact(std::span<const OverlayRecord> records, std::uint64_t since) {
-  PGS_TRY(auto made, write_new(path_, records));
+  PGS_TRY(auto made, write_new(path_, records, durability_));
   const std::lock_guard syncing(sync_mutex_);
   const std::lock_guard lock(mutex_);
   if (failed_) return failed_before();
@@ -249,13 +305,14 @@ Result<void> OverlayLog::move_to(FileDescriptor file, std::uint64_t size_bytes, 
   Bytes later(static_cast<std::size_t>(size_bytes_ - since));
   PGS_CHECK(read_exactly(file_, since, later));
   PGS_CHECK(write_all_at(file, size_bytes, later));
-  PGS_CHECK(sync_file(file));
+  PGS_CHECK(sync_content(file, durability_));
   PGS_CHECK(rename_file(new_path(path_), path_));
   file_ = std::move(file);
   size_bytes_ = size_bytes + later.size();
   room_bytes_ = 0;
   synced_bytes_ = size_bytes_;
-  auto named = sync_directory(path_.parent_path());
+  told_bytes_ = 0;
+  auto named = sync_folder(path_.parent_path(), durability_);
   if (!named) failed_ = true;  // a crash may bring back the old one, which will not hear of anything more
   return named;
 }

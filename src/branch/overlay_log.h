@@ -1,8 +1,9 @@
 // The overlay's log: which names, which nodes, and which blocks of base files were written, in the order in
 // which it happened. What is in it and synced survives; what was appended after that may be lost from its
-// end, never in its middle. Format: docs/formats/overlay.md.
+// end, never in its middle: that is damage. Format: docs/formats/overlay.md.
 #pragma once
 
+#include <atomic>
 #include <filesystem>
 #include <functional>
 #include <mutex>
@@ -13,6 +14,7 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "branch/overlay_durability.h"
 #include "sys/file_descriptor.h"
 
 namespace pgstrata {
@@ -60,10 +62,13 @@ struct BlocksRecord {
 using OverlayRecord =
     std::variant<NodeRecord, NameRecord, ForgottenNameRecord, ModeRecord, LimitRecord, BlocksRecord>;
 
-[[nodiscard]] Bytes encode_overlay_frame(std::span<const OverlayRecord> records);
+// It tells as well that so many bytes of the log are durable, where that is not 0.
+[[nodiscard]] Bytes encode_overlay_frame(std::span<const OverlayRecord> records,
+                                         std::uint64_t durable_bytes = 0);
 
-// The frames of a log, up to the first that is not whole: whatever a crash left behind that one.
-// Errors: damaged (no overlay's log, or a whole frame that makes no sense); newer_format.
+// The frames of a log, up to the first that is not whole: whatever a crash left behind that one. Errors:
+// damaged (no overlay's log; a whole frame that makes no sense; one that is not whole where a later one tells
+// that it was durable); newer_format.
 struct ReadOverlayLog {
   std::vector<OverlayRecord> records;
   std::uint64_t whole_bytes = 0;
@@ -73,9 +78,11 @@ struct ReadOverlayLog {
 // Thread-safe.
 class OverlayLog {
  public:
-  // Replaces the log by one of these records alone, durably.
+  // Replaces the log by one of these records alone, durably; "durable" here and below means as `durability`
+  // says.
   static Result<std::unique_ptr<OverlayLog>> rewrite(const std::filesystem::path& path,
-                                                     std::span<const OverlayRecord> records);
+                                                     std::span<const OverlayRecord> records,
+                                                     Durability durability = Durability::kept);
 
   // All of them or none. Not durable before sync. It keeps room ahead on the disk, so that a full one still
   // lets files be removed. Once a sync has failed, or a frame is there in part, it takes nothing more.
@@ -90,20 +97,26 @@ class OverlayLog {
   Result<void> compact(std::span<const OverlayRecord> records, std::uint64_t since);
 
  private:
-  OverlayLog(std::filesystem::path path, FileDescriptor file, std::uint64_t size_bytes)
-      : path_(std::move(path)), file_(std::move(file)), size_bytes_(size_bytes), synced_bytes_(size_bytes) {}
+  OverlayLog(std::filesystem::path path, FileDescriptor file, std::uint64_t size_bytes, Durability durability)
+      : path_(std::move(path)),
+        durability_(durability),
+        file_(std::move(file)),
+        size_bytes_(size_bytes),
+        synced_bytes_(size_bytes) {}
   void keep_room();  // mutex_ held
   Result<void> move_to(FileDescriptor file, std::uint64_t size_bytes,
                        std::uint64_t since);  // both mutexes held
 
   const std::filesystem::path path_;
+  const Durability durability_;
   FileDescriptor file_;       // replaced under both mutexes
   mutable std::mutex mutex_;  // guards what follows; taken after sync_mutex_
   std::uint64_t size_bytes_;
   std::uint64_t room_bytes_ = 0;  // up to where the disk is allocated
   bool failed_ = false;
-  std::mutex sync_mutex_;  // guards what follows; one sync at a time serves all that waited for it
-  std::uint64_t synced_bytes_;
+  std::uint64_t told_bytes_ = 0;             // the last frame to tell what is durable told of so much
+  std::mutex sync_mutex_;                    // one sync at a time serves all that waited for it
+  std::atomic<std::uint64_t> synced_bytes_;  // changed under sync_mutex_
 };
 
 }  // namespace pgstrata

@@ -65,7 +65,8 @@ struct Overlay::Node {
 // The files data/ID, the most recently used open. Thread-safe.
 class Overlay::DataFiles {
  public:
-  explicit DataFiles(std::filesystem::path folder) : folder_(std::move(folder)) {}
+  DataFiles(std::filesystem::path folder, Durability durability)
+      : folder_(std::move(folder)), durability_(durability) {}
 
   // Of a node that has data. Shared: it stays open as long as somebody uses it.
   Result<std::shared_ptr<FileDescriptor>> open(NodeId node);
@@ -83,7 +84,8 @@ class Overlay::DataFiles {
 
   std::shared_ptr<FileDescriptor> keep(NodeId node, FileDescriptor file);  // mutex_ held
 
-  std::filesystem::path folder_;
+  const std::filesystem::path folder_;
+  const Durability durability_;
   std::atomic<bool> names_changed_ = false;
   std::mutex names_mutex_;  // one sync at a time: who finds nothing to do must not be told before it is done
   std::mutex mutex_;        // guards what follows

@@ -50,7 +50,7 @@ Result<void> Overlay::sync_node(const NodePtr& node) {
 
 Result<void> Overlay::sync_data(Node& node, const FileDescriptor& data,
                                 const decltype(Node::unlogged)& blocks) {
-  auto synced = sync_file_data(data);
+  auto synced = sync_content(data, options_.durability);
   if (synced) return {};
   const std::lock_guard lock(node.mutex);
   // The kernel may have dropped what it could not write. Of these blocks the base has a content, still.

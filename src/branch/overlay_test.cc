@@ -13,13 +13,18 @@
 #include "support/child_process.h"
 #include "support/wait_until.h"
 #include "sys/files.h"
+#include "sys/synced_paths_for_test.h"
 
 namespace pgstrata {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::Key;
 using ::testing::Pair;
+using ::testing::StartsWith;
 using testing::TemporaryDirectory;
 using testing::wait_until;
 
@@ -315,6 +320,17 @@ TEST_F(OverlayTest, AnswersLostDataAsAnIoErrorAndNotAsZeros) {
   EXPECT_EQ(errno_of(at().read("base/1/100")), EIO);
 }
 
+TEST_F(OverlayTest, RefusesToOpenWithoutDataThatTheLogSpeaksOf) {
+  ok(at().write("base/1/100", 0, std::string(block, 'w')));
+  ok(at().sync("base/1/100"));
+  overlay_.reset();
+  for (const auto& file : std::filesystem::directory_iterator(data())) std::filesystem::remove(file);
+  const auto opened = Overlay::open(folder_.path(), base_);
+  ASSERT_FALSE(opened.has_value()) << "or what the base has there would be shown";
+  EXPECT_EQ(opened.error().code(), ErrorCode::damaged);
+  EXPECT_THAT(opened.error().describe(), HasSubstr("missing"));
+}
+
 TEST_F(OverlayTest, RefusesALogThatIsNone) {
   overlay_.reset();
   std::ofstream(log()) << "something else";
@@ -322,6 +338,29 @@ TEST_F(OverlayTest, RefusesALogThatIsNone) {
   const OverlayRecord stray = NameRecord{root_node, "name", 4711};
   ASSERT_TRUE(OverlayLog::rewrite(log(), std::span(&stray, 1)).has_value());
   EXPECT_EQ(Overlay::open(folder_.path(), base_).error().code(), ErrorCode::damaged);
+}
+
+// --- one that is thrown away ---
+
+TEST_F(OverlayTest, WaitsForNoDiskWhereItIsDisposable) {
+  const auto write_and_sync = [this](Durability durability) {
+    return paths_synced_by([&] {
+      open({.durability = durability});
+      ok(at().write("base/1/100", 0, std::string(block, 'w')));
+      ok(at().make_file("new"));
+      ok(at().sync("base/1/100"));
+      ok(at().remove_file("new"));
+      ok(overlay_->sync_all());
+      open({.durability = durability});
+      EXPECT_EQ(read("base/1/100"),
+                std::string(block, 'w') + std::string(block, 'A') + std::string(block, 'B'));
+      ok(overlay_->sync_all());
+      overlay_.reset();
+    });
+  };
+  EXPECT_THAT(write_and_sync(Durability::disposable), IsEmpty());
+  EXPECT_THAT(write_and_sync(Durability::kept), Contains(StartsWith(data().native() + "/")))
+      << "or none is seen at all";
 }
 
 // --- what is left behind ---

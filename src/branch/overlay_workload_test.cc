@@ -107,8 +107,13 @@ class LossyDisk {
   std::uint64_t below(std::uint64_t limit) { return random_() % limit; }
   void synced_before(NodeId node, std::size_t offset, std::size_t size_bytes) {
     const auto name = std::to_string(node);
-    if (!before_.contains(name)) return;
     const auto now = content_of(folder_ / "data" / name);
+    if (!before_.contains(name)) {
+      // Made and synced within the step. How much of what the step wrote came before the sync is not known
+      // here: all.
+      if (std::filesystem::exists(folder_ / "data" / name)) synced_[name] = now;
+      return;
+    }
     auto content = before_[name];
     const auto end = std::min({offset + size_bytes, content.size(), now.size()});
     if (offset < end) content.replace(offset, end - offset, now, offset, end - offset);

@@ -18,8 +18,8 @@ std::filesystem::path rolls_folder(const RollRequest& request) {
   return request.state_directory / "rolls";
 }
 
-// What is locked belongs to a roll at work. Also what has no record: one that was cut short before it had one, or
-// while it was taken away.
+// What is locked belongs to a roll at work. Also what has no record: one that was cut short before it had
+// one, or while it was taken away.
 Result<void> remove_leftovers(const RollRequest& request) {
   const auto folder = BranchHome(rolls_folder(request), request.space.name(), "any").path().parent_path();
   const auto entries = list_directory(folder);
@@ -49,8 +49,8 @@ Error with_last_words(Error error, const BranchHome& home) {
             "What recovery changes is kept there until it is stored: make room, or set another state_dir.");
   }
   const auto words = last_words_of_file(home.mount_log(), 0);
-  return make_error(ErrorCode::failed, "{}{}{}", error.message(),
-                    words.empty() ? "" : "; its files: ", words);
+  return make_error(ErrorCode::failed, "{}{}{}", error.message(), words.empty() ? "" : "; its files: ", words)
+      .with_hint(error.hint());
 }
 
 Result<ServerInstallation> find_installation(const BranchRecord& record) {
@@ -68,6 +68,7 @@ Result<std::unique_ptr<HiddenBranch>> HiddenBranch::make(const RollRequest& requ
   PGS_TRY(auto record, branch_record_of(request.space, plan, name, request.repository));
   record.user = owner.name;
   record.read_only = true;  // it stays in recovery
+  record.disposable = true;
   PGS_TRY(record.port, choose_port(request.state_directory));
   record.settings = {{"listen_addresses", ""}, {"hot_standby", "off"}};
   PGS_CHECK(make_branch_folders(home, owner));

@@ -22,6 +22,16 @@ struct ChangedFile {
   NodeId node = 0;
   std::optional<FileEntry> base;  // where the old snapshot has it
   Overlay::Changes changes;
+
+  // Whether the old snapshot has that extent, as long, and the overlay no more than single blocks of it.
+  [[nodiscard]] bool has_old_extent(std::uint64_t number) const {
+    const auto size = extent_size(entry.size_bytes, number);
+    return base && number * extent_bytes + size <= changes.base_limit_bytes &&
+           size == extent_size(base->size_bytes, number);
+  }
+  [[nodiscard]] bool is_block_changed(std::uint64_t block) const {
+    return block < changes.blocks.size() && changes.blocks[static_cast<std::size_t>(block)];
+  }
 };
 
 // Part of one file's map: what becomes a leaf, or all of a small file.
@@ -45,7 +55,13 @@ class ExtentWorker {
     PGS_TRY(const auto whole_size, reader_.read_whole(previous, whole_.whole()));
     const auto whole = ByteView(whole_.data(), whole_size);
     const auto offset = number * extent_bytes;
-    PGS_CHECK(overlay_.read(file.node, offset, content));
+    if (file.has_old_extent(number)) {
+      // The old content is at hand: the overlay has only to say what it has itself.
+      PGS_CHECK(reader_.complete(previous, whole, content));
+      PGS_CHECK(read_changed_blocks(file, offset, content));
+    } else {
+      PGS_CHECK(overlay_.read(file.node, offset, content));
+    }
     return writer_.put_changed_extent(content, previous, whole);
   }
   // Of a file that the old snapshot does not have there.
@@ -57,6 +73,22 @@ class ExtentWorker {
   Result<void> finish() { return writer_.finish(); }
 
  private:
+  Result<void> read_changed_blocks(const ChangedFile& file, std::uint64_t offset, MutableByteView content) {
+    const auto is_changed = [&](std::size_t within) {
+      return file.is_block_changed((offset + within) / overlay_block_bytes);
+    };
+    for (std::size_t begin = 0; begin < content.size();) {
+      auto end = std::min(begin + overlay_block_bytes, content.size());
+      if (is_changed(begin)) {
+        while (end < content.size() && is_changed(end))
+          end = std::min(end + overlay_block_bytes, content.size());
+        PGS_CHECK(overlay_.read(file.node, offset + begin, content.subspan(begin, end - begin)));
+      }
+      begin = end;
+    }
+    return {};
+  }
+
   Overlay& overlay_;
   ExtentReader reader_;
   ChunkWriter writer_;
@@ -129,8 +161,9 @@ class OverlayStore {
     return {};
   }
 
-  // Those that are linked to: the folder's list has also what a DROP TABLESPACE has left, and not what nobody has looked
-  // up yet. The data directory has the folder of the links, a snapshot none for a tablespace itself.
+  // Those that are linked to: the folder's list has also what a DROP TABLESPACE has left, and not what nobody
+  // has looked up yet. The data directory has the folder of the links, a snapshot none for a tablespace
+  // itself.
   Result<void> walk_tablespaces(NodeId folder) {
     for (const auto oid : stored_.tablespaces) {
       const auto name = std::to_string(oid.value);
@@ -203,19 +236,13 @@ class OverlayStore {
 
   // Whether the overlay has some of the extent.
   static bool is_changed(const ChangedFile& file, std::uint64_t number) {
-    const auto start = number * extent_bytes;
-    const auto size = extent_size(file.entry.size_bytes, number);
-    if (!file.base || start + size > file.changes.base_limit_bytes ||
-        size != extent_size(file.base->size_bytes, number)) {
-      return true;
-    }
-    const auto& blocks = file.changes.blocks;
-    const auto from = std::min<std::uint64_t>(start / overlay_block_bytes, blocks.size());
-    const auto to = std::min<std::uint64_t>((start + size + overlay_block_bytes - 1) / overlay_block_bytes,
-                                            blocks.size());
-    return std::find(blocks.begin() + static_cast<std::ptrdiff_t>(from),
-                     blocks.begin() + static_cast<std::ptrdiff_t>(to),
-                     true) != blocks.begin() + static_cast<std::ptrdiff_t>(to);
+    if (!file.has_old_extent(number)) return true;
+    const auto first = number * extent_bytes / overlay_block_bytes;
+    const auto count =
+        (extent_size(file.entry.size_bytes, number) + overlay_block_bytes - 1) / overlay_block_bytes;
+    for (auto block = first; block < first + count; ++block)
+      if (file.is_block_changed(block)) return true;
+    return false;
   }
 
   Result<Stretch> stretch_of(ChangedFile& file, std::uint64_t first, std::uint64_t count) {

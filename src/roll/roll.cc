@@ -56,8 +56,8 @@ Result<RecoveryPlan> plan_to(const RollRequest& request, const RollTarget& targe
                                         "`pgstrata backup --base`."));
 }
 
-// PostgreSQL does not know the objects that its files are made of: where it cannot read WAL, all of it is read here
-// to name them.
+// PostgreSQL does not know the objects that its files are made of: where it cannot read WAL, all of it is
+// read here to name them.
 Result<ControlFile> recover(const RollRequest& request, const RollTarget& target, HiddenBranch& branch) {
   auto control = branch.recover(target.checkpoint->checkpoint.lsn, request.cancellation);
   if (control || control.error().code() != ErrorCode::failed) return control;
@@ -82,8 +82,12 @@ Result<StoredOverlay> store_branch(const RollRequest& request, const SnapshotRec
   const auto base = open_branch_files(open_snapshot_files(request.space, previous, {.read_ahead_extents = 0}),
                                       open_wal_files(request.space, {record.wal_segment_bytes, record.end_lsn,
                                                                      record.sealed_wal, record.wal_patches}));
-  PGS_TRY(const auto overlay, Overlay::open(branch.home().overlay(), *base));
-  return store_overlay(request.space, previous, *overlay, store, request.workers, request.cancellation);
+  PGS_TRY(const auto overlay,
+          Overlay::open(branch.home().overlay(), *base, {.durability = Durability::disposable}));
+  PGS_TRY(auto stored,
+          store_overlay(request.space, previous, *overlay, store, request.workers, request.cancellation));
+  PGS_CHECK(overlay->sync_all());  // what the disk refused after the server's syncs was not what was read
+  return stored;
 }
 
 SnapshotRecord record_of(const RollRequest& request, const RecoveryPlan& plan, const ControlFile& control,

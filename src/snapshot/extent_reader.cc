@@ -15,6 +15,11 @@ Result<std::size_t> ExtentReader::read_whole(const ExtentRef& ref, MutableByteVi
   return chunks_.read(*ref.chunk, into.first(extent_bytes));
 }
 
+Result<void> ExtentReader::complete(const ExtentRef& ref, ByteView whole, MutableByteView content) {
+  fit_whole_extent(whole, content);
+  return ref.difference ? apply(*ref.difference, content) : Result<void>();
+}
+
 Result<void> ExtentReader::read(const ExtentRef& ref, std::uint32_t size_bytes, MutableByteView into) {
   PGS_ASSERT(size_bytes <= extent_bytes && size_bytes <= into.size());
   const auto content = into.first(size_bytes);
@@ -33,7 +38,7 @@ Result<void> ExtentReader::read(const ExtentRef& ref, std::uint32_t size_bytes, 
     std::ranges::fill(content.subspan(size), std::byte{0});
   } else {
     PGS_TRY(const auto size, chunks_.read(*ref.chunk, whole_.whole()));
-    fit_whole_extent(whole_.whole().first(size), content);
+    return complete(ref, whole_.whole().first(size), content);
   }
   return apply(*ref.difference, content);
 }

@@ -20,6 +20,9 @@ class ExtentReader {
   // filled, none for zeros. Error: damaged.
   Result<std::size_t> read_whole(const ExtentRef& ref, MutableByteView into);
 
+  // As read(), by one who has read_whole()'s result already.
+  Result<void> complete(const ExtentRef& ref, ByteView whole, MutableByteView content);
+
  private:
   Result<void> apply(const ChunkRef& difference, MutableByteView content);
 

@@ -45,6 +45,13 @@ void start_writing_back(const FileDescriptor& file, std::uint64_t offset, std::u
                           SYNC_FILE_RANGE_WRITE);
 }
 
+Result<void> check_written_back(const FileDescriptor& file) {
+  const auto checked =
+      retry_interrupted([&] { return ::sync_file_range(file.get(), 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE); });
+  if (checked != 0 && errno == ENOSYS) return sync_file_data(file);
+  return synced(checked, file);
+}
+
 // One that is there may have been made by somebody who died before it was durable.
 Result<void> durable_make_directories(const path& given, mode_t mode) {
   const path path = without_last_separator(given);

@@ -21,6 +21,10 @@ namespace pgstrata {
 // Starts writing a range to the disk without waiting: makes a later sync short. Makes nothing durable.
 void start_writing_back(const FileDescriptor& file, std::uint64_t offset, std::uint64_t size_bytes);
 
+// For what need not survive: tells what the disk has refused of the content since `file` was opened and
+// nobody was told yet. Makes nothing durable, and waits for no more than what is being written just now.
+[[nodiscard]] Result<void> check_written_back(const FileDescriptor& file);
+
 // With all missing parents. One that exists is no error.
 [[nodiscard]] Result<void> durable_make_directories(const std::filesystem::path& path, mode_t mode = 0700);
 [[nodiscard]] Result<void> durable_remove(const std::filesystem::path& path);

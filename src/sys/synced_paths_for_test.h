@@ -1,5 +1,5 @@
-// Notes which files and folders a test program syncs: defines fsync, so one file of a program includes this.
-// Only tests include this header.
+// Notes which files and folders a test program syncs: defines fsync and fdatasync, so one file of a program
+// includes this. Only tests include this header.
 #pragma once
 
 #include <atomic>
@@ -37,14 +37,22 @@ std::vector<std::string> paths_synced_by(Call call, std::function<void()> on_syn
   return notes.paths;
 }
 
+inline void note_sync(int file) {
+  auto& notes = SyncNotes::instance();
+  if (!notes.on) return;
+  if (notes.on_sync) notes.on_sync();
+  const std::lock_guard lock(notes.mutex);
+  notes.paths.push_back(std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(file)));
+}
+
 }  // namespace pgstrata
 
 extern "C" int fsync(int file) {
-  auto& notes = pgstrata::SyncNotes::instance();
-  if (notes.on) {
-    if (notes.on_sync) notes.on_sync();
-    const std::lock_guard lock(notes.mutex);
-    notes.paths.push_back(std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(file)));
-  }
+  pgstrata::note_sync(file);
   return static_cast<int>(::syscall(SYS_fsync, file));
+}
+
+extern "C" int fdatasync(int file) {
+  pgstrata::note_sync(file);
+  return static_cast<int>(::syscall(SYS_fdatasync, file));
 }

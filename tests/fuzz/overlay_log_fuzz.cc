@@ -22,7 +22,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   check(bytes);
   ByteWriter log;
   log.u32(0x4F534750);
-  log.u32(1);
+  log.u32(2);
   log.u32(static_cast<std::uint32_t>(size));
   log.u32(crc32c_finish(crc32c_extend(crc32c_begin, bytes)));
   log.bytes(bytes);
