@@ -25,16 +25,6 @@ Result<void> set_moment(BranchRecord& record, const ClusterSpace& space, const R
   return {};
 }
 
-// For a branch that has been made: another server may have taken its port while it did not run.
-Result<void> keep_or_change_port(const BranchHome& home, BranchRecord& record) {
-  if (is_port_free(record.port)) return {};
-  const auto taken = record.port;
-  PGS_TRY(record.port, choose_port(home.state_directory()));
-  log_warning("port {} is another server's by now: branch \"{}\" listens on {}", taken, record.name,
-              record.port);
-  return put_branch_record(home, record);
-}
-
 Result<void> check_not_promoted(const BranchRecord& record) {
   if (record.promoted_to.empty()) return {};
   return std::unexpected(make_error(ErrorCode::failed,
@@ -49,9 +39,18 @@ Result<void> remove_leftovers(const BranchHome& home) {
   PGS_TRY(const bool there, file_exists(home.path()));
   PGS_TRY(const bool is_branch, file_exists(home.record()));
   if (!there || is_branch) return {};
-  PGS_TRY(const auto lock, LockFile::try_acquire(home.lock()));
+  PGS_TRY(const auto lock, lock_folder_of(home));
   log_info("taking away what an interrupted command left in \"{}\"", home.path().native());
   return remove_branch(home);
+}
+
+// Another command that makes it must not take a folder that is not locked yet for a left one.
+Result<LockFile> make_and_lock(const BranchHome& home, const FileOwner& owner) {
+  PGS_CHECK(make_directories(home.path().parent_path(), 0711));
+  PGS_TRY(const auto alone, LockFile::acquire(home.makers_lock()));
+  PGS_CHECK(remove_leftovers(home));
+  PGS_CHECK(make_branch_folders(home, owner));
+  return lock_folder_of(home);
 }
 
 // Opens it at another moment, or again at its own, with nothing written in it. Cut short, it is what
@@ -63,7 +62,6 @@ Result<BranchRecord> open_anew(const ClusterSpace& space, const BranchHome& home
   PGS_CHECK(stop_branch_processes(home, StopMode::immediate));
   record.recovered = false;
   PGS_CHECK(put_branch_record(home, record));
-  PGS_CHECK(keep_or_change_port(home, record));
   const auto opened = open_at_moment(space, home, record, installation, options, cancellation);
   if (opened) return record;
   if (const auto stopped = stop_branch_processes(home, StopMode::immediate); !stopped)
@@ -106,9 +104,7 @@ Result<BranchRecord> create_branch(const ClusterSpace& space, const RecoveryPlan
   record.read_only = branch.read_only;
   record.expires = branch.expires;
   record.settings = branch.settings;
-  PGS_CHECK(remove_leftovers(home));
-  PGS_CHECK(make_branch_folders(home, owner));
-  PGS_TRY(const auto lock, LockFile::try_acquire(home.lock()));
+  PGS_TRY(const auto lock, make_and_lock(home, owner));
   const auto made = [&]() -> Result<void> {
     PGS_TRY(record.port, choose_port(branch.state_directory));
     PGS_CHECK(put_branch_record(home, record));
@@ -136,23 +132,13 @@ Result<BranchRecord> start_branch(const ClusterSpace& space, const BranchHome& h
     record.wal_settled_to = record.end_lsn;
   }
   PGS_TRY(const auto installation, ServerInstallation::find(static_cast<int>(record.server_version / 10000)));
-  PGS_TRY(const bool mounted, mount_process_runs(home));
-  if (mounted) {
-    PGS_TRY(const auto state, compute_state(home));
-    if (state != ComputeState::stopped) {
-      record.started = true;
-      PGS_CHECK(put_branch_record(home, record));
-      return record;
-    }
+  PGS_TRY(const bool serves, branch_serves(home, options, cancellation));
+  if (serves) {
+    record.started = true;
+    PGS_CHECK(put_branch_record(home, record));
+  } else {
+    PGS_CHECK(bring_branch_back(space, home, record, installation, options, cancellation));
   }
-  // Also where a mount is left: a new process has forgotten which syncs failed, and the kernel what it could not
-  // write.
-  PGS_CHECK(mount_branch(space, home, record));
-  // An advance that was cut short had its WAL written after it was noted.
-  if (record.read_only) PGS_CHECK(write_wal_of(space, home, record, record.wal_settled_to));
-  PGS_CHECK(keep_or_change_port(home, record));
-  if (const auto opened = open_again(home, record, installation, options, cancellation); !opened)
-    return std::unexpected(explained_by_mount(home, opened.error()));
   return record;
 }
 

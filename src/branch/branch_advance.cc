@@ -86,9 +86,7 @@ Result<BranchRecord> advance_branch(const ClusterSpace& space, const BranchHome&
   PGS_CHECK(remove_partial_wal(home, before));
   PGS_CHECK(stop_mount_process(home, false));
   PGS_CHECK(put_branch_record(home, record));
-  PGS_CHECK(mount_branch(space, home, record));
-  PGS_CHECK(write_wal_of(space, home, record, record.wal_settled_to));
-  PGS_CHECK(open_again(home, record, installation, options, cancellation));
+  PGS_CHECK(bring_branch_back(space, home, record, installation, options, cancellation));
   return record;
 }
 

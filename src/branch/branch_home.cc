@@ -36,6 +36,10 @@ Result<LockFile> lock_branch(const BranchHome& home) {
         names.empty() ? "There are none on this machine; `pgstrata branch create` makes one."
                       : fmt::format("On this machine are: {}.", fmt::join(names, ", "))));
   }
+  return lock_folder_of(home);
+}
+
+Result<LockFile> lock_folder_of(const BranchHome& home) {
   auto lock = LockFile::try_acquire(home.lock());
   if (!lock && lock.error().code() == ErrorCode::busy) {
     return fail(ErrorCode::busy, "another command is at work on branch \"{}\"",

@@ -1,5 +1,6 @@
 // Where a branch is kept on this machine: the state folder of pgstrata, never the repository.
 //
+//   STATE/branches/CLUSTER/.lock   held while the folder of a branch is made
 //   STATE/branches/CLUSTER/NAME/
 //     branch.json   what it is (branch_record.h)
 //     overlay/      what was written in it
@@ -48,6 +49,7 @@ class BranchHome {
   // Which process its server is: told outside of the mount, which may be dead when that is to be known.
   [[nodiscard]] std::filesystem::path server_process() const { return path_ / "server.pid"; }
   [[nodiscard]] std::filesystem::path lock() const { return path_ / "lock"; }
+  [[nodiscard]] std::filesystem::path makers_lock() const { return path_.parent_path() / ".lock"; }
 
  private:
   std::filesystem::path path_;
@@ -56,6 +58,8 @@ class BranchHome {
 // For whoever changes the branch. Errors: not_found (no such branch: the hint lists those there are); busy
 // (somebody else is at it).
 [[nodiscard]] Result<LockFile> lock_branch(const BranchHome& home);
+// The same of a folder that is no branch yet, or no longer. Error: busy.
+[[nodiscard]] Result<LockFile> lock_folder_of(const BranchHome& home);
 
 // A socket's path has an end, and the branch's is in its home. Error: usage.
 [[nodiscard]] Result<void> check_socket_path(const BranchHome& home);

@@ -94,22 +94,18 @@ class BranchPromotion {
   }
 
   Result<void> serve() {
-    PGS_TRY(const bool mounted, mount_process_runs(home_));
-    if (!mounted) PGS_CHECK(mount_branch(space_, home_, record()));
-    PGS_TRY(const auto state, compute_state(home_));
-    if (state != ComputeState::stopped) return {};
-    PGS_CHECK(end_left_server(home_));
-    return open_again(home_, record(), *installation_, {}, cancellation_);
+    PGS_TRY(const bool serves, branch_serves(home_, {}, cancellation_));
+    if (serves) return {};
+    return bring_branch_back(space_, home_, record(), *installation_, {}, cancellation_);
   }
 
   void serve_again() {
     if (!stopped_) return;
     const auto again = [this]() -> Result<void> {
-      PGS_CHECK(end_left_server(home_));  // it may not have stopped when it was told
       record().promoted_to.clear();
       PGS_CHECK(put_branch_record(home_, record()));
       const Cancellation never;  // also when it was cancelled: it leaves the branch as it was
-      return open_again(home_, record(), *installation_, {}, never);
+      return bring_branch_back(space_, home_, record(), *installation_, {}, never);
     }();
     if (!again)
       log_warning("branch \"{}\" does not serve again: {}", record().name, again.error().describe());

@@ -8,6 +8,7 @@
 #include "branch/branch_wal.h"
 #include "branch/compute_questions.h"
 #include "branch/left_server.h"
+#include "branch/mount_failure.h"
 #include "branch/mount_process.h"
 #include "branch/server_user.h"
 #include "restore/restore_cluster.h"
@@ -35,8 +36,8 @@ RecoveryPlan wal_plan_of(const BranchRecord& record) {
   return plan;
 }
 
-// Links from the data directory to the tablespaces' folders in the mount, and to the WAL's beside it: relative, so that
-// they lead there also once the branch has another name.
+// Links from the data directory to the tablespaces' folders in the mount, and to the WAL's beside it:
+// relative, so that they lead there also once the branch has another name.
 Result<void> make_links(const BranchHome& home, const SnapshotRecord& snapshot) {
   const auto wal = std::filesystem::path("../..") / home.wal().filename();
   if (::symlink(wal.c_str(), (home.data() / "pg_wal").c_str()) != 0)
@@ -64,6 +65,22 @@ void learn_of_server(const BranchHome& home, BranchRecord& record, const Cancell
   if (connection) return warn_of_other_locales(*connection);
   log_warning("branch \"{}\" is open, but does not let its superuser in: {}", record.name,
               connection.error().describe());
+}
+
+// Another server may have taken its port while it did not run.
+Result<void> keep_or_change_port(const BranchHome& home, BranchRecord& record) {
+  if (is_port_free(record.port)) return {};
+  const auto taken = record.port;
+  PGS_TRY(record.port, choose_port(home.state_directory()));
+  log_warning("port {} is another server's by now: branch \"{}\" listens on {}", taken, record.name,
+              record.port);
+  return put_branch_record(home, record);
+}
+
+Result<void> remove_sockets(const BranchHome& home) {
+  PGS_TRY(const auto sockets, list_directory(home.socket_folder()));
+  for (const auto& entry : sockets) PGS_CHECK(remove_file_if_there(home.socket_folder() / entry.name));
+  return {};
 }
 
 Result<void> clear_overlay(const BranchHome& home) {
@@ -174,6 +191,7 @@ Result<void> open_at_moment(const ClusterSpace& space, const BranchHome& home, B
                             const Cancellation& cancellation) {
   PGS_TRY(const auto snapshot, get_snapshot(space, record.snapshot));
   PGS_CHECK(mount_at_moment(space, snapshot, home, record));
+  PGS_CHECK(keep_or_change_port(home, record));
   PGS_CHECK(recover_compute(home, record, installation, options, cancellation));
   learn_of_server(home, record, cancellation);
   record.recovered = true;
@@ -182,16 +200,28 @@ Result<void> open_at_moment(const ClusterSpace& space, const BranchHome& home, B
   return put_branch_record(home, record);
 }
 
-Result<void> open_again(const BranchHome& home, BranchRecord& record, const ServerInstallation& installation,
-                        const ComputeOptions& options, const Cancellation& cancellation) {
-  // Whatever process has that id, a dead one that nobody reaps among them, it is not this branch's server.
-  PGS_CHECK(as_server_user(record, [&]() -> Result<void> {
-    PGS_CHECK(remove_file_if_there(home.data() / "postmaster.pid"));
-    PGS_TRY(const auto sockets, list_directory(home.socket_folder()));
-    for (const auto& entry : sockets) PGS_CHECK(remove_file_if_there(home.socket_folder() / entry.name));
-    return {};
-  }));
-  PGS_CHECK(start_compute(home, record, installation, options, cancellation));
+Result<bool> branch_serves(const BranchHome& home, const ComputeOptions& options,
+                           const Cancellation& cancellation) {
+  PGS_TRY(const bool mounted, mount_process_runs(home));
+  if (!mounted) return false;
+  PGS_TRY(const auto state, settled_compute_state(home, options, cancellation));
+  return state != ComputeState::stopped;
+}
+
+Result<void> bring_branch_back(const ClusterSpace& space, const BranchHome& home, BranchRecord& record,
+                               const ServerInstallation& installation, const ComputeOptions& options,
+                               const Cancellation& cancellation) {
+  const auto opened = [&]() -> Result<void> {
+    // Also where a mount is left: a new process has forgotten which syncs failed, and the kernel what it
+    // could not write.
+    PGS_CHECK(mount_branch(space, home, record));
+    // An advance notes the WAL before it writes it.
+    if (record.read_only) PGS_CHECK(write_wal_of(space, home, record, record.wal_settled_to));
+    PGS_CHECK(keep_or_change_port(home, record));
+    PGS_CHECK(as_server_user(record, [&] { return remove_sockets(home); }));
+    return start_compute(home, record, installation, options, cancellation);
+  }();
+  if (!opened) return std::unexpected(explained_by_mount(home, opened.error()));
   learn_of_server(home, record, cancellation);
   record.wal_settled_to = record.end_lsn;
   record.started = true;

@@ -75,10 +75,9 @@ class Promotion {
   std::optional<std::chrono::steady_clock::time_point> asked_;
 };
 
-Error gone_on(ErrorCode why, const ServerInstance& server, const BranchHome& home) {
-  return make_error(why, "{}; the branch's server goes on as process {}",
-                    why == ErrorCode::cancelled ? "stopped waiting on request" : "the time to wait is over",
-                    server.pid())
+Error not_waited(ErrorCode why, const BranchHome& home) {
+  return make_error(why, "{}",
+                    why == ErrorCode::cancelled ? "stopped waiting on request" : "the time to wait is over")
       .with_hint(fmt::format("Its log is {}.", home.server_log().native()));
 }
 
@@ -109,8 +108,7 @@ Result<void> wait_until_open(ServerInstance& server, const BranchHome& home, con
     }
     if (code != ErrorCode::unavailable && code != ErrorCode::cancelled)
       return std::unexpected(with_advice(std::move(waited).error()));
-    server.leave_running();
-    return std::unexpected(gone_on(code, server, home));
+    return std::unexpected(not_waited(code, home));
   }
 }
 
@@ -142,12 +140,10 @@ Result<void> wait_until_replayed(const BranchHome& home, const BranchRecord& rec
   }
 }
 
-Result<void> stay_at_moment(ServerInstance& server, const BranchHome& home, const BranchRecord& record,
+Result<void> wait_at_moment(ServerInstance& server, const BranchHome& home, const BranchRecord& record,
                             const ComputeOptions& options, const Cancellation& cancellation) {
   PGS_CHECK(wait_until_open(server, home, record, false, ServerPhase::accepts_reads, options, cancellation));
-  PGS_CHECK(wait_until_replayed(home, record, options, cancellation));
-  server.leave_running();
-  return {};
+  return wait_until_replayed(home, record, options, cancellation);
 }
 
 // Where recovery ended is in the history that the promotion wrote.
@@ -224,9 +220,13 @@ Result<void> recover_compute(const BranchHome& home, const BranchRecord& record,
   PGS_CHECK(as_server_user(record, [&] { return write_file(home.data() / "standby.signal", {}); }));
   PGS_TRY(auto server, ServerInstance::start(installation, compute_options(home, record, true)));
   PGS_CHECK(note_server_process(home, server.pid()));
-  if (record.read_only) return stay_at_moment(server, home, record, options, cancellation);
-  PGS_CHECK(wait_until_open(server, home, record, true, ServerPhase::accepts_writes, options, cancellation));
-  PGS_CHECK(check_end(server, home, record));
+  if (record.read_only) {
+    PGS_CHECK(wait_at_moment(server, home, record, options, cancellation));
+  } else {
+    PGS_CHECK(
+        wait_until_open(server, home, record, true, ServerPhase::accepts_writes, options, cancellation));
+    PGS_CHECK(check_end(server, home, record));
+  }
   server.leave_running();
   return {};
 }
@@ -236,10 +236,19 @@ Result<void> start_compute(const BranchHome& home, const BranchRecord& record,
                            const Cancellation& cancellation) {
   PGS_TRY(auto server, ServerInstance::start(installation, compute_options(home, record, record.read_only)));
   PGS_CHECK(note_server_process(home, server.pid()));
-  if (record.read_only) return stay_at_moment(server, home, record, options, cancellation);
-  PGS_CHECK(wait_until_open(server, home, record, false, ServerPhase::accepts_writes, options, cancellation));
+  const auto open = record.read_only ? wait_at_moment(server, home, record, options, cancellation)
+                                     : wait_until_open(server, home, record, false,
+                                                       ServerPhase::accepts_writes, options, cancellation);
+  if (open) {
+    server.leave_running();
+    return {};
+  }
+  const auto code = open.error().code();
+  if (code != ErrorCode::unavailable && code != ErrorCode::cancelled) return open;
   server.leave_running();
-  return {};
+  return std::unexpected(
+      make_error(code, "{}; the branch's server goes on as process {}", open.error().message(), server.pid())
+          .with_hint(open.error().hint()));
 }
 
 Result<void> stop_compute(const BranchHome& home, StopMode mode, std::chrono::milliseconds limit) {
@@ -269,10 +278,28 @@ Result<ComputeState> compute_state(const BranchHome& home) {
       return ComputeState::writes;
     case ServerPhase::accepts_reads:
       return ComputeState::reads;
+    case ServerPhase::stopping:
+      return ComputeState::stopping;
     case ServerPhase::ended:
       return ComputeState::stopped;
-    default:
+    case ServerPhase::starting:
       return ComputeState::recovering;
+  }
+  return ComputeState::recovering;
+}
+
+Result<ComputeState> settled_compute_state(const BranchHome& home, const ComputeOptions& options,
+                                           const Cancellation& cancellation) {
+  const auto deadline = std::chrono::steady_clock::now() + options.limit;
+  while (true) {
+    PGS_TRY(const auto state, compute_state(home));
+    if (state != ComputeState::recovering && state != ComputeState::stopping) return state;
+    if (std::chrono::steady_clock::now() >= deadline) {
+      return fail(ErrorCode::unavailable, "the time to wait is over, and the branch's server still {}",
+                  state == ComputeState::stopping ? "stops" : "recovers");
+    }
+    cancellation.wait_for(open_poll_interval);
+    PGS_CHECK(cancellation.check());
   }
 }
 

@@ -66,6 +66,7 @@ void BranchTest::TearDown() {
   const auto folder = path("state") / "branches/app";
   if (!std::filesystem::exists(folder)) return;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (!entry.is_directory()) continue;
     struct stat owner {};
     if (::stat(entry.path().c_str(), &owner) == 0 && owner.st_uid == server_user().uid) {
       const auto run = run_branch("delete", {entry.path().filename()});

@@ -1,5 +1,6 @@
 // What a branch is promised to survive, and the commands on it.
 #include <fstream>
+#include <future>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,6 +13,7 @@
 namespace pgstrata::testing {
 namespace {
 
+using ::testing::AnyOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
@@ -161,6 +163,63 @@ TEST_F(BranchLifeTest, AReadOnlyBranchStaysAtItsMomentAndAdvances) {
   expect_at("1010");
   there = moved("advance", "look", {"--lsn", fourth});
   expect_at("12110");
+}
+
+TEST_F(BranchLifeTest, AnAdvanceThatWasCutShortIsFinishedByStart) {
+  protect_rows();
+  const auto there = branch("look", {"--read-only", "--lsn", add_rows(10)});
+  const auto record_file = home_of("look") / "branch.json";
+  const auto before = Json::parse(std::ifstream(record_file));
+  moved("advance", "look", {"--lsn", add_rows(100)});
+  branch_json("stop", "look");
+  // As one that was killed while it wrote the WAL: it is noted, and only begun.
+  auto record = Json::parse(std::ifstream(record_file));
+  record["wal_settled_to"] = before.at("wal_settled_to");
+  std::ofstream(record_file) << record;
+  std::filesystem::path last;
+  for (const auto& file : std::filesystem::directory_iterator(home_of("look") / "wal"))
+    if (file.is_regular_file() && file.path() > last) last = file.path();
+  ASSERT_FALSE(last.empty());
+  std::filesystem::rename(last, last.native() + ".new");
+  std::filesystem::resize_file(last.native() + ".new", 100);
+  EXPECT_EQ(moved("start", "look").value(count), "1110");
+}
+
+TEST_F(BranchLifeTest, StartWaitsForAServerThatIsJustStopping) {
+  protect_rows();
+  const auto there = branch("try");
+  std::optional<SqlConnection> session(there.conninfo());
+  ASSERT_EQ(::kill(there.postmaster(), SIGTERM), 0);  // it waits for its sessions
+  wait_until("the server lets nobody in", [&] {
+    try {
+      const SqlConnection another(there.conninfo());
+      return false;
+    } catch (const SqlError&) {
+      return true;
+    }
+  });
+  EXPECT_EQ(state_of("try"), "running");
+  auto start = std::async(std::launch::async, [&] { return moved("start", "try"); });
+  session.reset();
+  EXPECT_EQ(start.get().value(count), "1000");
+}
+
+TEST_F(BranchLifeTest, OfManyCreatesOfOneNameOneWins) {
+  protect_rows();
+  std::vector<std::future<ProgramRun>> creates;
+  for (int i = 0; i < 4; ++i)
+    creates.push_back(std::async(std::launch::async, [&] { return run_branch("create", {"try"}); }));
+  int made = 0;
+  for (auto& create : creates) {
+    const auto run = create.get();
+    if (run.exit_code == 0) {
+      ++made;
+      continue;
+    }
+    EXPECT_THAT(run.err, AnyOf(HasSubstr("there is a branch"), HasSubstr("another command is at work")));
+  }
+  EXPECT_EQ(made, 1);
+  EXPECT_EQ(moved("start", "try").value(count), "1000");
 }
 
 TEST_F(BranchLifeTest, ExpiredOnesGo) {

@@ -5,6 +5,7 @@
 #include <csignal>
 #include <limits>
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -53,11 +54,13 @@ std::optional<PostmasterPid> parse_postmaster_pid(std::string_view text) {
 }
 
 Result<std::optional<PostmasterPid>> read_postmaster_pid(const std::filesystem::path& data_directory) {
-  auto content = read_file(data_directory / "postmaster.pid", 64 * 1024);
-  if (!content.has_value() && content.error().code() == ErrorCode::not_found)
-    return std::optional<PostmasterPid>();
-  if (!content.has_value()) return std::unexpected(std::move(content).error());
-  return parse_postmaster_pid(as_text(*content));
+  // Whoever has the directory may have put anything there: nothing is followed, and nothing waited for.
+  const auto file = open_file(data_directory / "postmaster.pid", O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  if (!file.has_value() && file.error().code() == ErrorCode::not_found) return std::optional<PostmasterPid>();
+  if (!file.has_value()) return std::unexpected(file.error());
+  Buffer content(64 * 1024);
+  PGS_TRY(const auto size, read_at_most(*file, 0, content.whole()));
+  return parse_postmaster_pid(as_text(ByteView(content.data(), size)));
 }
 
 PostmasterSight look_for_postmaster(pid_t pid, const std::filesystem::path& data_directory) {
