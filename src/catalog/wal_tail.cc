@@ -12,6 +12,7 @@ namespace {
 
 enum class FrameKind : std::uint8_t { bytes = 1, mark = 2 };
 constexpr std::size_t frame_payload_bytes = 1U << 20;  // of one `bytes` frame
+constexpr std::size_t usual_segment_bytes = 16U << 20;
 
 }  // namespace
 
@@ -79,6 +80,7 @@ Result<void> take_frame(WalTailContent& tail, ByteView frame, std::string_view n
     const bool hole = !tail.pieces.empty() && beyond_damage && lsn > tail.pieces.back().end();
     if (!tail.pieces.empty() && !hole) return fail(ErrorCode::damaged, "{}: frames do not follow", name);
     tail.pieces.push_back({lsn, {}});
+    if (!hole) tail.pieces.back().bytes.reserve(usual_segment_bytes);  // it need not move as it grows
   }
   append(tail.pieces.back().bytes, reader.bytes(reader.remaining()));
   return {};

@@ -19,7 +19,7 @@ class ObjectWindow {
   Result<void> refresh() {
     PGS_TRY(const ObjectInfo info, store_.stat(name_));
     size_bytes_ = info.size_bytes;
-    bytes_.clear();
+    bytes_.resize(0);
     return {};
   }
 
@@ -30,23 +30,26 @@ class ObjectWindow {
     if (offset >= size_bytes_) return ByteView();
     const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(count, size_bytes_ - offset));
     if (offset < start_ || offset + wanted > start_ + bytes_.size()) PGS_CHECK(load(offset));
-    return ByteView(bytes_).subspan(static_cast<std::size_t>(offset - start_), wanted);
+    return bytes_.view().subspan(static_cast<std::size_t>(offset - start_), wanted);
   }
 
  private:
   Result<void> load(std::uint64_t offset) {
     start_ = offset;
-    bytes_.resize(static_cast<std::size_t>(std::min<std::uint64_t>(window_size_bytes, size_bytes_ - offset)));
-    auto done = store_.read(name_, offset, bytes_);
-    if (!done.has_value()) bytes_.clear();
-    return done;
+    const auto size =
+        static_cast<std::size_t>(std::min<std::uint64_t>(window_size_bytes, size_bytes_ - offset));
+    bytes_.resize(0);
+    if (bytes_.capacity() < size) bytes_ = Buffer(size);
+    PGS_CHECK(store_.read(name_, offset, bytes_.whole().first(size)));
+    bytes_.resize(size);
+    return {};
   }
 
   ObjectStore& store_;
   std::string name_;
   std::uint64_t size_bytes_ = 0;
   std::uint64_t start_ = 0;
-  Bytes bytes_;
+  Buffer bytes_;
 };
 
 struct Frame {
