@@ -10,6 +10,7 @@
 #include "branch/left_server.h"
 #include "branch/mount_failure.h"
 #include "branch/mount_process.h"
+#include "pg/format/text_parsing.h"
 #include "restore/start_restored.h"
 #include "restore/target_directory.h"
 #include "sys/durable.h"
@@ -42,6 +43,22 @@ Result<void> remove_leftovers(const BranchHome& home) {
   PGS_TRY(const auto lock, lock_folder_of(home));
   log_info("taking away what an interrupted command left in \"{}\"", home.path().native());
   return remove_branch(home);
+}
+
+// Which port it listens on may be said as any setting; where its files and its socket are, not.
+Result<void> take_port_from_settings(BranchRecord& record) {
+  for (const auto& [name, value] : record.settings) {
+    if (name == "data_directory" || name == "unix_socket_directories")
+      return fail(ErrorCode::usage,
+                  "{} cannot be set for a branch: its files and its socket are in its own folder", name);
+    if (name != "port") continue;
+    const auto port = parse_decimal<std::uint16_t>(value);
+    if (!port || *port == 0) return fail(ErrorCode::usage, "\"{}\" is no port", value);
+    if (!is_port_free(*port)) return fail(ErrorCode::usage, "port {} is another server's", *port);
+    record.port = *port;
+  }
+  std::erase_if(record.settings, [](const auto& setting) { return setting.first == "port"; });
+  return {};
 }
 
 // Another command that makes it must not take a folder that is not locked yet for a left one.
@@ -104,9 +121,12 @@ Result<BranchRecord> create_branch(const ClusterSpace& space, const RecoveryPlan
   record.read_only = branch.read_only;
   record.expires = branch.expires;
   record.settings = branch.settings;
+  PGS_CHECK(take_port_from_settings(record));
   PGS_TRY(const auto lock, make_and_lock(home, owner));
   const auto made = [&]() -> Result<void> {
-    PGS_TRY(record.port, choose_port(branch.state_directory));
+    if (record.port == 0) {
+      PGS_TRY(record.port, choose_port(branch.state_directory));
+    }
     PGS_CHECK(put_branch_record(home, record));
     return open_at_moment(space, home, record, installation, options, cancellation);
   }();
@@ -166,7 +186,8 @@ Result<void> delete_branch(const BranchHome& home) {
 }
 
 std::vector<std::string> delete_expired_branches(const std::filesystem::path& state_directory,
-                                                 std::string_view cluster, Timestamp now) {
+                                                 std::string_view cluster, std::string_view spared,
+                                                 Timestamp now) {
   std::vector<std::string> deleted;
   const auto names = branch_names(state_directory, cluster);
   if (!names) return deleted;
@@ -174,6 +195,11 @@ std::vector<std::string> delete_expired_branches(const std::filesystem::path& st
     const BranchHome home(state_directory, cluster, name);
     const auto record = get_branch_record(home);
     if (!record || !record->expires || *record->expires > now) continue;
+    if (name == spared) {
+      log_warning("branch \"{}\" of {} expired at {}: it goes with the next command that does not name it",
+                  name, cluster, to_display(*record->expires));
+      continue;
+    }
     const auto gone = delete_branch(home);
     if (gone) {
       log_info("branch \"{}\" of {} expired at {} and is deleted", name, cluster,
@@ -198,7 +224,10 @@ Result<void> rename_branch(const std::filesystem::path& state_directory, const B
                                .with_hint("Stop it first: its server knows the place that it runs in."));
   }
   const BranchHome renamed(state_directory, record.cluster, new_name);
-  PGS_CHECK(rename_file_to_new(home.path(), renamed.path()));
+  const auto moved = rename_file_to_new(home.path(), renamed.path());
+  if (!moved && moved.error().code() == ErrorCode::already_exists)
+    return fail(ErrorCode::already_exists, "there is a branch \"{}\" already", new_name);
+  PGS_CHECK(moved);
   PGS_CHECK(sync_directory(renamed.path().parent_path()));
   record.name = new_name;
   return put_branch_record(renamed, record);

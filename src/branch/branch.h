@@ -43,17 +43,17 @@ Result<BranchRecord> create_branch(const ClusterSpace& space, const RecoveryPlan
                                    const Cancellation& cancellation);
 
 // Brings it back, whatever ended it; one that runs is no error. One that has never come to its moment, since
-// its creation or a reset was cut short, is brought there. Errors: not_found, busy; failed (it was promoted); as
-// for create.
+// its creation or a reset was cut short, is brought there. Errors: not_found, busy; failed (it was promoted);
+// as for create.
 Result<BranchRecord> start_branch(const ClusterSpace& space, const BranchHome& home,
                                   const ComputeOptions& options, const Cancellation& cancellation);
 // Back to its moment, or to the plan's where there is one, with nothing of what was written; name, port,
 // settings and expiry stay. Cut short, it is unfinished. Errors: as for start.
 Result<BranchRecord> reset_branch(const ClusterSpace& space, const BranchHome& home, const RecoveryPlan* plan,
                                   const ComputeOptions& options, const Cancellation& cancellation);
-// A read-only branch goes on to a later moment: `plan` is from its own snapshot. What its recovery has done so
-// far stays. Errors: usage (it is not read-only, or the moment is an earlier one or on another timeline); as
-// for start.
+// A read-only branch goes on to a later moment: `plan` is from its own snapshot. What its recovery has done
+// so far stays. Errors: usage (it is not read-only, or the moment is an earlier one or on another timeline);
+// as for start.
 Result<BranchRecord> advance_branch(const ClusterSpace& space, const BranchHome& home,
                                     const RecoveryPlan& plan, const ComputeOptions& options,
                                     const Cancellation& cancellation);
@@ -61,10 +61,11 @@ Result<BranchRecord> advance_branch(const ClusterSpace& space, const BranchHome&
 Result<BranchRecord> stop_branch(const BranchHome& home);
 // With all that was written in it. Errors: as for stop.
 Result<void> delete_branch(const BranchHome& home);
-// Those of a cluster whose time is over; their names. Each is told in the log, also one that cannot be deleted;
-// one at which another command is at work is left to the next call.
+// Those of a cluster whose time is over; their names. Each is told in the log, also one that cannot be
+// deleted; one at which another command is at work is left to the next call, and so is `spared`.
 std::vector<std::string> delete_expired_branches(const std::filesystem::path& state_directory,
-                                                 std::string_view cluster, Timestamp now);
+                                                 std::string_view cluster, std::string_view spared,
+                                                 Timestamp now);
 // It must be stopped. Errors: usage, already_exists, busy (it runs).
 Result<void> rename_branch(const std::filesystem::path& state_directory, const BranchHome& home,
                            const std::string& new_name);

@@ -191,8 +191,10 @@ class BranchPromotion {
     if (!open) {
       PGS_CHECK(server.stop(StopMode::fast, unopened_stop_limit));
       auto error = open.error();
-      auto hint = fmt::format("\"{}\" is whole and was not opened; the branch serves again. {}{}",
-                              options_.directory.native(), advice_for(error.describe()), error.hint());
+      const auto advice = advice_for(error.describe());
+      auto hint =
+          fmt::format("\"{}\" is whole and was not opened; the branch serves again. {}{}",
+                      options_.directory.native(), advice.empty() ? advice : advice + " ", error.hint());
       return std::unexpected(std::move(error).with_hint(std::move(hint)));
     }
     promoted_.interruption =

@@ -60,8 +60,9 @@ Result<void> remove_what_is_another_servers(const BranchHome& home) {
 
 // What the server is known by, and what is otherwise on this machine. One that nobody can connect to is said
 // to be so: its owner may know how.
-void learn_of_server(const BranchHome& home, BranchRecord& record, const Cancellation& cancellation) {
-  auto connection = connect_to_compute(home, record, cancellation);
+void learn_of_server(const BranchHome& home, BranchRecord& record) {
+  const Cancellation never;  // it takes no time, and the branch is open
+  auto connection = connect_to_compute(home, record, never);
   if (connection) return warn_of_other_locales(*connection);
   log_warning("branch \"{}\" is open, but does not let its superuser in: {}", record.name,
               connection.error().describe());
@@ -193,7 +194,8 @@ Result<void> open_at_moment(const ClusterSpace& space, const BranchHome& home, B
   PGS_CHECK(mount_at_moment(space, snapshot, home, record));
   PGS_CHECK(keep_or_change_port(home, record));
   PGS_CHECK(recover_compute(home, record, installation, options, cancellation));
-  learn_of_server(home, record, cancellation);
+  learn_of_server(home, record);
+  PGS_CHECK(cancellation.check());
   record.recovered = true;
   record.wal_settled_to = record.end_lsn;
   record.started = true;
@@ -222,7 +224,7 @@ Result<void> bring_branch_back(const ClusterSpace& space, const BranchHome& home
     return start_compute(home, record, installation, options, cancellation);
   }();
   if (!opened) return std::unexpected(explained_by_mount(home, opened.error()));
-  learn_of_server(home, record, cancellation);
+  learn_of_server(home, record);
   record.wal_settled_to = record.end_lsn;
   record.started = true;
   return put_branch_record(home, record);

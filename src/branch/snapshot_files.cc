@@ -65,7 +65,7 @@ class SnapshotFiles final : public BaseFiles {
                 const SnapshotFilesOptions& options)
       : tree_(space, snapshot.tree),
         readers_(space),
-        cache_(options.shared != nullptr ? options.cache_bytes / 8 : options.cache_bytes),
+        cache_(options.shared != nullptr ? options.cache_bytes / 16 : options.cache_bytes),
         options_(options) {}
 
   Result<std::optional<BaseEntry>> find(std::string_view path) override {

@@ -20,8 +20,8 @@ Result<BranchRecord> known_branch(const CommandContext& context, const BranchNam
   return record;
 }
 
-void expire_branches(const CommandContext& context, const std::string& cluster) {
-  delete_expired_branches(context.settings.state_directory, cluster, context.clock.now());
+void expire_branches(const CommandContext& context, const std::string& cluster, const std::string& spared) {
+  delete_expired_branches(context.settings.state_directory, cluster, spared, context.clock.now());
 }
 
 Json branch_json(const BranchHome& home, const BranchRecord& record) {

@@ -18,7 +18,9 @@ void add_branch_name(CLI::App& command, BranchName& branch);
 [[nodiscard]] Result<BranchRecord> known_branch(const CommandContext& context, const BranchName& branch);
 
 // Deletes the cluster's branches whose time is over: what each command that lists or changes some does first.
-void expire_branches(const CommandContext& context, const std::string& cluster);
+// Not the one that the command is about: whoever names it wants it still.
+void expire_branches(const CommandContext& context, const std::string& cluster,
+                     const std::string& spared = {});
 
 [[nodiscard]] Json branch_json(const BranchHome& home, const BranchRecord& record);
 [[nodiscard]] Json branch_json(const BranchHome& home, const BranchSight& sight);

@@ -31,7 +31,9 @@ Result<int> run_branch_list(const CommandContext& context, const std::string& cl
                record.expires ? human_time(*record.expires) : "-"});
   }
   context.print({{"cluster", cluster}, {"branches", std::move(json)}},
-                branches.empty() ? fmt::format("{} has no branch on this machine\n", cluster) : table.text());
+                branches.empty() ? fmt::format("{} has no branch in \"{}\"\n", cluster,
+                                               (context.settings.state_directory / "branches").native())
+                                 : table.text());
   return 0;
 }
 
@@ -57,7 +59,18 @@ Result<int> run_psql(const CommandContext& context, const BranchName& branch,
                                                             branch.cluster, record.name)));
   }
   PGS_TRY(const auto psql, find_program("psql"));
-  std::vector<std::string> words{psql.native(), socket_url(home_of(context, branch), record)};
+  // Not as an argument: what the user gives for a database would push it aside, and psql go to its default
+  // server.
+  for (const auto* name :
+       {"PGHOSTADDR", "PGSERVICE", "PGTARGETSESSIONATTRS", "PGREQUIREAUTH", "PGCHANNELBINDING"})
+    ::unsetenv(name);
+  const std::vector<std::pair<const char*, std::string>> place{
+      {"PGHOST", home_of(context, branch).socket_folder().native()},
+      {"PGPORT", std::to_string(record.port)},
+      {"PGUSER", record.superuser},
+      {"PGDATABASE", "postgres"}};
+  for (const auto& [name, value] : place) ::setenv(name, value.c_str(), 1);
+  std::vector<std::string> words{psql.native()};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> pointers;
   for (auto& word : words) pointers.push_back(word.data());
@@ -67,7 +80,7 @@ Result<int> run_psql(const CommandContext& context, const BranchName& branch,
 }
 
 Result<int> run_stop(const CommandContext& context, const BranchName& branch) {
-  expire_branches(context, branch.cluster);
+  expire_branches(context, branch.cluster, branch.name);
   const auto home = home_of(context, branch);
   PGS_TRY(const auto record, stop_branch(home));
   context.print(branch_json(home, record), fmt::format("stopped branch \"{}\"\n", record.name));
@@ -75,7 +88,7 @@ Result<int> run_stop(const CommandContext& context, const BranchName& branch) {
 }
 
 Result<int> run_start(const CommandContext& context, const BranchName& branch) {
-  expire_branches(context, branch.cluster);
+  expire_branches(context, branch.cluster, branch.name);
   const auto home = home_of(context, branch);
   PGS_CHECK(known_branch(context, branch));
   PGS_TRY(const Repository repository, context.open_repository());
@@ -85,7 +98,7 @@ Result<int> run_start(const CommandContext& context, const BranchName& branch) {
 }
 
 Result<int> run_delete(const CommandContext& context, const BranchName& branch) {
-  expire_branches(context, branch.cluster);
+  expire_branches(context, branch.cluster, branch.name);
   PGS_CHECK(delete_branch(home_of(context, branch)));
   context.print({{"cluster", branch.cluster}, {"name", branch.name}, {"deleted", true}},
                 fmt::format("deleted branch \"{}\"\n", branch.name));
@@ -93,7 +106,7 @@ Result<int> run_delete(const CommandContext& context, const BranchName& branch) 
 }
 
 Result<int> run_rename(const CommandContext& context, const BranchName& branch, const std::string& new_name) {
-  expire_branches(context, branch.cluster);
+  expire_branches(context, branch.cluster, branch.name);
   PGS_CHECK(rename_branch(context.settings.state_directory, home_of(context, branch), new_name));
   context.print({{"cluster", branch.cluster}, {"name", new_name}},
                 fmt::format("renamed branch \"{}\" to \"{}\"\n", branch.name, new_name));
@@ -130,8 +143,9 @@ void add_psql(CLI::App& noun, Invocation& invocation) {
       noun, invocation,
       {.name = "psql",
        .summary = "psql on a branch",
-       .details = "As the cluster's superuser, over the branch's socket. What follows \"--\" is psql's.\n\n"
-                  "Example:\n  pgstrata branch psql app look -- -c 'SELECT count(*) FROM orders'"},
+       .details = "As the cluster's superuser, over the branch's socket. What follows \"--\" is psql's: its "
+                  "database is postgres unless -d says another.\n\n"
+                  "Example:\n  pgstrata branch psql app look -- -d shop -c 'SELECT count(*) FROM orders'"},
       [branch, arguments](const CommandContext& context) { return run_psql(context, *branch, *arguments); });
   add_branch_name(*command, *branch);
   command->add_option("ARGUMENT", *arguments, "for psql");
@@ -158,13 +172,13 @@ void add_branch_commands(CLI::App& program, Invocation& invocation) {
                             "any moment as a database of its own: create, list, psql, reset, promote, ...");
   add_branch_moment_commands(*noun, invocation);
   add_list(*noun, invocation);
-  add_verb(
-      *noun, invocation,
-      {.name = "url",
-       .summary = "a branch's connection URL, alone",
-       .details = "Example:\n  psql \"$(pgstrata branch url app look)\"\n\nExit codes: 0 printed, 3 no such "
-                  "branch."},
-      run_url);
+  add_verb(*noun, invocation,
+           {.name = "url",
+            .summary = "a branch's connection URL, alone",
+            .details = "Example:\n  url=$(pgstrata branch url app look) && psql \"$url\"\n\nExit codes: 0 "
+                       "printed, 3 no such "
+                       "branch."},
+           run_url);
   add_psql(*noun, invocation);
   add_verb(*noun, invocation,
            {.name = "stop",

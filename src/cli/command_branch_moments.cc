@@ -23,7 +23,7 @@ a password; over TCP (localhost, the same port) roles and passwords are the sour
 
 Examples:
   pgstrata branch create app look --at "2026-11-21 09:14:59 UTC"
-  psql "$(pgstrata branch url app look)"
+  pgstrata branch psql app look
   pgstrata branch create app try --set listen_addresses='*' --expires 7d
 
 Exit codes: 0 open, 1 failed, 2 usage, 3 no PostgreSQL of that major, or no such cluster, 4 the target
@@ -122,7 +122,7 @@ Result<int> print_moved(const CommandContext& context, const BranchRecord& recor
 }
 
 Result<int> run_reset(const CommandContext& context, const MoveFlags& flags) {
-  expire_branches(context, flags.branch.cluster);
+  expire_branches(context, flags.branch.cluster, flags.branch.name);
   PGS_CHECK(known_branch(context, flags.branch));
   std::optional<RecoveryTarget> target;
   PGS_TRY(const auto said, recovery_target(flags.target, context.clock));
@@ -134,7 +134,7 @@ Result<int> run_reset(const CommandContext& context, const MoveFlags& flags) {
 }
 
 Result<int> run_advance(const CommandContext& context, const MoveFlags& flags) {
-  expire_branches(context, flags.branch.cluster);
+  expire_branches(context, flags.branch.cluster, flags.branch.name);
   PGS_CHECK(known_branch(context, flags.branch));
   if (!has_target(flags.target)) {
     return std::unexpected(make_error(ErrorCode::usage, "to which moment?")
@@ -190,14 +190,16 @@ std::string promoted_text(const PromotionOptions& options, const PromotedBranch&
                        promoted.files.owner.name);
   }
   return fmt::format(
-      "promoted branch \"{}\" to {}: process {} serves it on port {}, {:.2f} s after the branch's server "
-      "stopped\n",
-      promoted.record.name, directory, promoted.process, promoted.record.port,
-      static_cast<double>(promoted.interruption.count()) / 1000);
+             "promoted branch \"{}\" to {}: process {} serves it on port {}, {:.2f} s after the branch's "
+             "server "
+             "stopped\n",
+             promoted.record.name, directory, promoted.process, promoted.record.port,
+             static_cast<double>(promoted.interruption.count()) / 1000) +
+         (promoted.url ? promoted.url->without_password().text() + "\n" : "");
 }
 
 Result<int> run_promote(const CommandContext& context, const PromoteFlags& flags) {
-  expire_branches(context, flags.branch.cluster);
+  expire_branches(context, flags.branch.cluster, flags.branch.name);
   PGS_CHECK(known_branch(context, flags.branch));
   PGS_TRY(auto options, promotion_options(flags));
   PGS_TRY(const Repository repository, context.open_repository());
@@ -238,7 +240,7 @@ void add_reset(CLI::App& noun, Invocation& invocation) {
                    .details = reset_details},
                   [flags](const CommandContext& context) { return run_reset(context, *flags); });
   add_branch_name(*command, flags->branch);
-  add_target_flags(*command, flags->target);
+  add_target_flags(*command, flags->target, "--at", "; without a target, its own moment");
 }
 
 void add_advance(CLI::App& noun, Invocation& invocation) {
@@ -248,7 +250,7 @@ void add_advance(CLI::App& noun, Invocation& invocation) {
       {.name = "advance", .summary = "take a read-only branch to a later moment", .details = advance_details},
       [flags](const CommandContext& context) { return run_advance(context, *flags); });
   add_branch_name(*command, flags->branch);
-  add_target_flags(*command, flags->target, "--to");
+  add_target_flags(*command, flags->target, "--to", "");
 }
 
 void add_promote(CLI::App& noun, Invocation& invocation) {

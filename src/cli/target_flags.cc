@@ -42,7 +42,8 @@ bool has_target(const TargetFlags& flags) {
   return flags.at || flags.lsn || flags.xid || flags.restore_point || flags.latest;
 }
 
-void add_target_flags(CLI::App& command, TargetFlags& flags, const std::string& time_flag) {
+void add_target_flags(CLI::App& command, TargetFlags& flags, const std::string& time_flag,
+                      const std::string& latest_help) {
   const std::string group = "Target";
   std::vector<CLI::Option*> targets;
   targets.push_back(
@@ -55,7 +56,7 @@ void add_target_flags(CLI::App& command, TargetFlags& flags, const std::string& 
   targets.push_back(
       command.add_option("--restore-point", flags.restore_point, "a name given to pg_create_restore_point")
           ->type_name("NAME"));
-  targets.push_back(command.add_flag("--latest", flags.latest, "the newest moment there is (default)"));
+  targets.push_back(command.add_flag("--latest", flags.latest, "the newest moment there is" + latest_help));
   for (CLI::Option* one : targets) {
     one->group(group);
     for (CLI::Option* other : targets) {

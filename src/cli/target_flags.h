@@ -20,8 +20,10 @@ struct TargetFlags {
   std::optional<std::string> zone;
 };
 
-// `flags` is borrowed for the life of the command. `time_flag` is what the time is given with.
-void add_target_flags(CLI::App& command, TargetFlags& flags, const std::string& time_flag = "--at");
+// `flags` is borrowed for the life of the command. `time_flag` is what the time is given with, `latest_help`
+// is added to what help says of --latest.
+void add_target_flags(CLI::App& command, TargetFlags& flags, const std::string& time_flag = "--at",
+                      const std::string& latest_help = " (default)");
 // Whether any of them says which moment.
 [[nodiscard]] bool has_target(const TargetFlags& flags);
 

@@ -7,13 +7,22 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// STATE/branches/CLUSTER, as branch/branch_home.h has it: what is there goes with a branch.
+bool has_branches(const fs::path& folder) {
+  std::error_code ignored;
+  return folder.parent_path().filename() == "branches" && fs::exists(folder / ".lock", ignored);
+}
+
 Result<void> check_folders_above(const fs::path& shown, const fs::path& path) {
   for (auto folder = path.parent_path(); folder.has_relative_path(); folder = folder.parent_path()) {
     std::error_code ignored;
-    const bool in_data = fs::exists(folder / "PG_VERSION", ignored);
-    if (!in_data && !is_repository(folder)) continue;
+    std::string_view what;
+    if (fs::exists(folder / "PG_VERSION", ignored)) what = "data directory";
+    if (is_repository(folder)) what = "repository";
+    if (has_branches(folder)) what = "folder of branches";
+    if (what.empty()) continue;
     return std::unexpected(make_error(ErrorCode::usage, "\"{}\" lies within the {} \"{}\"", shown.native(),
-                                      in_data ? "data directory" : "repository", folder.native())
+                                      what, folder.native())
                                .with_hint("Choose a folder outside of it."));
   }
   return {};

@@ -1,5 +1,7 @@
 #include "sys/file_access.h"
 
+#include <map>
+#include <mutex>
 #include <thread>
 
 #include <sys/fsuid.h>
@@ -25,10 +27,35 @@ Result<void> become(const UserSwitch& user, const std::string& name) {
   return {};
 }
 
+// The name service takes milliseconds to answer, more where it asks another machine. What it said holds for a
+// while.
+class LatelyLookedUp {
+ public:
+  Result<UserSwitch> find(const std::string& name) {
+    const std::lock_guard lock(mutex_);
+    const auto now = std::chrono::steady_clock::now();
+    const auto known = users_.find(name);
+    if (known != users_.end() && now - known->second.second < holds_for) return known->second.first;
+    PGS_TRY(auto user, look_up_user(name));
+    users_[name] = {user, now};
+    return user;
+  }
+
+ private:
+  static constexpr auto holds_for = std::chrono::seconds(10);
+  std::mutex mutex_;
+  std::map<std::string, std::pair<UserSwitch, std::chrono::steady_clock::time_point>> users_;
+};
+
+Result<UserSwitch> find_user(const std::string& name) {
+  static LatelyLookedUp users;
+  return users.find(name);
+}
+
 }  // namespace
 
 Result<void> with_file_access_of(const std::string& user, const std::function<Result<void>()>& work) {
-  PGS_TRY(const UserSwitch rights, look_up_user(user));
+  PGS_TRY(const UserSwitch rights, find_user(user));
   Result<void> done;
   std::thread thread([&] {
     done = become(rights, user);

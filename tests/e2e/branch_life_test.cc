@@ -222,15 +222,53 @@ TEST_F(BranchLifeTest, OfManyCreatesOfOneNameOneWins) {
   EXPECT_EQ(moved("start", "try").value(count), "1000");
 }
 
+TEST_F(BranchLifeTest, PsqlStaysInTheBranchWhateverItIsTold) {
+  protect_rows(1);
+  branch("try");
+  const auto run = run_branch("psql", {"try", "--", "-X", "-U", "postgres", "-d", "template1", "-Atc",
+                                       "SELECT current_database() || current_setting('data_directory')"});
+  EXPECT_EQ(run.exit_code, 0) << run.describe();
+  EXPECT_EQ(run.out, "template1" + (home_of("try") / "fs/data").native() + "\n");
+}
+
+TEST_F(BranchLifeTest, NothingIsPutWhereItWouldGoWithABranch) {
+  protect_rows(1);
+  branch("try");
+  const auto folder = home_of("try").parent_path();
+  for (const auto& to :
+       {folder / "try/data", folder / "try/fs/data", folder / "free", folder / "free/data"}) {
+    const auto run = run_branch("promote", {"try", "--to", to});
+    EXPECT_EQ(run.exit_code, 2) << run.describe();
+    EXPECT_THAT(run.err, HasSubstr("folder of branches")) << to;
+  }
+  EXPECT_EQ(moved("start", "try").value(count), "1");
+}
+
+TEST_F(BranchLifeTest, ItsPortMayBeChosen) {
+  protect_rows(1);
+  const auto free = static_cast<int>(branch("one").port());
+  branch_json("delete", "one");
+  const auto there = branch("try", {"--set", fmt::format("port={}", free)});
+  EXPECT_EQ(there.value("SHOW port"), std::to_string(free));
+  for (const auto& setting :
+       {fmt::format("port={}", free), std::string("port=x"), std::string("unix_socket_directories=/tmp")}) {
+    const auto refused = run_branch("create", {"two", "--set", setting});
+    EXPECT_EQ(refused.exit_code, 2) << refused.describe();
+  }
+}
+
 TEST_F(BranchLifeTest, ExpiredOnesGo) {
   protect_rows(1);
   branch("stays", {"--expires", "7d"});
   branch("goes", {"--expires", "1s"});
   ProgramRun run;
   wait_until("the branch to expire", [&] {
-    run = run_branch("list", {});
-    return run.out.find("goes") == std::string::npos;
+    run = run_branch("start", {"goes"});
+    return run.err.find("expired at") != std::string::npos;
   });
+  EXPECT_EQ(run.exit_code, 0) << "whoever names it wants it still: " << run.describe();
+  run = run_branch("list", {});
+  EXPECT_EQ(run.out.find("goes"), std::string::npos);
   EXPECT_THAT(run.err, HasSubstr("branch \"goes\" of app expired"));
   EXPECT_FALSE(std::filesystem::exists(home_of("goes")));
   EXPECT_EQ(state_of("stays"), "running");

@@ -21,13 +21,22 @@ void keep_freed_memory() {
   ::mallopt(M_TRIM_THRESHOLD, kept_bytes);
 }
 
+// Its threads are many, and each would keep what it freed for itself.
+void share_freed_memory() {
+  ::mallopt(M_ARENA_MAX, 2);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   pgstrata::redact_arguments({argv + 1, argv + argc});
   // There is a mount process for each branch: those have to be small.
-  if (!pgstrata::is_mount_branch(arguments)) keep_freed_memory();
+  if (pgstrata::is_mount_branch(arguments)) {
+    share_freed_memory();
+  } else {
+    keep_freed_memory();
+  }
   pgstrata::Cancellation cancellation;
   std::optional<pgstrata::StopSignals> signals;
   // Recovery expects its restore_command to die of SIGTERM; a mount ends its session by itself.
