@@ -35,16 +35,6 @@ Result<void> check_not_promoted(const BranchRecord& record) {
                              .with_hint("`pgstrata branch delete` takes away what is left of it."));
 }
 
-// Of a branch that was cut off while it was made or taken away: without a record it is none.
-Result<void> remove_leftovers(const BranchHome& home) {
-  PGS_TRY(const bool there, file_exists(home.path()));
-  PGS_TRY(const bool is_branch, file_exists(home.record()));
-  if (!there || is_branch) return {};
-  PGS_TRY(const auto lock, lock_folder_of(home));
-  log_info("taking away what an interrupted command left in \"{}\"", home.path().native());
-  return remove_branch(home);
-}
-
 // Which port it listens on may be said as any setting; where its files and its socket are, not.
 Result<void> take_port_from_settings(BranchRecord& record) {
   for (const auto& [name, value] : record.settings) {
@@ -59,15 +49,6 @@ Result<void> take_port_from_settings(BranchRecord& record) {
   }
   std::erase_if(record.settings, [](const auto& setting) { return setting.first == "port"; });
   return {};
-}
-
-// Another command that makes it must not take a folder that is not locked yet for a left one.
-Result<LockFile> make_and_lock(const BranchHome& home, const FileOwner& owner) {
-  PGS_CHECK(make_directories(home.path().parent_path(), 0711));
-  PGS_TRY(const auto alone, LockFile::acquire(home.makers_lock()));
-  PGS_CHECK(remove_leftovers(home));
-  PGS_CHECK(make_branch_folders(home, owner));
-  return lock_folder_of(home);
 }
 
 // Opens it at another moment, or again at its own, with nothing written in it. Cut short, it is what
@@ -122,7 +103,7 @@ Result<BranchRecord> create_branch(const ClusterSpace& space, const RecoveryPlan
   record.expires = branch.expires;
   record.settings = branch.settings;
   PGS_CHECK(take_port_from_settings(record));
-  PGS_TRY(const auto lock, make_and_lock(home, owner));
+  PGS_TRY(const auto lock, make_branch_folder(home, owner));
   const auto made = [&]() -> Result<void> {
     if (record.port == 0) {
       PGS_TRY(record.port, choose_port(branch.state_directory));

@@ -9,7 +9,7 @@ namespace pgstrata {
 namespace {
 
 std::filesystem::path cluster_folder(const std::filesystem::path& state_directory, std::string_view cluster) {
-  return state_directory / "branches" / cluster;
+  return state_directory / branches_folder_name / cluster;
 }
 
 }  // namespace

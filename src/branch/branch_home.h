@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "restore/no_intrusion.h"
 #include "sys/lock_file.h"
 
 namespace pgstrata {
@@ -49,7 +50,7 @@ class BranchHome {
   // Which process its server is: told outside of the mount, which may be dead when that is to be known.
   [[nodiscard]] std::filesystem::path server_process() const { return path_ / "server.pid"; }
   [[nodiscard]] std::filesystem::path lock() const { return path_ / "lock"; }
-  [[nodiscard]] std::filesystem::path makers_lock() const { return path_.parent_path() / ".lock"; }
+  [[nodiscard]] std::filesystem::path makers_lock() const { return path_.parent_path() / branches_lock_name; }
 
  private:
   std::filesystem::path path_;

@@ -92,6 +92,37 @@ Result<void> clear_overlay(const BranchHome& home) {
   return sync_directory(home.path());
 }
 
+// The server's user passes through, and reads nothing but what is his.
+Result<void> make_folders(const BranchHome& home, const FileOwner& owner) {
+  if (::mkdir(home.path().c_str(), 0711) != 0) {
+    if (errno == EEXIST) {
+      return std::unexpected(make_error(ErrorCode::already_exists, "there is a branch \"{}\" already",
+                                        home.path().filename().native())
+                                 .with_hint("`pgstrata branch reset` takes it to another moment, `pgstrata "
+                                            "branch delete` takes it away."));
+    }
+    return std::unexpected(error_from_errno(errno, fmt::format("make \"{}\"", home.path().native())));
+  }
+  for (const auto& folder : {home.overlay(), home.mount_point(), home.socket_folder()})
+    PGS_CHECK(make_directories(folder));
+  PGS_CHECK(make_wal_folder(home, owner));
+  if (::chmod(home.path().c_str(), 0711) != 0)
+    return std::unexpected(error_from_errno(errno, "set the mode of the branch's folder"));
+  if (owner.change && ::chown(home.socket_folder().c_str(), owner.user, owner.group) != 0)
+    return std::unexpected(error_from_errno(errno, "give the branch's socket folder away"));
+  return {};
+}
+
+// Of a branch that was cut off while it was made or taken away: without a record it is none.
+Result<void> remove_leftovers(const BranchHome& home) {
+  PGS_TRY(const bool there, file_exists(home.path()));
+  PGS_TRY(const bool is_branch, file_exists(home.record()));
+  if (!there || is_branch) return {};
+  PGS_TRY(const auto lock, lock_folder_of(home));
+  log_info("taking away what an interrupted command left in \"{}\"", home.path().native());
+  return remove_branch(home);
+}
+
 }  // namespace
 
 Result<BranchRecord> branch_record_of(const ClusterSpace& space, const RecoveryPlan& plan,
@@ -121,27 +152,13 @@ Result<void> set_plan(BranchRecord& record, const ClusterSpace& space, const Rec
   return {};
 }
 
-// The server's user passes through, and reads nothing but what is his.
-Result<void> make_branch_folders(const BranchHome& home, const FileOwner& owner) {
-  std::error_code error;
+Result<LockFile> make_branch_folder(const BranchHome& home, const FileOwner& owner) {
   PGS_CHECK(make_directories(home.path().parent_path(), 0711));
-  if (::mkdir(home.path().c_str(), 0711) != 0) {
-    if (errno == EEXIST) {
-      return std::unexpected(make_error(ErrorCode::already_exists, "there is a branch \"{}\" already",
-                                        home.path().filename().native())
-                                 .with_hint("`pgstrata branch reset` takes it to another moment, `pgstrata "
-                                            "branch delete` takes it away."));
-    }
-    return std::unexpected(error_from_errno(errno, fmt::format("make \"{}\"", home.path().native())));
-  }
-  for (const auto& folder : {home.overlay(), home.mount_point(), home.socket_folder()})
-    PGS_CHECK(make_directories(folder));
-  PGS_CHECK(make_wal_folder(home, owner));
-  if (::chmod(home.path().c_str(), 0711) != 0)
-    return std::unexpected(error_from_errno(errno, "set the mode of the branch's folder"));
-  if (owner.change && ::chown(home.socket_folder().c_str(), owner.user, owner.group) != 0)
-    return std::unexpected(error_from_errno(errno, "give the branch's socket folder away"));
-  return {};
+  // Another command that makes it must not take a folder that is not locked yet for a left one.
+  PGS_TRY(const auto alone, LockFile::acquire(home.makers_lock()));
+  PGS_CHECK(remove_leftovers(home));
+  PGS_CHECK(make_folders(home, owner));
+  return lock_folder_of(home);
 }
 
 // A server of another branch is not meant: the ids of processes come again.

@@ -16,8 +16,9 @@ namespace pgstrata {
 [[nodiscard]] Result<void> set_plan(BranchRecord& record, const ClusterSpace& space,
                                     const RecoveryPlan& plan);
 
-// Error: already_exists.
-Result<void> make_branch_folders(const BranchHome& home, const FileOwner& owner);
+// The folder of a branch that is about to be made, locked; one that an interrupted command left there without
+// a record is taken away first. Errors: already_exists; busy, when another command makes it just now.
+Result<LockFile> make_branch_folder(const BranchHome& home, const FileOwner& owner);
 
 // Its files are mounted when it returns, and as recovery is to find them; what was in the overlay is gone.
 // `record` must have been put, `snapshot` is the one it names. Errors: those of start_mount_process;

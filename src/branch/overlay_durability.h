@@ -8,7 +8,7 @@ namespace pgstrata {
 
 enum class Durability : std::uint8_t {
   kept,
-  disposable,  // as long as the machine runs: it is thrown away afterwards. A sync tells what the disk refused, no more
+  disposable,  // as long as the machine runs, then it is thrown away: a sync tells what the disk refused, no more
 };
 
 [[nodiscard]] inline Result<void> sync_content(const FileDescriptor& file, Durability durability) {

@@ -153,7 +153,7 @@ Result<void> Overlay::sync_data_of_earlier_process() {
     PGS_CHECK(sync_file_data(data));
     node->unsynced = false;
   }
-  return {};
+  return sync_directory(data_->folder());  // before the log speaks of what they say
 }
 
 void Overlay::add_live_records(const Node& node, std::vector<OverlayRecord>& records) {

@@ -98,7 +98,6 @@ Result<int> run_start(const CommandContext& context, const BranchName& branch) {
 }
 
 Result<int> run_delete(const CommandContext& context, const BranchName& branch) {
-  expire_branches(context, branch.cluster, branch.name);
   PGS_CHECK(delete_branch(home_of(context, branch)));
   context.print({{"cluster", branch.cluster}, {"name", branch.name}, {"deleted", true}},
                 fmt::format("deleted branch \"{}\"\n", branch.name));

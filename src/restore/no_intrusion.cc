@@ -7,10 +7,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// STATE/branches/CLUSTER, as branch/branch_home.h has it: what is there goes with a branch.
+// What is there goes with a branch, or with a roll.
 bool has_branches(const fs::path& folder) {
   std::error_code ignored;
-  return folder.parent_path().filename() == "branches" && fs::exists(folder / ".lock", ignored);
+  return folder.parent_path().filename() == branches_folder_name &&
+         fs::exists(folder / branches_lock_name, ignored);
 }
 
 Result<void> check_folders_above(const fs::path& shown, const fs::path& path) {

@@ -2,10 +2,15 @@
 #pragma once
 
 #include <filesystem>
+#include <string_view>
 
 #include "base/result.h"
 
 namespace pgstrata {
+
+// STATE/branches/CLUSTER has a lock file of that name (branch/branch_home.h): by both it is known here.
+inline constexpr std::string_view branches_folder_name = "branches";
+inline constexpr std::string_view branches_lock_name = ".lock";
 
 [[nodiscard]] bool is_repository(const std::filesystem::path& folder);
 

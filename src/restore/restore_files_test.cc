@@ -349,6 +349,11 @@ TEST_F(RestoreFilesTest, ALinkLeadsNowhereThatItsTargetMayNot) {
   refused(cluster / "base", "lies within the data directory");
   refused(repository / "clusters", "lies within the repository");
   refused(repository, "lies within the repository");
+  const auto branches = folder_.path() / "state/rolls/branches/app";
+  fs::create_directories(branches / "roll-1");
+  ASSERT_TRUE(write_file(branches / ".lock", {}));
+  refused(branches, "lies within the folder of branches");
+  refused(branches / "roll-1", "lies within the folder of branches");
   target_ = repository;
   EXPECT_THAT(message_of(restore()), HasSubstr("is a repository"));
 

@@ -26,6 +26,7 @@ Result<void> remove_leftovers(const RollRequest& request) {
   if (!entries && entries.error().code() == ErrorCode::not_found) return {};
   if (!entries) return std::unexpected(entries.error());
   for (const auto& entry : *entries) {
+    if (entry.kind != FileType::directory) continue;
     const BranchHome home(rolls_folder(request), request.space.name(), entry.name);
     const auto lock = LockFile::try_acquire(home.lock());
     if (!lock) continue;
@@ -71,8 +72,7 @@ Result<std::unique_ptr<HiddenBranch>> HiddenBranch::make(const RollRequest& requ
   record.disposable = true;
   PGS_TRY(record.port, choose_port(request.state_directory));
   record.settings = {{"listen_addresses", ""}, {"hot_standby", "off"}};
-  PGS_CHECK(make_branch_folders(home, owner));
-  PGS_TRY(auto lock, LockFile::try_acquire(home.lock()));
+  PGS_TRY(auto lock, make_branch_folder(home, owner));
   auto branch = std::unique_ptr<HiddenBranch>(new HiddenBranch(home, std::move(record), std::move(lock)));
   PGS_CHECK(put_branch_record(home, branch->record_));
   PGS_CHECK(mount_at_moment(request.space, plan.snapshot, home, branch->record_));

@@ -45,7 +45,7 @@ class RollFaultTest : public RollTest {
   [[nodiscard]] fs::path hidden() const {
     std::error_code none;
     for (const auto& entry : fs::directory_iterator(path("state") / "rolls" / "branches" / "app", none))
-      return entry.path();
+      if (entry.is_directory(none)) return entry.path();
     return {};
   }
   // Its log, while it is there.
