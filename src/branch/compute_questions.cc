@@ -90,7 +90,7 @@ Result<SqlConnection> connect_to_compute(const BranchHome& home, BranchRecord& r
           SqlConnection::connect(place.with("user", name).with("dbname", database), {}, cancellation);
       if (!connection && !first) first = connection.error();
       if (!connection) continue;
-      PGS_TRY(record.superuser, connection->query_value("SELECT rolname FROM pg_roles WHERE oid = 10"));
+      PGS_TRY(record.superuser, connection->query_value("SELECT pg_get_userbyid(10)"));
       return connection;
     }
   }

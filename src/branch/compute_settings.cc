@@ -69,6 +69,8 @@ ServerOptions compute_options(const BranchHome& home, const BranchRecord& record
   settings.emplace_back("logging_collector", "off");
   settings.emplace_back("log_destination", "stderr");
   settings.emplace_back("shared_buffers", shared_buffers());
+  // By itself it would be 16 MiB, which take longer to clear than they ever save here.
+  settings.emplace_back("wal_buffers", "4MB");
   settings.emplace_back("full_page_writes",
                         "on");           // what a write-back lost, or did by half, comes back from them
   settings.emplace_back("fsync", "on");  // the death of its file system is to cost nothing it acknowledged

@@ -6,24 +6,62 @@ namespace pgstrata {
 
 namespace {
 
-Result<WalSegmentBytes> read_sealed(const ClusterSpace& space, const std::string& name, TimelineId timeline,
-                                    Lsn start) {
+struct SealedSegment {
+  WalSegmentReader reader;
+  Lsn end;
+};
+
+Result<SealedSegment> open_sealed(const ClusterSpace& space, const std::string& name, TimelineId timeline,
+                                  Lsn start) {
   PGS_TRY(auto reader, WalSegmentReader::open(space, name));
   PGS_TRY(const auto summary, reader.summary());
   if (summary.timeline != timeline || summary.start_lsn != start) {
     return fail(ErrorCode::damaged, "{} holds other WAL than its name says", name);
   }
+  return SealedSegment{std::move(reader), summary.end_lsn};
+}
+
+Error shorter_than_it_says(const std::string& name) {
+  return make_error(ErrorCode::damaged, "{} is shorter than it says", name);
+}
+
+Result<WalSegmentBytes> read_sealed(const ClusterSpace& space, const std::string& name, TimelineId timeline,
+                                    Lsn start) {
+  PGS_TRY(auto sealed, open_sealed(space, name, timeline, start));
   WalSegmentBytes segment{start, {}, {}};
-  segment.bytes.reserve(summary.end_lsn - start);
-  PGS_CHECK(reader.read([&](ByteView piece) -> Result<void> {
+  segment.bytes.reserve(sealed.end - start);
+  PGS_CHECK(sealed.reader.read([&](ByteView piece) -> Result<void> {
     append(segment.bytes, piece);
     return {};
   }));
-  if (start + segment.bytes.size() != summary.end_lsn) {
-    return fail(ErrorCode::damaged, "{} is shorter than it says", name);
-  }
-  segment.durable_to = summary.end_lsn;
+  if (start + segment.bytes.size() != sealed.end) return std::unexpected(shorter_than_it_says(name));
+  segment.durable_to = sealed.end;
   return segment;
+}
+
+// What of a segment was handed out, and whether there may be more.
+struct HandedOut {
+  Lsn end;
+  bool more = true;
+};
+
+// Piece by piece: no memory for all of it is taken.
+Result<HandedOut> hand_out_sealed(const ClusterSpace& space, const std::string& name, TimelineId timeline,
+                                  Lsn start, Lsn from, Lsn to, const UseWalBytes& use) {
+  PGS_TRY(auto sealed, open_sealed(space, name, timeline, start));
+  HandedOut out{from};
+  const Lsn end = std::min(to, sealed.end);
+  while (out.more && out.end < end) {
+    const auto number = (out.end - start) / wal_piece_bytes;
+    PGS_TRY(const auto piece, sealed.reader.read_piece(number));
+    const auto rest = ByteView(piece).subspan(
+        std::min<std::size_t>(piece.size(), out.end - (start + number * wal_piece_bytes)));
+    if (rest.empty()) return std::unexpected(shorter_than_it_says(name));
+    const auto wanted = rest.first(std::min<std::uint64_t>(rest.size(), end - out.end));
+    PGS_TRY(out.more, use(out.end, wanted));
+    out.end += wanted.size();
+  }
+  return out;
 }
 
 using Pieces = std::vector<WalTailContent::Piece>;
@@ -124,6 +162,23 @@ Result<WalSegmentBytes> read_wal_segment(const ClusterSpace& space, const WalInv
                      segment_start);
 }
 
+namespace {
+
+// The part of [from, to) that one segment holds.
+Result<HandedOut> hand_out(const ClusterSpace& space, const WalInventory& inventory, TimelineId timeline,
+                           Lsn start, Lsn from, Lsn to, const UseWalBytes& use) {
+  const auto* objects = inventory.find(timeline, start);
+  if (objects != nullptr && !objects->sealed.empty())
+    return hand_out_sealed(space, objects->sealed, timeline, start, from, to, use);
+  PGS_TRY(const auto segment, read_wal_segment(space, inventory, timeline, start, to));
+  const Lsn end = std::min(to, start + segment.bytes.size());
+  if (end <= from) return HandedOut{from};
+  PGS_TRY(const bool more, use(from, ByteView(segment.bytes).subspan(from - start, end - from)));
+  return HandedOut{end, more};
+}
+
+}  // namespace
+
 Result<Lsn> read_wal(const ClusterSpace& space, const WalInventory& inventory,
                      const TimelineOfSegment& timeline_of, Lsn from, Lsn to, const UseWalBytes& use) {
   Lsn at = from;
@@ -131,14 +186,11 @@ Result<Lsn> read_wal(const ClusterSpace& space, const WalInventory& inventory,
     const Lsn start = inventory.segment_start(at);
     const auto timeline = timeline_of(start);
     if (!timeline) return at;
-    auto segment = read_wal_segment(space, inventory, *timeline, start, to);
-    if (!segment && segment.error().code() == ErrorCode::not_found) return at;
-    if (!segment) return std::unexpected(std::move(segment).error());
-    const Lsn end = std::min(to, start + segment->bytes.size());
-    if (end <= at) return at;
-    PGS_TRY(const bool more, use(at, ByteView(segment->bytes).subspan(at - start, end - at)));
-    at = end;
-    if (!more || end < start + inventory.segment_bytes()) return at;
+    const auto out = hand_out(space, inventory, *timeline, start, at, to, use);
+    if (!out && out.error().code() == ErrorCode::not_found) return at;
+    PGS_CHECK(out);
+    at = out->end;
+    if (!out->more || at < start + inventory.segment_bytes()) return at;
   }
   return at;
 }

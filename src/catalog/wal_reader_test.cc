@@ -1,5 +1,7 @@
 #include "catalog/wal_reader.h"
 
+#include <random>
+
 #include <gtest/gtest.h>
 
 #include "catalog/timelines.h"
@@ -185,6 +187,68 @@ TEST_F(WalTailsTest, NamesThatWerePromisedUponAreDurable) {
   ASSERT_TRUE(put_timeline_history(space_, {2}, history));
   ASSERT_TRUE(put_timeline_history(space_, {2}, history));
   EXPECT_EQ(made_durable.back(), space_.object_name("timelines/00000002"));
+}
+
+class SealedWalTest : public ::testing::Test {
+ protected:
+  static constexpr std::uint32_t large_segment_bytes = 4 * wal_piece_bytes;
+  static constexpr Lsn begin{2 * std::uint64_t{large_segment_bytes}};
+
+  void SetUp() override {
+    std::mt19937_64 random(20261130);
+    for (auto& byte : content_) byte = static_cast<std::byte>(random());
+    for (Lsn at = begin; at < begin + content_.size(); at += large_segment_bytes) seal(at);
+  }
+  void seal(Lsn at) {
+    auto writer =
+        WalSegmentWriter::create(space_, first_timeline, at, large_segment_bytes, system_clock(), 1).value();
+    ASSERT_TRUE(writer.append(ByteView(content_).subspan(at - begin, large_segment_bytes)));
+    WalSegmentSummary summary{{42}, first_timeline, at, at + large_segment_bytes, {}, {}};
+    summary.index.start = summary.start_lsn;
+    summary.index.end = summary.end_lsn;
+    ASSERT_TRUE(writer.commit(summary));
+  }
+  // Where it ended; what was handed out is `out_`, in no part larger than a piece.
+  Lsn read(Lsn from, Lsn to, std::size_t parts = SIZE_MAX) {
+    out_.clear();
+    const auto inventory = WalInventory::load(space_, large_segment_bytes).value();
+    return read_wal(space_, inventory, first_timeline, from, to,
+                    [&](Lsn at, ByteView bytes) -> Result<bool> {
+                      EXPECT_EQ(at, from + out_.size());
+                      EXPECT_LE(bytes.size(), wal_piece_bytes);
+                      append(out_, bytes);
+                      return --parts > 0;
+                    })
+        .value();
+  }
+
+  Bytes content_ = Bytes(2 * large_segment_bytes);
+  Bytes out_;
+  Repository repository_ =
+      Repository::create(std::make_unique<MemoryStore>(), NoEncryption{}, system_clock()).value();
+  ClusterSpace space_ = repository_.create_cluster("app").value();
+};
+
+TEST_F(SealedWalTest, AnyStretchIsReadPieceByPiece) {
+  constexpr std::size_t piece = wal_piece_bytes;
+  const std::vector<std::pair<std::size_t, std::size_t>> stretches{{0, 8 * piece},
+                                                                   {5, 6},
+                                                                   {piece - 1, piece + 1},
+                                                                   {piece, 2 * piece},
+                                                                   {3 * piece + 7, 6 * piece - 1},
+                                                                   {4 * piece, 4 * piece + 1},
+                                                                   {8 * piece - 1, 8 * piece}};
+  for (const auto& [from, to] : stretches) {
+    EXPECT_EQ(read(begin + from, begin + to), begin + to);
+    EXPECT_TRUE(std::ranges::equal(out_, ByteView(content_).subspan(from, to - from)))
+        << from << " to " << to;
+  }
+  EXPECT_EQ(read(begin + 5, {UINT64_MAX}), begin + content_.size()) << "up to what is there";
+}
+
+TEST_F(SealedWalTest, ItStopsWhereItsReaderHasEnough) {
+  EXPECT_EQ(read(begin + 5, {UINT64_MAX}, 2), begin + 2 * wal_piece_bytes);
+  EXPECT_EQ(out_.size(), 2 * wal_piece_bytes - 5);
 }
 
 }  // namespace

@@ -105,15 +105,15 @@ Result<bool> WalSearch::read_segment(const SearchedWal& where, Lsn segment_start
                                                 .major_version = where.server_major,
                                                 .system_identifier = {}}));
   Visitor visitor(where, segment_start, visit);
-  for (Lsn at = first; at <= segment_start; at += segment_bytes) {
-    const auto timeline = timeline_of(at);
-    if (!timeline) return fail(ErrorCode::not_found, "the repository holds no WAL at {}", at);
-    PGS_TRY(const auto segment, read_wal_segment(space_, inventory_, *timeline, at));
-    const auto wanted = std::min<std::uint64_t>(segment.bytes.size(), where.to > at ? where.to - at : 0);
-    PGS_CHECK(reader.feed(ByteView(segment.bytes).first(wanted), visitor).context("look into the WAL"));
-    if (visitor.done()) return true;
-  }
-  return false;
+  const Lsn to = std::min(where.to, segment_start + segment_bytes);
+  PGS_TRY(const Lsn end, read_wal(
+                             space_, inventory_, [this](Lsn at) { return timeline_of(at); }, first, to,
+                             [&](Lsn, ByteView bytes) -> Result<bool> {
+                               PGS_CHECK(reader.feed(bytes, visitor).context("look into the WAL"));
+                               return !visitor.done();
+                             }));
+  if (end < segment_start) return fail(ErrorCode::not_found, "the repository holds no WAL at {}", end);
+  return visitor.done();
 }
 
 Result<void> WalSearch::search(const SearchedWal& where, const Maybe& maybe, const Visit& visit) {

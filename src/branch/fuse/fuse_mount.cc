@@ -85,13 +85,18 @@ struct stat attributes(const State& state, const NodeInfo& info) {
   return attributes;
 }
 
-void reply_entry(fuse_req_t request, const Result<NodeInfo>& info) {
-  if (!info) return reply_error(request, info.error());
+fuse_entry_param entry_of(const State& state, const NodeInfo& info) {
   fuse_entry_param entry{};
-  entry.ino = info->node;
-  entry.attr = attributes(state_of(request), *info);
+  entry.ino = info.node;
+  entry.attr = attributes(state, info);
   entry.attr_timeout = for_ever;
   entry.entry_timeout = for_ever;
+  return entry;
+}
+
+void reply_entry(fuse_req_t request, const Result<NodeInfo>& info) {
+  if (!info) return reply_error(request, info.error());
+  const auto entry = entry_of(state_of(request), *info);
   if (fuse_reply_entry(request, &entry) != 0) state_of(request).overlay.forget(info->node, 1);
 }
 
@@ -241,21 +246,43 @@ void on_opendir(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
   if (fuse_reply_open(request, file) == 0) static_cast<void>(listing.release());
 }
 
-void on_readdir(fuse_req_t request, fuse_ino_t, std::size_t size_bytes, off_t offset, fuse_file_info* file) {
+// With what a look-up of each name would tell: a server that starts looks at every file it has. What is listed
+// counts as looked up, but for the folder itself and the one above.
+void on_readdirplus(fuse_req_t request, fuse_ino_t folder, std::size_t size_bytes, off_t offset,
+                    fuse_file_info* file) {
+  auto& state = state_of(request);
   const auto& listing = *reinterpret_cast<const Listing*>(file->fh);
   Buffer buffer(size_bytes);
+  std::vector<NodeId> looked_up;
   std::size_t used = 0;
   for (auto index = static_cast<std::size_t>(offset); index < listing.size(); ++index) {
-    struct stat attributes {};
-    attributes.st_mode = type_of(listing[index].kind);
-    attributes.st_ino = std::numeric_limits<ino_t>::max();  // not known: nobody has looked it up
+    const auto& [name, kind] = listing[index];
+    fuse_entry_param entry{};
+    entry.attr.st_mode = type_of(kind);
+    entry.attr.st_ino = std::numeric_limits<ino_t>::max();  // not known
+    if (name != "." && name != "..") {
+      const auto info = state.overlay.lookup(folder, name);
+      if (info) {
+        looked_up.push_back(info->node);
+        entry = entry_of(state, *info);
+      } else if (errno_of(info.error()) == ENOENT) {
+        continue;  // it went since the folder was opened
+      }
+    }
     const auto size =
-        fuse_add_direntry(request, reinterpret_cast<char*>(buffer.data()) + used, size_bytes - used,
-                          listing[index].name.c_str(), &attributes, static_cast<off_t>(index + 1));
-    if (size > size_bytes - used) break;
+        fuse_add_direntry_plus(request, reinterpret_cast<char*>(buffer.data()) + used, size_bytes - used,
+                               name.c_str(), &entry, static_cast<off_t>(index + 1));
+    if (size > size_bytes - used) {
+      if (entry.ino != 0) {
+        state.overlay.forget(entry.ino, 1);
+        looked_up.pop_back();
+      }
+      break;
+    }
     used += size;
   }
-  fuse_reply_buf(request, reinterpret_cast<const char*>(buffer.data()), used);
+  if (fuse_reply_buf(request, reinterpret_cast<const char*>(buffer.data()), used) == 0) return;
+  for (const auto node : looked_up) state.overlay.forget(node, 1);
 }
 
 void on_releasedir(fuse_req_t request, fuse_ino_t, fuse_file_info* file) {
@@ -294,7 +321,7 @@ fuse_lowlevel_ops operations() {
   ops.fsyncdir = on_fsync;
   ops.fallocate = on_fallocate;
   ops.opendir = on_opendir;
-  ops.readdir = on_readdir;
+  ops.readdirplus = on_readdirplus;
   ops.releasedir = on_releasedir;
   ops.statfs = on_statfs;
   return ops;
