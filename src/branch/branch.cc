@@ -18,14 +18,6 @@
 namespace pgstrata {
 namespace {
 
-// All that its recovery is to see.
-Result<void> set_moment(BranchRecord& record, const ClusterSpace& space, const RecoveryPlan& plan,
-                        const Cancellation& cancellation) {
-  PGS_CHECK(set_plan(record, space, plan));
-  PGS_TRY(record.wal_patches, keep_tablespaces_inside(space, plan, cancellation));
-  return {};
-}
-
 Result<void> check_not_promoted(const BranchRecord& record) {
   if (record.promoted_to.empty()) return {};
   return std::unexpected(make_error(ErrorCode::failed,
@@ -96,8 +88,8 @@ Result<BranchRecord> create_branch(const ClusterSpace& space, const RecoveryPlan
   PGS_CHECK(check_socket_path(home));
   PGS_TRY(const auto installation, installation_for(plan, home.data()));
   PGS_TRY(const auto owner, choose_owner(home.data()));
-  PGS_TRY(auto record, branch_record_of(space, plan, branch.name, branch.repository));
-  PGS_TRY(record.wal_patches, keep_tablespaces_inside(space, plan, cancellation));
+  PGS_TRY(const auto tablespaces, find_new_tablespaces(space, plan, cancellation));
+  PGS_TRY(auto record, branch_record_of(space, plan, tablespaces, branch.name, branch.repository));
   record.user = owner.name;
   record.read_only = branch.read_only;
   record.expires = branch.expires;
@@ -148,7 +140,10 @@ Result<BranchRecord> reset_branch(const ClusterSpace& space, const BranchHome& h
   PGS_TRY(const auto lock, lock_branch(home));
   PGS_TRY(auto record, get_branch_record(home));
   PGS_CHECK(check_not_promoted(record));
-  if (plan != nullptr) PGS_CHECK(set_moment(record, space, *plan, cancellation));
+  if (plan != nullptr) {
+    PGS_TRY(const auto tablespaces, find_new_tablespaces(space, *plan, cancellation));
+    PGS_CHECK(set_plan(record, space, *plan, tablespaces));
+  }
   return open_anew(space, home, std::move(record), options, cancellation);
 }
 

@@ -77,8 +77,8 @@ Result<BranchRecord> advance_branch(const ClusterSpace& space, const BranchHome&
   }
   PGS_TRY(const auto installation, ServerInstallation::find(static_cast<int>(before.server_version / 10000)));
   auto record = before;
-  PGS_CHECK(set_plan(record, space, plan));
-  PGS_TRY(record.wal_patches, keep_tablespaces_inside(space, plan, cancellation));
+  PGS_TRY(const auto tablespaces, find_new_tablespaces(space, plan, cancellation));
+  PGS_CHECK(set_plan(record, space, plan, tablespaces));
   record.wal_settled_to = before.wal_settled_to;
   // What was a file stays one, whole or not: its name hides what the repository has by now.
   std::erase_if(record.sealed_wal, [&](const RecoverySegment& segment) { return is_file(before, segment); });

@@ -126,17 +126,19 @@ Result<void> remove_leftovers(const BranchHome& home) {
 }  // namespace
 
 Result<BranchRecord> branch_record_of(const ClusterSpace& space, const RecoveryPlan& plan,
-                                      const std::string& name, const std::string& repository) {
+                                      std::span<const NewTablespace> tablespaces, const std::string& name,
+                                      const std::string& repository) {
   BranchRecord record;
   record.cluster = space.name();
   record.name = name;
   record.repository = repository;
   record.created = system_clock().now();
-  PGS_CHECK(set_plan(record, space, plan));
+  PGS_CHECK(set_plan(record, space, plan, tablespaces));
   return record;
 }
 
-Result<void> set_plan(BranchRecord& record, const ClusterSpace& space, const RecoveryPlan& plan) {
+Result<void> set_plan(BranchRecord& record, const ClusterSpace& space, const RecoveryPlan& plan,
+                      std::span<const NewTablespace> tablespaces) {
   record.target = describe(plan.target);
   record.moment = moment_of(plan);
   record.last_commit = plan.last_commit;
@@ -147,7 +149,7 @@ Result<void> set_plan(BranchRecord& record, const ClusterSpace& space, const Rec
   record.wal_segment_bytes = plan.wal_segment_bytes;
   record.wal = plan.segments;
   record.histories = plan.histories;
-  record.wal_patches.clear();
+  PGS_TRY(record.wal_patches, keep_tablespaces_inside(space, plan, tablespaces));
   PGS_TRY(record.sealed_wal, sealed_segments(space, plan));
   return {};
 }

@@ -11,10 +11,11 @@ namespace pgstrata {
 
 // Of the plan's moment; who it belongs to, its port and settings are still to be said.
 [[nodiscard]] Result<BranchRecord> branch_record_of(const ClusterSpace& space, const RecoveryPlan& plan,
+                                                    std::span<const NewTablespace> tablespaces,
                                                     const std::string& name, const std::string& repository);
-// What a record says of a plan: snapshot, WAL, moment.
-[[nodiscard]] Result<void> set_plan(BranchRecord& record, const ClusterSpace& space,
-                                    const RecoveryPlan& plan);
+// What a record says of a plan: snapshot, WAL, moment. `tablespaces`: those that its WAL makes.
+[[nodiscard]] Result<void> set_plan(BranchRecord& record, const ClusterSpace& space, const RecoveryPlan& plan,
+                                    std::span<const NewTablespace> tablespaces);
 
 // The folder of a branch that is about to be made, locked; one that an interrupted command left there without
 // a record is taken away first. Errors: already_exists; busy, when another command makes it just now.

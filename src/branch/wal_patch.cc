@@ -63,9 +63,8 @@ Lsn wal_position_within(Lsn record_start, std::uint64_t offset, std::uint32_t se
 }
 
 Result<std::vector<WalPatch>> keep_tablespaces_inside(const ClusterSpace& space, const RecoveryPlan& plan,
-                                                      const Cancellation& cancellation) {
+                                                      std::span<const NewTablespace> tablespaces) {
   std::vector<WalPatch> patches;
-  PGS_TRY(const auto tablespaces, find_new_tablespaces(space, plan, cancellation));
   if (tablespaces.empty()) return patches;
   PGS_TRY(const auto inventory, WalInventory::load(space, plan.wal_segment_bytes));
   for (const auto& tablespace : tablespaces) {
@@ -81,7 +80,7 @@ Result<std::vector<WalPatch>> keep_tablespaces_inside(const ClusterSpace& space,
     patches.push_back({wal_position_within(tablespace.lsn, crc_offset, plan.wal_segment_bytes), crc.take()});
     patches.push_back(
         {wal_position_within(tablespace.lsn, location, plan.wal_segment_bytes), Bytes(1, std::byte{})});
-    log_info("tablespace {}, made after the snapshot at \"{}\", is within the branch", tablespace.oid,
+    log_info("tablespace {}, made after the snapshot at \"{}\", is made within the branch", tablespace.oid,
              tablespace.location);
   }
   return patches;

@@ -9,6 +9,7 @@
 
 #include <span>
 
+#include "restore/new_tablespaces.h"
 #include "restore/recovery_plan.h"
 
 namespace pgstrata {
@@ -18,10 +19,10 @@ struct WalPatch {
   Bytes bytes;
 };
 
-// Those that keep recovery by this plan within the branch. Errors: damaged, not_found, cancelled.
-[[nodiscard]] Result<std::vector<WalPatch>> keep_tablespaces_inside(const ClusterSpace& space,
-                                                                    const RecoveryPlan& plan,
-                                                                    const Cancellation& cancellation);
+// Those that keep recovery by this plan within the branch; `tablespaces` are all that its WAL makes. Errors:
+// damaged, not_found.
+[[nodiscard]] Result<std::vector<WalPatch>> keep_tablespaces_inside(
+    const ClusterSpace& space, const RecoveryPlan& plan, std::span<const NewTablespace> tablespaces);
 
 // `bytes` begin at `at`.
 void apply_wal_patches(std::span<const WalPatch> patches, Lsn at, MutableByteView bytes);

@@ -1,4 +1,4 @@
-// Tablespaces that were made after the snapshot, by the WAL that recovery replays. Internal to the room.
+// Tablespaces that were made after the snapshot, by the WAL that recovery replays.
 //
 // Recovery makes them where they were made: it links pg_tblspc/OID to the location in the record, which
 // cannot be mapped, and writes into the folder it finds there. On the source's machine that is the running

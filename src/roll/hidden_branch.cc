@@ -60,13 +60,13 @@ Result<ServerInstallation> find_installation(const BranchRecord& record) {
 
 }  // namespace
 
-Result<std::unique_ptr<HiddenBranch>> HiddenBranch::make(const RollRequest& request,
-                                                         const RecoveryPlan& plan) {
+Result<std::unique_ptr<HiddenBranch>> HiddenBranch::make(const RollRequest& request, const RecoveryPlan& plan,
+                                                         std::span<const NewTablespace> tablespaces) {
   PGS_CHECK(remove_leftovers(request));
   const auto name = fmt::format("roll-{}", ::getpid());
   const BranchHome home(rolls_folder(request), request.space.name(), name);
   PGS_TRY(const auto owner, choose_owner(home.data()));
-  PGS_TRY(auto record, branch_record_of(request.space, plan, name, request.repository));
+  PGS_TRY(auto record, branch_record_of(request.space, plan, tablespaces, name, request.repository));
   record.user = owner.name;
   record.read_only = true;  // it stays in recovery
   record.disposable = true;

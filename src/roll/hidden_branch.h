@@ -6,6 +6,7 @@
 
 #include "branch/branch_record.h"
 #include "pg/format/control_file.h"
+#include "restore/new_tablespaces.h"
 #include "roll/roll.h"
 #include "sys/lock_file.h"
 
@@ -13,8 +14,9 @@ namespace pgstrata {
 
 class HiddenBranch {
  public:
-  // Takes away what rolls that were cut short have left.
-  static Result<std::unique_ptr<HiddenBranch>> make(const RollRequest& request, const RecoveryPlan& plan);
+  // Takes away what rolls that were cut short have left. `tablespaces` are those that the plan's WAL makes.
+  static Result<std::unique_ptr<HiddenBranch>> make(const RollRequest& request, const RecoveryPlan& plan,
+                                                    std::span<const NewTablespace> tablespaces);
   ~HiddenBranch();
   HiddenBranch(const HiddenBranch&) = delete;
   HiddenBranch& operator=(const HiddenBranch&) = delete;

@@ -134,6 +134,15 @@ class OverlayStore {
     NodeId node_;
   };
 
+  // What recovery made in pg_tblspc itself, in a tablespace that came after the old snapshot, lies in the new
+  // one as what is linked to from there.
+  static std::optional<std::string> path_to_store(const std::string& path) {
+    if (!path.starts_with(branch_tablespace_links)) return path_in_snapshot(path);
+    const auto within = path.substr(branch_tablespace_links.size());
+    if (within.find('/') == std::string::npos) return std::nullopt;
+    return path.substr(std::string_view(branch_data_folder).size() + 1);
+  }
+
   Result<void> walk(NodeId folder, const std::string& path) {
     PGS_CHECK(cancellation_.check());
     PGS_TRY(const auto names, overlay_.list(folder));
@@ -141,11 +150,12 @@ class OverlayStore {
       const auto below = path.empty() ? name.name : path + "/" + name.name;
       PGS_TRY(const auto info, overlay_.lookup(folder, name.name));
       const Reference reference(overlay_, info.node);
-      const auto stored_path = path_in_snapshot(below);
+      const auto stored_path = path_to_store(below);
       if (below == branch_wal_link) PGS_CHECK(add_wal_folders());
       if (below.starts_with(branch_tablespace_links)) {
         const auto oid = parse_decimal<std::uint32_t>(below.substr(branch_tablespace_links.size()));
         if (oid) stored_.tablespaces.insert(Oid{*oid});
+        if (oid && info.kind == OverlayNodeKind::symbolic_link) linked_tablespaces_.insert(Oid{*oid});
       }
       if (info.kind == OverlayNodeKind::symbolic_link) continue;  // to tablespaces, which the record lists
       if (below == branch_tablespaces_folder) {
@@ -165,7 +175,7 @@ class OverlayStore {
   // has looked up yet. The data directory has the folder of the links, a snapshot none for a tablespace
   // itself.
   Result<void> walk_tablespaces(NodeId folder) {
-    for (const auto oid : stored_.tablespaces) {
+    for (const auto oid : linked_tablespaces_) {
       const auto name = std::to_string(oid.value);
       PGS_TRY(const auto info, overlay_.lookup(folder, name));
       const Reference reference(overlay_, info.node);
@@ -333,6 +343,7 @@ class OverlayStore {
   std::vector<Stretch> batch_;
   std::size_t pending_ = 0;  // extents in the batch
   StoredOverlay stored_;
+  std::set<Oid> linked_tablespaces_;
 };
 
 }  // namespace

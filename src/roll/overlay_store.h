@@ -20,7 +20,7 @@ struct StoredOverlay {
   std::uint64_t files = 0;
   std::uint64_t total_bytes = 0;
   std::uint64_t changed_extents = 0;
-  std::set<Oid> tablespaces;  // those that the data directory links to
+  std::set<Oid> tablespaces;  // those that the data directory has, linked to or in place
 };
 
 // `overlay` over the files of `previous`, mounted nowhere. Everything is durable when it returns. `workers` 0:

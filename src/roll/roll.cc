@@ -12,6 +12,7 @@
 #include "roll/overlay_store.h"
 #include "roll/snapshot_tables.h"
 #include "snapshot/file_tree_reader.h"
+#include "snapshot/tablespace_rules.h"
 
 namespace pgstrata {
 namespace {
@@ -43,17 +44,22 @@ RecoveryTarget recovery_target(const RollTarget& target) {
           .timeline = target.checkpoint->timeline};
 }
 
-Result<RecoveryPlan> plan_to(const RollRequest& request, const RollTarget& target) {
-  PGS_TRY(auto plan,
-          plan_recovery(request.space, request.cluster, recovery_target(target), request.cancellation));
-  PGS_TRY(const auto tablespaces, find_new_tablespaces(request.space, plan, request.cancellation));
-  if (tablespaces.empty()) return plan;
-  return std::unexpected(make_error(ErrorCode::unsupported,
-                                    "tablespace {} was made at {:?} since snapshot {}",
-                                    tablespaces.front().oid, tablespaces.front().location, plan.snapshot.id)
-                             .with_hint("Recovery would make it again at its place on the source: take a "
-                                        "snapshot from the source, with "
-                                        "`pgstrata backup --base`."));
+Result<void> check_tablespaces(std::span<const NewTablespace> tablespaces, const RollTarget& target) {
+  for (const auto& tablespace : tablespaces) {
+    if (const auto fault = fault_of_location(tablespace.location)) {
+      return fail(ErrorCode::unsupported, "the WAL makes tablespace {} at {:?}, which {}", tablespace.oid,
+                  tablespace.location, *fault);
+    }
+    if (tablespace.lsn < target.checkpoint->checkpoint.redo) continue;
+    // Recovery from the new snapshot would make it again, at its place on the source, whatever place its
+    // content is restored to.
+    return std::unexpected(
+        make_error(ErrorCode::unavailable,
+                   "tablespace {} was made at {:?} while the source's last checkpoint ran", tablespace.oid,
+                   tablespace.location)
+            .with_hint("The next checkpoint ends that: wait for it, or `pgstrata backup --checkpoint`."));
+  }
+  return {};
 }
 
 // PostgreSQL does not know the objects that its files are made of: where it cannot read WAL, all of it is
@@ -151,8 +157,11 @@ Result<SnapshotRecord> roll_snapshot(const RollRequest& request, const RollTarge
   };
   const auto started = request.clock.now();
   enter(RollPhase::recovering);
-  PGS_TRY(const auto plan, plan_to(request, target));
-  PGS_TRY(const auto branch, HiddenBranch::make(request, plan));
+  PGS_TRY(const auto plan,
+          plan_recovery(request.space, request.cluster, recovery_target(target), request.cancellation));
+  PGS_TRY(const auto new_tablespaces, find_new_tablespaces(request.space, plan, request.cancellation));
+  PGS_CHECK(check_tablespaces(new_tablespaces, target));
+  PGS_TRY(const auto branch, HiddenBranch::make(request, plan, new_tablespaces));
   const auto begun = request.clock.steady();
   PGS_TRY(const auto control, recover(request, target, *branch));
   const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(request.clock.steady() - begun);
@@ -163,6 +172,8 @@ Result<SnapshotRecord> roll_snapshot(const RollRequest& request, const RollTarge
   PGS_TRY(const auto store, open_chunk_store(request, plan.snapshot));
   PGS_TRY(auto stored, store_branch(request, plan.snapshot, *branch, *store));
   auto record = record_of(request, plan, control, started);
+  for (const auto& tablespace : new_tablespaces)
+    record.tablespaces.push_back({tablespace.oid, tablespace.location});
   std::erase_if(record.tablespaces, [&](const TablespaceEntry& tablespace) {
     return !stored.tablespaces.contains(tablespace.oid);
   });

@@ -1,6 +1,7 @@
 // What a rolled snapshot says of its tables, without having asked any server: as many rows as were counted, and
 // what the server said they take.
 #include <algorithm>
+#include <thread>
 
 #include "e2e/roll_test.h"
 
@@ -72,6 +73,69 @@ TEST_F(RollTablespacesTest, OneThatIsGoneIsNotRestored) {
   })) << "the table's page";
 }
 
+class RollNewTablespacesTest : public RollTest, public ::testing::WithParamInterface<int> {};
+
+TEST_P(RollNewTablespacesTest, AreRolledAsThoseThatTheBaseHad) {
+  PostgresServer source({.major = GetParam()});
+  source.start();
+  protect(source);
+  backup();
+  for (const std::string name : {"fresh", "brief"}) {
+    source.query(fmt::format("CREATE TABLESPACE {} LOCATION '{}'", name, directory().make(name).string()));
+    source.query(
+        fmt::format("CREATE TABLE in_{0} TABLESPACE {0} AS SELECT generate_series(1, 1000) AS n", name));
+  }
+  source.query("DROP TABLE in_brief");
+  source.query("DROP TABLESPACE brief");
+  checkpoint(source);
+  roll();
+  source.query("UPDATE in_fresh SET n = n + 1");
+  checkpoint(source);
+  roll();
+  expect_no_leftovers();
+  const auto here = directory().make("here");
+  restore("copy", {"--tablespace", fmt::format("{}={}", path("fresh").string(), here.string())});
+  PostgresServer copy = PostgresServer::adopt(path("copy"));
+  copy.start();
+  EXPECT_EQ(copy.query_value("SELECT sum(n) FROM in_fresh"), "501500");
+  EXPECT_EQ(copy.query_value("SELECT pg_tablespace_location(oid) FROM pg_tablespace WHERE oid > 10000"),
+            here.string());
+}
+
+// The snapshot would have it, and recovery from there make it again.
+TEST_F(RollTablespacesTest, OneThatWasMadeDuringTheCheckpointWaitsForTheNext) {
+  PostgresServer source(
+      {.settings = {"checkpoint_timeout = 30s", "log_checkpoints = on", "autovacuum = off"}});
+  source.start();
+  protect(source);
+  backup();
+  source.query("CREATE TABLE written AS SELECT n, repeat('x', 1000) FROM generate_series(1, 100) n");
+  const auto checkpoints_begun = [&] {
+    const auto log = source.log_text();
+    std::size_t count = 0;
+    for (auto at = log.find("checkpoint starting"); at != std::string::npos;
+         at = log.find("checkpoint starting", at + 1))
+      ++count;
+    return count;
+  };
+  const auto before = checkpoints_begun();
+  {
+    // A checkpoint that takes its time: a tenth of a second for a page.
+    const std::jthread slow([&] { source.query("SELECT pg_backup_start('slow', false)"); });
+    wait_until("the checkpoint", [&] { return checkpoints_begun() > before; });
+    source.query(fmt::format("CREATE TABLESPACE late LOCATION '{}'", directory().make("late").string()));
+  }
+  wait_until_durable(source);
+  const auto refused = pgstrata({"backup", "app"});
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.err, ::testing::HasSubstr("was made at"));
+  EXPECT_THAT(refused.err, ::testing::HasSubstr("backup --checkpoint"));
+  checkpoint(source);
+  roll();
+}
+
+INSTANTIATE_TEST_SUITE_P(Majors, RollNewTablespacesTest, ::testing::ValuesIn(sample_majors()),
+                         [](const auto& major) { return fmt::format("PostgreSQL{}", major.param); });
 INSTANTIATE_TEST_SUITE_P(Majors, RollTablesTest, ::testing::ValuesIn(sample_majors()),
                          [](const auto& major) { return fmt::format("PostgreSQL{}", major.param); });
 
