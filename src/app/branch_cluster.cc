@@ -18,16 +18,28 @@ Result<RecoveryPlan> plan_from(const std::string& snapshot, const RegisteredClus
   return plan_recovery(cluster.space, segment_bytes, coverage, target, cancellation);
 }
 
+// The latest moment is then that at which the last one ended.
+Result<void> warn_without_stream(const RegisteredCluster& cluster, RecoveryPlan& plan) {
+  if (!std::holds_alternative<LatestTarget>(plan.target.point)) return {};
+  PGS_TRY(const auto stream, lease_holder(cluster.space, stream_lease_name));
+  if (stream) return {};
+  plan.warnings.push_back(
+      fmt::format("no stream of {} runs: commits after {} may be missing", cluster.space.name(),
+                  plan.last_commit.valid() ? to_display(plan.last_commit) : "the snapshot"));
+  return {};
+}
+
 }  // namespace
 
 Result<BranchOutcome> create_branch_at(const Repository& repository, const BranchRequest& request,
                                        const Cancellation& cancellation) {
   PGS_CHECK(check_branch_name(request.branch.name));
   PGS_TRY(const auto cluster, open_registered_cluster(repository, request.cluster));
-  PGS_TRY(const auto plan, plan_target(cluster, request.target, WalReading::on_demand, cancellation));
+  PGS_TRY(auto plan, plan_target(cluster, request.target, WalReading::on_demand, cancellation));
+  PGS_CHECK(warn_without_stream(cluster, plan));
   if (request.on_plan) request.on_plan(plan);
   PGS_TRY(auto record, create_branch(cluster.space, plan, request.branch, {}, cancellation));
-  return BranchOutcome{std::move(record), plan};
+  return BranchOutcome{std::move(record), std::move(plan)};
 }
 
 Result<BranchRecord> reset_branch_to(const Repository& repository, const std::string& cluster,

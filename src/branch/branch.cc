@@ -59,6 +59,39 @@ Result<BranchRecord> open_anew(const ClusterSpace& space, const BranchHome& home
   return std::unexpected(explained_by_mount(home, opened.error()));
 }
 
+// Of one that is to run.
+std::string trouble_of(const BranchHome& home, bool mounted) {
+  if (!mounted) {
+    return fmt::format(
+        "its file system is not there: the machine was started anew, or the process died (its log is {})",
+        home.mount_log().native());
+  }
+  const auto ended =
+      make_error(ErrorCode::failed, "its server ended (its log is {})", home.server_log().native());
+  return explained_by_mount(home, ended).describe();
+}
+
+// What its logs are called once its folder is gone.
+std::filesystem::path kept_log(const BranchHome& home, const std::filesystem::path& log) {
+  return fmt::format("{}.{}", home.path().native(), log.filename().native());
+}
+
+void remove_kept_logs(const BranchHome& home) {
+  for (const auto& log : {home.server_log(), home.mount_log()})
+    static_cast<void>(remove_file_if_there(kept_log(home, log)));
+}
+
+// The logs of which it speaks are kept beside the folder that is about to go.
+Error with_kept_logs(const BranchHome& home, Error error) {
+  auto hint = error.hint();
+  for (const auto& log : {home.server_log(), home.mount_log()}) {
+    const auto at = hint.find(log.native());
+    if (at == std::string::npos || !rename_file(log, kept_log(home, log))) continue;
+    hint.replace(at, log.native().size(), kept_log(home, log).native());
+  }
+  return std::move(error).with_hint(std::move(hint));
+}
+
 }  // namespace
 
 std::string_view to_string(BranchState state) {
@@ -96,6 +129,7 @@ Result<BranchRecord> create_branch(const ClusterSpace& space, const RecoveryPlan
   record.settings = branch.settings;
   PGS_CHECK(take_port_from_settings(record));
   PGS_TRY(const auto lock, make_branch_folder(home, owner));
+  remove_kept_logs(home);
   const auto made = [&]() -> Result<void> {
     if (record.port == 0) {
       PGS_TRY(record.port, choose_port(branch.state_directory));
@@ -104,7 +138,7 @@ Result<BranchRecord> create_branch(const ClusterSpace& space, const RecoveryPlan
     return open_at_moment(space, home, record, installation, options, cancellation);
   }();
   if (made) return record;
-  auto why = explained_by_mount(home, made.error());  // before its log goes
+  auto why = with_kept_logs(home, explained_by_mount(home, made.error()));
   if (const auto undone = remove_branch(home); !undone) {
     log_warning("what was made of branch \"{}\" could not be taken away: {}", branch.name,
                 undone.error().describe());
@@ -159,6 +193,14 @@ Result<BranchRecord> stop_branch(const BranchHome& home) {
 Result<void> delete_branch(const BranchHome& home) {
   PGS_TRY(const auto lock, lock_branch(home));
   return remove_branch(home);
+}
+
+Result<BranchRecord> set_expiration(const BranchHome& home, std::optional<Timestamp> expires) {
+  PGS_TRY(const auto lock, lock_branch(home));
+  PGS_TRY(auto record, get_branch_record(home));
+  record.expires = expires;
+  PGS_CHECK(put_branch_record(home, record));
+  return record;
 }
 
 std::vector<std::string> delete_expired_branches(const std::filesystem::path& state_directory,
@@ -228,6 +270,7 @@ Result<BranchSight> look_at_branch(const BranchHome& home) {
   } else {
     sight.state = sight.record.started ? BranchState::broken : BranchState::stopped;
   }
+  if (sight.state == BranchState::broken) sight.trouble = trouble_of(home, mounted);
   PGS_TRY(sight.overlay_bytes, allocated_bytes(home.overlay()));
   PGS_TRY(const auto wal_bytes, allocated_bytes(home.wal()));
   sight.overlay_bytes += wal_bytes;

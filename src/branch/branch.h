@@ -24,6 +24,7 @@ struct BranchSight {
   BranchRecord record;
   BranchState state = BranchState::stopped;
   std::uint64_t overlay_bytes = 0;  // on the disk
+  std::string trouble = {};         // of one that is broken: what it lacks
 };
 
 struct NewBranch {
@@ -61,6 +62,8 @@ Result<BranchRecord> advance_branch(const ClusterSpace& space, const BranchHome&
 Result<BranchRecord> stop_branch(const BranchHome& home);
 // With all that was written in it. Errors: as for stop.
 Result<void> delete_branch(const BranchHome& home);
+// When it is to go by itself; nothing: never. Errors: not_found, busy.
+Result<BranchRecord> set_expiration(const BranchHome& home, std::optional<Timestamp> expires);
 // Those of a cluster whose time is over; their names. Each is told in the log, also one that cannot be
 // deleted; one at which another command is at work is left to the next call, and so is `spared`.
 std::vector<std::string> delete_expired_branches(const std::filesystem::path& state_directory,

@@ -54,10 +54,10 @@ Result<void> remove_partial_wal(const BranchHome& home, const BranchRecord& befo
 }
 
 // And leaves its files mounted.
-Result<void> stop_server_alone(const ClusterSpace& space, const BranchHome& home,
-                               const BranchRecord& record) {
+Result<void> stop_server_alone(const ClusterSpace& space, const BranchHome& home, const BranchRecord& record,
+                               const Cancellation& cancellation) {
   PGS_TRY(const bool mounted, mount_process_runs(home));
-  if (!mounted) return mount_branch(space, home, record);
+  if (!mounted) return mount_branch(space, home, record, cancellation);
   PGS_CHECK(stop_compute(home, StopMode::fast, std::chrono::minutes(5)));
   return end_left_server(home);
 }
@@ -82,7 +82,7 @@ Result<BranchRecord> advance_branch(const ClusterSpace& space, const BranchHome&
   record.wal_settled_to = before.wal_settled_to;
   // What was a file stays one, whole or not: its name hides what the repository has by now.
   std::erase_if(record.sealed_wal, [&](const RecoverySegment& segment) { return is_file(before, segment); });
-  PGS_CHECK(stop_server_alone(space, home, before));
+  PGS_CHECK(stop_server_alone(space, home, before, cancellation));
   PGS_CHECK(remove_partial_wal(home, before));
   PGS_CHECK(stop_mount_process(home, false));
   PGS_CHECK(put_branch_record(home, record));

@@ -2,7 +2,9 @@
 
 #include "base/log.h"
 #include "branch/branch_copy.h"
+#include "branch/branch_files.h"
 #include "branch/branch_setup.h"
+#include "branch/branch_wal.h"
 #include "branch/compute_questions.h"
 #include "branch/compute_settings.h"
 #include "branch/left_server.h"
@@ -35,7 +37,7 @@ std::string quoted_setting(std::string_view value) {
 std::string settings_block(const BranchRecord& record, const PromotionOptions& options) {
   std::string block = fmt::format(
       "\n# From branch {} of {}, by `pgstrata branch promote`. This server takes no part yet in what the\n"
-      "# source does with others: archive, standbys, subscriptions. Once it takes its place, ALTER SYSTEM\n"
+      "# source does with others: archive, standbys, subscriptions, jobs. Once it takes its place, ALTER SYSTEM\n"
       "# RESET archive_mode and the like.\n",
       record.name, record.cluster);
   const auto set = [&](std::string_view name, std::string_view value) {
@@ -48,6 +50,23 @@ std::string settings_block(const BranchRecord& record, const PromotionOptions& o
   set("port", std::to_string(record.port));
   for (const auto& [name, value] : options.settings) set(name, value);
   return block;
+}
+
+// What the branch's files have grown by, beside what they were in the snapshot.
+std::uint64_t grown_bytes(const BranchHome& home, const SnapshotRecord& snapshot) {
+  std::uint64_t bytes = 0;
+  for (const auto& folder : {home.data(), home.mount_point() / branch_tablespaces_folder}) {
+    std::error_code gone;  // files come and go meanwhile
+    for (std::filesystem::recursive_directory_iterator entries(folder, gone), end; !gone && entries != end;
+         entries.increment(gone)) {
+      std::error_code no_size;
+      const auto size = entries->is_symlink() || !entries->is_regular_file(no_size)
+                            ? std::uintmax_t{0}
+                            : entries->file_size(no_size);
+      if (!no_size) bytes += size;
+    }
+  }
+  return bytes - std::min(bytes, snapshot.total_bytes);
 }
 
 // One promotion, from the first copy to the last.
@@ -118,7 +137,15 @@ class BranchPromotion {
     files.tablespace_mappings = options_.tablespace_mappings;
     files.on_progress = options_.on_progress;
     files.become = [this](const RestoreLayout& layout) { return become(layout); };
-    PGS_TRY(promoted_.files, restore_files(space_, snapshot, files, cancellation_));
+    PGS_TRY(files.further_bytes, allocated_bytes(home_.wal()));
+    files.further_bytes += grown_bytes(home_, snapshot);
+    auto restored = restore_files(space_, snapshot, files, cancellation_);
+    if (!restored && restored.error().hint().find("--delta") != std::string::npos) {
+      return std::unexpected(std::move(restored).error().with_hint(
+          "Choose an empty folder, or remove what is there, such as what a "
+          "promotion has left that failed at its end."));
+    }
+    PGS_TRY(promoted_.files, std::move(restored));
     record().promoted_to = options_.directory.native();
     PGS_CHECK(put_branch_record(home_, record()));
     if (options_.start) PGS_CHECK(start());

@@ -177,9 +177,10 @@ Result<void> remove_branch(const BranchHome& home) {
   return remove_tree(home.path());
 }
 
-Result<void> mount_branch(const ClusterSpace& space, const BranchHome& home, const BranchRecord& record) {
+Result<void> mount_branch(const ClusterSpace& space, const BranchHome& home, const BranchRecord& record,
+                          const Cancellation& cancellation) {
   PGS_CHECK(end_left_server(home));
-  PGS_CHECK(start_mount_process(home, record.repository, space));
+  PGS_CHECK(start_mount_process(home, record.repository, space, cancellation));
   // Whatever process has that id by now, it is not this branch's server.
   return as_server_user(record, [&] { return remove_file_if_there(home.data() / "postmaster.pid"); });
 }
@@ -194,11 +195,12 @@ Result<void> write_wal_of(const ClusterSpace& space, const BranchHome& home, con
 }
 
 Result<void> mount_at_moment(const ClusterSpace& space, const SnapshotRecord& snapshot,
-                             const BranchHome& home, const BranchRecord& record) {
+                             const BranchHome& home, const BranchRecord& record,
+                             const Cancellation& cancellation) {
   PGS_TRY(const auto control, read_control_file(space, snapshot));
   PGS_CHECK(clear_overlay(home));
   PGS_CHECK(write_compute_configuration(home, record, control));
-  PGS_CHECK(mount_branch(space, home, record));
+  PGS_CHECK(mount_branch(space, home, record, cancellation));
   PGS_CHECK(as_server_user(record, [&]() -> Result<void> {
     PGS_CHECK(make_links(home, snapshot));
     return remove_what_is_another_servers(home);
@@ -210,7 +212,7 @@ Result<void> open_at_moment(const ClusterSpace& space, const BranchHome& home, B
                             const ServerInstallation& installation, const ComputeOptions& options,
                             const Cancellation& cancellation) {
   PGS_TRY(const auto snapshot, get_snapshot(space, record.snapshot));
-  PGS_CHECK(mount_at_moment(space, snapshot, home, record));
+  PGS_CHECK(mount_at_moment(space, snapshot, home, record, cancellation));
   PGS_CHECK(keep_or_change_port(home, record));
   PGS_CHECK(recover_compute(home, record, installation, options, cancellation));
   learn_of_server(home, record);
@@ -235,7 +237,7 @@ Result<void> bring_branch_back(const ClusterSpace& space, const BranchHome& home
   const auto opened = [&]() -> Result<void> {
     // Also where a mount is left: a new process has forgotten which syncs failed, and the kernel what it
     // could not write.
-    PGS_CHECK(mount_branch(space, home, record));
+    PGS_CHECK(mount_branch(space, home, record, cancellation));
     // An advance notes the WAL before it writes it.
     if (record.read_only) PGS_CHECK(write_wal_of(space, home, record, record.wal_settled_to));
     PGS_CHECK(keep_or_change_port(home, record));

@@ -25,7 +25,8 @@ Result<LockFile> make_branch_folder(const BranchHome& home, const FileOwner& own
 // `record` must have been put, `snapshot` is the one it names. Errors: those of start_mount_process;
 // not_found, damaged.
 Result<void> mount_at_moment(const ClusterSpace& space, const SnapshotRecord& snapshot,
-                             const BranchHome& home, const BranchRecord& record);
+                             const BranchHome& home, const BranchRecord& record,
+                             const Cancellation& cancellation);
 
 // Makes the branch what its record says, from nothing. Until it has succeeded the record on the disk must say
 // that the branch is not recovered; it says so then, and that it runs. Errors: as above; those of
@@ -36,7 +37,8 @@ Result<void> open_at_moment(const ClusterSpace& space, const BranchHome& home, B
 
 // Mounts what is there anew, with nothing left of an earlier mount or server. Errors: those of
 // end_left_server and start_mount_process.
-Result<void> mount_branch(const ClusterSpace& space, const BranchHome& home, const BranchRecord& record);
+Result<void> mount_branch(const ClusterSpace& space, const BranchHome& home, const BranchRecord& record,
+                          const Cancellation& cancellation);
 
 // Whether it is mounted, and its server open; one that comes up or goes down is waited for. Errors: those of
 // settled_compute_state.

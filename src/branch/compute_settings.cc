@@ -32,8 +32,8 @@ std::string percent_encoded(std::string_view text) {
 
 }  // namespace
 
-// Follow or feed other servers, write into the source's archive, wait for its standbys, stop anywhere but at
-// the branch's moment.
+// Not to follow or feed other servers, write into the source's archive, wait for its standbys, run its jobs,
+// stop anywhere but at the branch's moment.
 std::vector<Setting> isolation_settings(std::uint32_t major) {
   std::vector<Setting> settings;
   for (const auto* name : {"primary_conninfo", "primary_slot_name", "restore_command", "recovery_end_command",
@@ -45,6 +45,10 @@ std::vector<Setting> isolation_settings(std::uint32_t major) {
   settings.emplace_back("archive_mode", "off");
   settings.emplace_back("recovery_min_apply_delay", "0");
   settings.emplace_back("max_logical_replication_workers", "0");  // no subscription of the source's goes on
+  // Nor do the jobs of pg_cron, which knows the first from its version 1.5; before, they find no server.
+  settings.emplace_back("cron.launch_active_jobs", "off");
+  settings.emplace_back("cron.use_background_workers", "off");
+  settings.emplace_back("cron.host", "/nonexistent");
   // The other majors know of it no longer, and would not start.
   if (major < 16) settings.emplace_back("promote_trigger_file", "");
   return settings;

@@ -1,5 +1,6 @@
 #include "branch/mount_process.h"
 
+#include <array>
 #include <csignal>
 #include <nlohmann/json.hpp>
 
@@ -94,13 +95,15 @@ Result<void> wait_until_gone(const BranchHome& home, std::chrono::milliseconds l
   return fail(ErrorCode::busy, "the process that serves \"{}\" does not end", home.mount_point().native());
 }
 
-Result<void> wait_for_words(const FileDescriptor& output, std::chrono::steady_clock::time_point deadline) {
+Result<void> wait_for_words(const FileDescriptor& output, std::chrono::steady_clock::time_point deadline,
+                            const Cancellation& cancellation) {
   const auto left =
       std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
-  pollfd words{output.get(), POLLIN, 0};
-  const int ready =
-      retry_interrupted([&] { return ::poll(&words, 1, static_cast<int>(std::max(left, 0L))); });
+  std::array<pollfd, 2> watched{{{output.get(), POLLIN, 0}, {cancellation.poll_fd(), POLLIN, 0}}};
+  const int ready = retry_interrupted(
+      [&] { return ::poll(watched.data(), watched.size(), static_cast<int>(std::max(left, 0L))); });
   if (ready < 0) return std::unexpected(error_from_errno(errno, "wait for the branch's files"));
+  PGS_CHECK(cancellation.check());
   if (ready > 0) return {};
   return fail(ErrorCode::unavailable,
               "the process that serves the branch's files did not begin to within {} minutes",
@@ -108,12 +111,13 @@ Result<void> wait_for_words(const FileDescriptor& output, std::chrono::steady_cl
 }
 
 // Its first words: that it serves, or why it does not.
-Result<void> wait_until_mounted(ChildProcess& child, const BranchHome& home) {
+Result<void> wait_until_mounted(ChildProcess& child, const BranchHome& home,
+                                const Cancellation& cancellation) {
   const auto deadline = std::chrono::steady_clock::now() + mount_start_limit;
   std::string answer;
   Buffer part(4096);
   while (answer.size() < answer_limit_bytes && !answer.ends_with('\n')) {
-    PGS_CHECK(wait_for_words(child.output(), deadline));
+    PGS_CHECK(wait_for_words(child.output(), deadline, cancellation));
     PGS_TRY(const auto got, read_some(child.output(), part.whole()));
     if (got == 0) break;
     answer += as_text(ByteView(part.data(), got));
@@ -198,7 +202,7 @@ Result<void> run_mount_process(const BranchHome& home, const OpenBranchStore& op
 }
 
 Result<void> start_mount_process(const BranchHome& home, const std::string& repository,
-                                 const ClusterSpace& space) {
+                                 const ClusterSpace& space, const Cancellation& cancellation) {
   PGS_CHECK(check_fuse());
   PGS_CHECK(stop_mount_process(home, true));
   PGS_TRY(const auto program, own_program());
@@ -213,7 +217,7 @@ Result<void> start_mount_process(const BranchHome& home, const std::string& repo
   PGS_TRY(auto child, ChildProcess::spawn(options));
   PGS_CHECK(write_all(child.input(), as_byte_view(encode_ticket(repository, space))));
   child.input().close();
-  PGS_CHECK(wait_until_mounted(child, home));
+  PGS_CHECK(wait_until_mounted(child, home, cancellation));
   child.detach();
   return {};
 }

@@ -6,15 +6,16 @@
 
 #include <filesystem>
 
+#include "base/cancellation.h"
 #include "branch/branch_record.h"
 #include "repo/repository.h"
 
 namespace pgstrata {
 
 // Mounted when it returns. What an earlier process left of a mount there is taken away first. Errors: those of
-// check_fuse; what the process says before it serves.
+// check_fuse; what the process says before it serves; cancelled. It is ended then.
 [[nodiscard]] Result<void> start_mount_process(const BranchHome& home, const std::string& repository,
-                                               const ClusterSpace& space);
+                                               const ClusterSpace& space, const Cancellation& cancellation);
 
 // The body of that process: returns when somebody unmounts it, with everything durable. `open_store` as in
 // app/repository_access.h.

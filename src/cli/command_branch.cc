@@ -5,6 +5,7 @@
 #include "branch/mount_process.h"
 #include "cli/branch_arguments.h"
 #include "cli/commands.h"
+#include "cli/duration_argument.h"
 #include "cli/human.h"
 #include "cli/table.h"
 
@@ -21,6 +22,7 @@ Result<int> run_branch_list(const CommandContext& context, const std::string& cl
                {.title = "STATE"},
                {.title = "EXPIRES"}});
   Json json = Json::array();
+  std::string troubles;
   const auto now = context.clock.now();
   for (const auto& branch : branches) {
     const auto& record = branch.record;
@@ -29,11 +31,14 @@ Result<int> run_branch_list(const CommandContext& context, const std::string& cl
                human_size(branch.overlay_bytes),
                fmt::format("{}{}", to_string(branch.state), record.read_only ? ", read-only" : ""),
                record.expires ? human_time(*record.expires) : "-"});
+    if (branch.trouble.empty()) continue;
+    troubles += fmt::format("{0} is broken: {1}\nnext: `pgstrata branch start {2} {0}`\n", record.name,
+                            branch.trouble, cluster);
   }
   context.print({{"cluster", cluster}, {"branches", std::move(json)}},
                 branches.empty() ? fmt::format("{} has no branch in \"{}\"\n", cluster,
                                                (context.settings.state_directory / "branches").native())
-                                 : table.text());
+                                 : table.text() + troubles);
   return 0;
 }
 
@@ -112,6 +117,23 @@ Result<int> run_rename(const CommandContext& context, const BranchName& branch, 
   return 0;
 }
 
+Result<int> run_set_expiration(const CommandContext& context, const BranchName& branch,
+                               const std::optional<std::string>& expires) {
+  expire_branches(context, branch.cluster, branch.name);
+  std::optional<Timestamp> moment;
+  if (expires) {
+    PGS_TRY(const auto span, parse_duration_argument(*expires));
+    moment = context.clock.now() + span;
+  }
+  const auto home = home_of(context, branch);
+  PGS_TRY(const auto record, set_expiration(home, moment));
+  context.print(branch_json(home, record),
+                record.expires
+                    ? fmt::format("branch \"{}\" expires at {}\n", record.name, human_time(*record.expires))
+                    : fmt::format("branch \"{}\" does not expire\n", record.name));
+  return 0;
+}
+
 using RunOnBranch = Result<int> (*)(const CommandContext& context, const BranchName& branch);
 
 void add_verb(CLI::App& noun, Invocation& invocation, const CommandDescription& description,
@@ -164,6 +186,24 @@ void add_rename(CLI::App& noun, Invocation& invocation) {
   command->add_option("NEW", *new_name, "the new name")->required();
 }
 
+void add_set_expiration(CLI::App& noun, Invocation& invocation) {
+  const auto branch = std::make_shared<BranchName>();  // shared with the action, which outlives this call
+  const auto expires = std::make_shared<std::optional<std::string>>();  // the same
+  CLI::App* command = add_command(
+      noun, invocation,
+      {.name = "set-expiration",
+       .summary = "when a branch is to go by itself",
+       .details =
+           "From now. Without --expires: never.\n\nExamples:\n  pgstrata branch set-expiration app look "
+           "--expires 7d\n  pgstrata branch set-expiration app look\n\nExit codes: 0 set, 2 usage, 3 no "
+           "such branch, 7 another command is at work on it."},
+      [branch, expires](const CommandContext& context) {
+        return run_set_expiration(context, *branch, *expires);
+      });
+  add_branch_name(*command, *branch);
+  command->add_option("--expires", *expires, "delete it after this time, e.g. 7d")->type_name("SPAN");
+}
+
 }  // namespace
 
 void add_branch_commands(CLI::App& program, Invocation& invocation) {
@@ -194,6 +234,7 @@ void add_branch_commands(CLI::App& program, Invocation& invocation) {
                        "another command is at work on it."},
            run_start);
   add_rename(*noun, invocation);
+  add_set_expiration(*noun, invocation);
   add_verb(*noun, invocation,
            {.name = "delete",
             .summary = "delete a branch and what was written in it",

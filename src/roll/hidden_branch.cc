@@ -75,7 +75,7 @@ Result<std::unique_ptr<HiddenBranch>> HiddenBranch::make(const RollRequest& requ
   PGS_TRY(auto lock, make_branch_folder(home, owner));
   auto branch = std::unique_ptr<HiddenBranch>(new HiddenBranch(home, std::move(record), std::move(lock)));
   PGS_CHECK(put_branch_record(home, branch->record_));
-  PGS_CHECK(mount_at_moment(request.space, plan.snapshot, home, branch->record_));
+  PGS_CHECK(mount_at_moment(request.space, plan.snapshot, home, branch->record_, request.cancellation));
   return branch;
 }
 

@@ -273,6 +273,48 @@ TEST_F(BranchLifeTest, ExpiredOnesGo) {
   EXPECT_FALSE(std::filesystem::exists(home_of("goes")));
   EXPECT_EQ(state_of("stays"), "running");
   EXPECT_EQ(run_branch("url", {"goes"}).exit_code, 3);
+  const auto before = listed().at(0).at("expires").get<std::string>();
+  EXPECT_GT(branch_json("set-expiration", "stays", {"--expires", "30d"}).at("expires"), before);
+  EXPECT_TRUE(branch_json("set-expiration", "stays").at("expires").is_null());
+}
+
+TEST_F(BranchLifeTest, ABrokenOneSaysWhatItLacks) {
+  protect_rows(1);
+  const auto there = branch("try");
+  EXPECT_TRUE(listed().at(0).at("trouble").is_null());
+  there.kill9_postmaster();
+  EXPECT_THAT(run_branch("list", {}).out, HasSubstr("try is broken: its server ended"));
+  there.kill9_mount_process();
+  EXPECT_THAT(listed().at(0).at("trouble").get<std::string>(), HasSubstr("its file system is not there"));
+  EXPECT_EQ(moved("start", "try").value(count), "1");
+}
+
+TEST_F(BranchLifeTest, StopSaysWhoStandsInItsFiles) {
+  protect_rows(1);
+  const auto there = branch("try");
+  {
+    const ChildProcess standing(
+        {.arguments = {"/bin/sh", "-c", fmt::format("cd '{}' && exec sleep 600", there.data().string())},
+         .output = "/dev/null",
+         .errors = "/dev/null"});
+    const auto cwd = std::filesystem::path("/proc") / std::to_string(standing.pid()) / "cwd";
+    wait_until("it to stand there", [&] { return std::filesystem::read_symlink(cwd) == there.data(); });
+    const auto busy = run_branch("stop", {"try"});
+    EXPECT_EQ(busy.exit_code, 7) << busy.describe();
+    EXPECT_THAT(busy.err, HasSubstr(fmt::format("(process {})", standing.pid())));
+  }
+  branch_json("stop", "try");
+  EXPECT_EQ(state_of("try"), "stopped");
+}
+
+TEST_F(BranchLifeTest, TheLatestMomentWithoutAStreamIsSaidToBe) {
+  protect_rows(1);
+  start_stream(source_);
+  EXPECT_EQ(run_branch("create", {"one"}).err.find("no stream"), std::string::npos);
+  stop_stream();
+  const auto run = run_branch("create", {"two"});
+  EXPECT_EQ(run.exit_code, 0) << run.describe();
+  EXPECT_THAT(run.err, HasSubstr("no stream of app runs"));
 }
 
 TEST_F(BranchLifeTest, NamesAndErrors) {
@@ -337,6 +379,11 @@ TEST_F(BranchLifeTest, WhatThisMachineLacksIsSaidPlainly) {
   EXPECT_EQ(library.exit_code, 1);
   EXPECT_THAT(library.err, HasSubstr("install the extension's package"));
   EXPECT_FALSE(std::filesystem::exists(home_of("lib")));
+  const auto log = home_of("lib").string() + ".postgres.log";
+  EXPECT_THAT(library.err, HasSubstr("Its log is " + log));
+  EXPECT_THAT(read_text(log), HasSubstr("nobody_has_this"));
+  branch("lib");
+  EXPECT_FALSE(std::filesystem::exists(log)) << "of one that was made since";
 
   auto far = environment();
   far["PGSTRATA_STATE_DIR"] = path("state/" + std::string(80, 'x'));

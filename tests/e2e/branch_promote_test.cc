@@ -6,6 +6,7 @@
 
 #include "e2e/branch_fixture.h"
 #include "e2e/page_checksums.h"
+#include "e2e/small_disk.h"
 #include "support/random_workload.h"
 #include "support/test_seed.h"
 #include "support/wait_until.h"
@@ -105,7 +106,9 @@ TEST_F(BranchPromoteTest, OneThatFailsOrIsCutShortLeavesTheBranch) {
   EXPECT_EQ(there.value(count), "50000");
 
   // Into something.
-  EXPECT_EQ(run_branch("promote", {"try", "--to", path("unstarted")}).exit_code, 1);
+  const auto taken = run_branch("promote", {"try", "--to", path("unstarted")});
+  EXPECT_EQ(taken.exit_code, 1);
+  EXPECT_THAT(taken.err, HasSubstr("remove what is there"));
   EXPECT_EQ(state_of("try"), "running");
 
   // Killed when it begins, while it copies, and once the branch's server has stopped.
@@ -126,6 +129,22 @@ TEST_F(BranchPromoteTest, OneThatFailsOrIsCutShortLeavesTheBranch) {
     there = moved("start", "try");
     EXPECT_EQ(there.value(count), "50000");
   }
+}
+
+TEST_F(BranchPromoteTest, RoomIsAskedForWhatTheBranchHasGrownTo) {
+  const SmallDisk disk(directory().make("disk"), 100);
+  if (!disk.mounted()) GTEST_SKIP() << "SKIPPED: this user may not mount a tmpfs; run as root";
+  PostgresServer source;
+  source.start();
+  protect(source);
+  backup();
+  const auto there = branch("try");
+  there.query("CREATE TABLE t AS SELECT n, repeat('x', 1000) AS text FROM generate_series(1, 100000) n");
+  const auto to = disk.folder() / "native";
+  const auto refused = run_branch("promote", {"try", "--to", to.string()});
+  EXPECT_EQ(refused.exit_code, 1) << refused.describe();
+  EXPECT_THAT(refused.err, HasSubstr("Nothing was written"));
+  EXPECT_EQ(there.value("SELECT count(*) FROM t"), "100000");
 }
 
 TEST_F(BranchPromoteTest, WithoutAServer) {

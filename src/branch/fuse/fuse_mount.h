@@ -47,7 +47,7 @@ class FuseMount {
 };
 
 // Takes away a mount, be its process alive or dead. None there is no error. `detach`: also while it is in use.
-// Errors: busy; failed.
+// Errors: busy, with who uses it; failed.
 [[nodiscard]] Result<void> unmount_fuse(const std::filesystem::path& mount_point, bool detach);
 // Whether a FUSE file system is mounted there.
 [[nodiscard]] Result<bool> is_fuse_mounted(const std::filesystem::path& mount_point);

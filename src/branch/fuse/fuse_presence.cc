@@ -1,5 +1,8 @@
 // What is mounted, and whether mounting is possible: asked without a session.
+#include <algorithm>
+#include <cctype>
 #include <cerrno>
+#include <cstring>
 
 #include <sys/mount.h>
 #include <unistd.h>
@@ -22,6 +25,44 @@ std::string escaped(std::string_view path) {
     }
   }
   return text;
+}
+
+bool leads_into(const std::filesystem::path& link, const std::filesystem::path& folder) {
+  std::error_code error;
+  const auto target = std::filesystem::read_symlink(link, error);
+  return !error && (target == folder || target.native().starts_with(folder.native() + "/"));
+}
+
+bool process_uses(const std::filesystem::path& process, const std::filesystem::path& folder) {
+  if (leads_into(process / "cwd", folder) || leads_into(process / "root", folder)) return true;
+  const auto open_files = list_directory(process / "fd");
+  return open_files && std::ranges::any_of(*open_files, [&](const DirectoryEntry& file) {
+           return leads_into(process / "fd" / file.name, folder);
+         });
+}
+
+// "bash (process 4711)", as far as this user may know.
+std::vector<std::string> users_of(const std::filesystem::path& folder) {
+  std::vector<std::string> users;
+  const auto processes = list_directory("/proc");
+  if (!processes) return users;
+  for (const auto& entry : *processes) {
+    const auto process = std::filesystem::path("/proc") / entry.name;
+    if (!std::isdigit(static_cast<unsigned char>(entry.name.front())) || !process_uses(process, folder))
+      continue;
+    const auto name = read_file(process / "comm", 64);
+    const auto text = name ? as_text(*name) : std::string_view();
+    users.push_back(fmt::format("{} (process {})", text.substr(0, text.find('\n')), entry.name));
+  }
+  return users;
+}
+
+Error in_use(const std::filesystem::path& mount_point, std::string_view why) {
+  const auto users = users_of(mount_point);
+  if (users.empty())
+    return make_error(ErrorCode::busy, "could not unmount \"{}\": {}", mount_point.native(), why);
+  return make_error(ErrorCode::busy, "\"{}\" is in use by {}", mount_point.native(), fmt::join(users, ", "))
+      .with_hint("A shell that stands in it is enough. Leave it, or end what uses it, and try again.");
 }
 
 Error without_fuse(std::string_view what) {
@@ -65,9 +106,8 @@ Result<void> unmount_fuse(const std::filesystem::path& mount_point, bool detach)
   if (::geteuid() == 0) {
     if (::umount2(mount_point.c_str(), detach ? MNT_DETACH : 0) == 0) return {};
     const int number = errno;
-    auto error = error_from_errno(number, fmt::format("unmount \"{}\"", mount_point.native()));
-    if (number == EBUSY) return fail(ErrorCode::busy, "{}", error.message());
-    return std::unexpected(std::move(error));
+    if (number == EBUSY) return std::unexpected(in_use(mount_point, std::strerror(number)));
+    return std::unexpected(error_from_errno(number, fmt::format("unmount \"{}\"", mount_point.native())));
   }
   ProcessOptions command;
   command.arguments = {"fusermount3", "-u"};
@@ -75,7 +115,7 @@ Result<void> unmount_fuse(const std::filesystem::path& mount_point, bool detach)
   command.arguments.push_back(mount_point.native());
   PGS_TRY(const auto result, run_command(std::move(command)));
   if (result.status.success()) return {};
-  return fail(ErrorCode::busy, "could not unmount \"{}\": {}", mount_point.native(), as_text(result.errors));
+  return std::unexpected(in_use(mount_point, as_text(result.errors)));
 }
 
 }  // namespace pgstrata
