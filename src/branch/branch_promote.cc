@@ -34,7 +34,8 @@ std::string quoted_setting(std::string_view value) {
 }
 
 // What the branch's server was told on its command line.
-std::string settings_block(const BranchRecord& record, const PromotionOptions& options) {
+std::string settings_block(const BranchRecord& record, const PromotionOptions& options,
+                           const ConfiguredValues& values) {
   std::string block = fmt::format(
       "\n# From branch {} of {}, by `pgstrata branch promote`. This server takes no part yet in what the\n"
       "# source does with others: archive, standbys, subscriptions, jobs. Once it takes its place, ALTER SYSTEM\n"
@@ -44,6 +45,8 @@ std::string settings_block(const BranchRecord& record, const PromotionOptions& o
     block += fmt::format("{} = {}\n", name, quoted_setting(value));
   };
   for (const auto& [name, value] : isolation_settings(record.server_version / 10000)) set(name, value);
+  if (const auto libraries = values.find("shared_preload_libraries"); libraries != values.end())
+    set(libraries->first, without_reaching_libraries(libraries->second));
   set("ssl", "off");
   set("listen_addresses", "localhost");
   for (const auto& [name, value] : record.settings) set(name, value);
@@ -198,9 +201,9 @@ class BranchPromotion {
                                         "local all all peer\nhost all all all md5\n")));
     }
     PGS_CHECK(write_missing_configuration(data, control));
-    auto text = settings_block(record(), options_);
-    if (const auto old = data.read(auto_conf, configuration_limit_bytes))
-      text = std::string(as_text(*old)) + text;
+    std::string text;
+    if (const auto old = data.read(auto_conf, configuration_limit_bytes)) text = as_text(*old);
+    text += settings_block(record(), options_, read_configuration(data, text));
     PGS_CHECK(data.write(auto_conf, as_byte_view(text)));
     for (const auto& warning : warn_of_places_elsewhere(data, read_configuration(data, text)))
       log_warning("{}", warning);

@@ -1,10 +1,12 @@
 #include "branch/compute_settings.h"
 
 #include <algorithm>
+#include <array>
 
 #include <unistd.h>
 
 #include "branch/compute.h"
+#include "restore/restored_configuration.h"
 #include "sys/files.h"
 
 namespace pgstrata {
@@ -32,8 +34,27 @@ std::string percent_encoded(std::string_view text) {
 
 }  // namespace
 
-// Not to follow or feed other servers, write into the source's archive, wait for its standbys, run its jobs,
-// stop anywhere but at the branch's moment.
+std::string without_reaching_libraries(std::string_view libraries) {
+  // pg_cron runs a job at the address that was noted with it: the source. pglogical's subscriptions go on.
+  constexpr std::array<std::string_view, 2> reaching{"pg_cron", "pglogical"};
+  constexpr std::string_view blanks_and_quotes = " \t\"";
+  std::string kept;
+  while (!libraries.empty()) {
+    const auto size = std::min(libraries.find(','), libraries.size());
+    const auto part = libraries.substr(0, size);
+    libraries.remove_prefix(std::min(size + 1, libraries.size()));
+    auto name = part.substr(std::min(part.find_first_not_of(blanks_and_quotes), part.size()));
+    name = name.substr(0, name.find_last_not_of(blanks_and_quotes) + 1);
+    name = name.substr(name.rfind('/') + 1);
+    if (std::ranges::find(reaching, name) != reaching.end()) continue;
+    if (!kept.empty()) kept += ",";
+    kept += part;
+  }
+  return kept;
+}
+
+// Follow or feed other servers, write into the source's archive, wait for its standbys, stop anywhere but at
+// the branch's moment.
 std::vector<Setting> isolation_settings(std::uint32_t major) {
   std::vector<Setting> settings;
   for (const auto* name : {"primary_conninfo", "primary_slot_name", "restore_command", "recovery_end_command",
@@ -45,14 +66,26 @@ std::vector<Setting> isolation_settings(std::uint32_t major) {
   settings.emplace_back("archive_mode", "off");
   settings.emplace_back("recovery_min_apply_delay", "0");
   settings.emplace_back("max_logical_replication_workers", "0");  // no subscription of the source's goes on
-  // Nor do the jobs of pg_cron, which knows the first from its version 1.5; before, they find no server.
-  settings.emplace_back("cron.launch_active_jobs", "off");
-  settings.emplace_back("cron.use_background_workers", "off");
-  settings.emplace_back("cron.host", "/nonexistent");
   // The other majors know of it no longer, and would not start.
   if (major < 16) settings.emplace_back("promote_trigger_file", "");
   return settings;
 }
+
+namespace {
+
+// What the cluster's own configuration preloads, where that is not what a branch is to load.
+std::optional<std::string> other_libraries(const BranchHome& home) {
+  const auto data = TargetDirectory::open(home.data(), {});
+  if (!data) return std::nullopt;
+  const auto values = read_configuration(*data);
+  const auto preloaded = values.find("shared_preload_libraries");
+  if (preloaded == values.end()) return std::nullopt;
+  auto kept = without_reaching_libraries(preloaded->second);
+  if (kept == preloaded->second) return std::nullopt;
+  return kept;
+}
+
+}  // namespace
 
 ServerOptions compute_options(const BranchHome& home, const BranchRecord& record, bool recovering) {
   ServerOptions options;
@@ -68,6 +101,8 @@ ServerOptions compute_options(const BranchHome& home, const BranchRecord& record
   settings.emplace_back("hba_file", (home.path() / "pg_hba.conf").native());
   settings.emplace_back("ident_file", (home.path() / "pg_ident.conf").native());
   settings.emplace_back("cluster_name", fmt::format("{}/{}", record.cluster, record.name));
+  if (auto libraries = other_libraries(home))
+    settings.emplace_back("shared_preload_libraries", *std::move(libraries));
   settings.emplace_back("listen_addresses", "localhost");
   settings.emplace_back("ssl", "off");  // its certificates are the source's, and not always here
   settings.emplace_back("logging_collector", "off");

@@ -1,6 +1,11 @@
 // What a branch's server is told, and where it can be reached. Internal to the room.
 #pragma once
 
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
 #include "branch/branch_record.h"
 #include "pg/server/server_instance.h"
 
@@ -8,6 +13,10 @@ namespace pgstrata {
 
 // What the source's configuration may say, and a copy must not do.
 [[nodiscard]] std::vector<std::pair<std::string, std::string>> isolation_settings(std::uint32_t major);
+
+// Of `libraries`, a value of shared_preload_libraries, those that a copy may load: without those whose workers
+// go to other servers by what the database says, such as the source itself.
+[[nodiscard]] std::string without_reaching_libraries(std::string_view libraries);
 
 // What to do about these words of PostgreSQL's; empty where that is not known.
 [[nodiscard]] std::string advice_for(std::string_view words);

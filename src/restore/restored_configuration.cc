@@ -108,6 +108,11 @@ ConfiguredValues read_configuration(const TargetDirectory& data, std::string_vie
   return std::move(reader.values);
 }
 
+ConfiguredValues read_configuration(const TargetDirectory& data) {
+  const auto auto_conf = data.read("postgresql.auto.conf", configuration_file_limit_bytes);
+  return read_configuration(data, auto_conf ? as_text(*auto_conf) : std::string_view());
+}
+
 std::vector<std::string> warn_of_places_elsewhere(const TargetDirectory& data,
                                                   const ConfiguredValues& values) {
   const auto elsewhere = [&](const char* name) -> const std::string* {

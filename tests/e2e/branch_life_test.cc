@@ -317,6 +317,26 @@ TEST_F(BranchLifeTest, TheLatestMomentWithoutAStreamIsSaidToBe) {
   EXPECT_THAT(run.err, HasSubstr("no stream of app runs"));
 }
 
+// A job has the address of the server that it was made on.
+TEST_F(BranchLifeTest, JobsOfTheSourceAreNotRunByIt) {
+  PostgresServer source(
+      {.settings = {"shared_preload_libraries = 'pg_stat_statements, pg_cron'", "cron.host = ''"}});
+  source.start();
+  protect(source);
+  source.query("CREATE EXTENSION pg_cron");
+  source.query("SELECT cron.schedule('* * * * *', 'SELECT 1')");
+  backup();
+  const std::string workers = "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'pg_cron%'";
+  EXPECT_EQ(source.query_value(workers), "1");
+  const auto there = branch("try");
+  EXPECT_EQ(there.value("SHOW shared_preload_libraries"), "pg_stat_statements");
+  EXPECT_EQ(there.value(workers), "0");
+  EXPECT_EQ(there.value("SELECT count(*) FROM cron.job"), "1");
+  branch_json("promote", "try", {"--to", path("native"), "--no-start"});
+  EXPECT_THAT(read_text(std::filesystem::path(path("native")) / "postgresql.auto.conf"),
+              HasSubstr("\nshared_preload_libraries = 'pg_stat_statements'\n"));
+}
+
 TEST_F(BranchLifeTest, NamesAndErrors) {
   protect_rows(1);
   EXPECT_EQ(run_branch("create", {"Bad Name"}).exit_code, 2);
