@@ -38,7 +38,8 @@ std::string settings_block(const BranchRecord& record, const PromotionOptions& o
                            const ConfiguredValues& values) {
   std::string block = fmt::format(
       "\n# From branch {} of {}, by `pgstrata branch promote`. This server takes no part yet in what the\n"
-      "# source does with others: archive, standbys, subscriptions, jobs. Once it takes its place, ALTER SYSTEM\n"
+      "# source does with others: archive, standbys, subscriptions, jobs. Once it takes its place, ALTER "
+      "SYSTEM\n"
       "# RESET archive_mode and the like.\n",
       record.name, record.cluster);
   const auto set = [&](std::string_view name, std::string_view value) {

@@ -6,6 +6,7 @@
 
 #include <poll.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -224,7 +225,10 @@ Result<void> start_mount_process(const BranchHome& home, const std::string& repo
 
 Result<bool> mount_process_runs(const BranchHome& home) {
   if (!is_alive(home)) return false;
-  return is_fuse_mounted(home.mount_point());
+  PGS_TRY(const bool mounted, is_fuse_mounted(home.mount_point()));
+  // Its end begins with its connection to the kernel, whose cache may give answers for a while.
+  struct statvfs ignored {};
+  return mounted && (::statvfs(home.mount_point().c_str(), &ignored) == 0 || errno != ENOTCONN);
 }
 
 Result<void> stop_mount_process(const BranchHome& home, bool force) {

@@ -85,13 +85,15 @@ Result<WalRunEnd> end_by_records(const ClusterSpace& space, const WalInventory& 
                                                 .system_identifier = {}}));
   WalIndexBuilder index(page);
   // A record that spans segments begins in an earlier one: read on from there. Bytes that are no WAL end it.
+  // What is before it in that segment is read as well: damage there is to be known.
   if (page < last.start) {
     at = inventory.segment_start(page);
     PGS_TRY([[maybe_unused]] const auto read,
             read_wal(
-                space, inventory, [&run](Lsn segment) { return run.timeline_of(segment); }, page, last.start,
+                space, inventory, [&run](Lsn segment) { return run.timeline_of(segment); }, at, last.start,
                 [&](Lsn start, ByteView bytes) -> Result<bool> {
-                  PGS_CHECK(reader.feed(bytes, index));
+                  const auto before = start < page ? std::min<std::uint64_t>(page - start, bytes.size()) : 0;
+                  PGS_CHECK(reader.feed(bytes.subspan(before), index));
                   at = inventory.segment_start(start + bytes.size());
                   return true;
                 }));

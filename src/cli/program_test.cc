@@ -42,6 +42,12 @@ class Variable {
 // With a settings file of its own, so that none of this machine's is read.
 class ProgramTest : public ::testing::Test {
  protected:
+  // Whoever runs the tests may have settings of his own.
+  void SetUp() override {
+    for (const auto* name : {"PGSTRATA_REPO", "PGSTRATA_KEY_FILE", "PGSTRATA_PASSPHRASE", "PGSTRATA_CONFIG",
+                             "PGSTRATA_STATE_DIR"})
+      ::unsetenv(name);
+  }
   CommandRun run(std::vector<std::string> arguments) {
     std::ostringstream out;
     std::ostringstream err;
@@ -114,7 +120,8 @@ TEST_F(ProgramTest, EveryCommandHasHelpWithAnExample) {
     const CommandRun help = run(arguments);
     EXPECT_EQ(help.code, 0) << command.name << help.err;
     EXPECT_THAT(help.out, HasSubstr("Usage: pgstrata " + command.name));
-    EXPECT_THAT(help.out, HasSubstr(command.app->get_group().empty() ? "Exit codes" : "Example")) << command.name;
+    EXPECT_THAT(help.out, HasSubstr(command.app->get_group().empty() ? "Exit codes" : "Example"))
+        << command.name;
     EXPECT_EQ(help.err, "");
   }
 }

@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include "e2e/branch_fixture.h"
@@ -285,6 +286,24 @@ TEST_F(BranchLifeTest, ABrokenOneSaysWhatItLacks) {
   there.kill9_postmaster();
   EXPECT_THAT(run_branch("list", {}).out, HasSubstr("try is broken: its server ended"));
   there.kill9_mount_process();
+  EXPECT_THAT(listed().at(0).at("trouble").get<std::string>(), HasSubstr("its file system is not there"));
+  EXPECT_EQ(moved("start", "try").value(count), "1");
+}
+
+// As between a mount process's closing of the connection and its end.
+TEST_F(BranchLifeTest, StartComesOverFilesThatNobodyServesAnyMore) {
+  protect_rows(1);
+  const auto there = branch("try");
+  // "36 35 0:98 / MOUNT-POINT ...": the second number of the third field is the connection's.
+  const auto mounts = read_text("/proc/self/mountinfo");
+  const auto line = mounts.rfind('\n', mounts.find((there.home() / "fs").string()));
+  const auto number = mounts.substr(mounts.find(':', line) + 1);
+  const auto control = directory().make("control");
+  if (::mount("fusectl", control.c_str(), "fusectl", 0, nullptr) != 0)
+    GTEST_SKIP() << "SKIPPED: this user may not mount fusectl; run as root";
+  ASSERT_EQ(::kill(there.mount_process(), SIGSTOP), 0);
+  std::ofstream(control / number.substr(0, number.find(' ')) / "abort") << "1";
+  ASSERT_EQ(::umount(control.c_str()), 0);
   EXPECT_THAT(listed().at(0).at("trouble").get<std::string>(), HasSubstr("its file system is not there"));
   EXPECT_EQ(moved("start", "try").value(count), "1");
 }

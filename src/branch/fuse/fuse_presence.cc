@@ -107,6 +107,7 @@ Result<void> unmount_fuse(const std::filesystem::path& mount_point, bool detach)
     if (::umount2(mount_point.c_str(), detach ? MNT_DETACH : 0) == 0) return {};
     const int number = errno;
     if (number == EBUSY) return std::unexpected(in_use(mount_point, std::strerror(number)));
+    if (number == EINVAL) return {};  // its process has taken it away meanwhile
     return std::unexpected(error_from_errno(number, fmt::format("unmount \"{}\"", mount_point.native())));
   }
   ProcessOptions command;
