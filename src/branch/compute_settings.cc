@@ -108,6 +108,9 @@ ServerOptions compute_options(const BranchHome& home, const BranchRecord& record
   settings.emplace_back("logging_collector", "off");
   settings.emplace_back("log_destination", "stderr");
   settings.emplace_back("shared_buffers", shared_buffers());
+  // What the source reserves when it starts may be more than there is here.
+  settings.emplace_back("huge_pages", "try");
+  if (record.server_version / 10000 >= 14) settings.emplace_back("min_dynamic_shared_memory", "0");
   // By itself it would be 16 MiB, which take longer to clear than they ever save here.
   settings.emplace_back("wal_buffers", "4MB");
   settings.emplace_back("full_page_writes",

@@ -336,6 +336,15 @@ TEST_F(BranchLifeTest, TheLatestMomentWithoutAStreamIsSaidToBe) {
   EXPECT_THAT(run.err, HasSubstr("no stream of app runs"));
 }
 
+TEST_F(BranchLifeTest, TheSourcesMemoryIsNotAskedFor) {
+  protect_rows(1);
+  for (const auto* setting : {"huge_pages = 'on'", "shared_buffers = '900GB'", "wal_buffers = '2000MB'",
+                              "min_dynamic_shared_memory = '900GB'"})
+    source_.query(fmt::format("ALTER SYSTEM SET {}", setting));
+  backup();
+  EXPECT_EQ(branch("try").value(count), "1");
+}
+
 // A job has the address of the server that it was made on.
 TEST_F(BranchLifeTest, JobsOfTheSourceAreNotRunByIt) {
   PostgresServer source(
