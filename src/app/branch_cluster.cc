@@ -19,14 +19,18 @@ Result<RecoveryPlan> plan_from(const std::string& snapshot, const RegisteredClus
 }
 
 // The latest moment is then that at which the last one ended.
-Result<void> warn_without_stream(const RegisteredCluster& cluster, RecoveryPlan& plan) {
-  if (!std::holds_alternative<LatestTarget>(plan.target.point)) return {};
-  PGS_TRY(const auto stream, lease_holder(cluster.space, stream_lease_name));
-  if (stream) return {};
+void warn_without_stream(const RegisteredCluster& cluster, RecoveryPlan& plan) {
+  if (!std::holds_alternative<LatestTarget>(plan.target.point)) return;
+  const auto stream = lease_holder(cluster.space, stream_lease_name);
+  if (!stream) {
+    plan.warnings.push_back(fmt::format("whether a stream of {} runs is not known: {}", cluster.space.name(),
+                                        stream.error().describe()));
+    return;
+  }
+  if (*stream) return;
   plan.warnings.push_back(
       fmt::format("no stream of {} runs: commits after {} may be missing", cluster.space.name(),
                   plan.last_commit.valid() ? to_display(plan.last_commit) : "the snapshot"));
-  return {};
 }
 
 }  // namespace
@@ -36,7 +40,7 @@ Result<BranchOutcome> create_branch_at(const Repository& repository, const Branc
   PGS_CHECK(check_branch_name(request.branch.name));
   PGS_TRY(const auto cluster, open_registered_cluster(repository, request.cluster));
   PGS_TRY(auto plan, plan_target(cluster, request.target, WalReading::on_demand, cancellation));
-  PGS_CHECK(warn_without_stream(cluster, plan));
+  warn_without_stream(cluster, plan);
   if (request.on_plan) request.on_plan(plan);
   PGS_TRY(auto record, create_branch(cluster.space, plan, request.branch, {}, cancellation));
   return BranchOutcome{std::move(record), std::move(plan)};

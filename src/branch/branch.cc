@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "branch/branch_setup.h"
+#include "branch/branch_trouble.h"
 #include "branch/branch_wal.h"
 #include "branch/fuse/fuse_mount.h"
 #include "branch/left_server.h"
@@ -57,39 +58,6 @@ Result<BranchRecord> open_anew(const ClusterSpace& space, const BranchHome& home
   if (const auto stopped = stop_branch_processes(home, StopMode::immediate); !stopped)
     log_warning("{}", stopped.error().describe());
   return std::unexpected(explained_by_mount(home, opened.error()));
-}
-
-// Of one that is to run.
-std::string trouble_of(const BranchHome& home, bool mounted) {
-  if (!mounted) {
-    return fmt::format(
-        "its file system is not there: the machine was started anew, or the process died (its log is {})",
-        home.mount_log().native());
-  }
-  const auto ended =
-      make_error(ErrorCode::failed, "its server ended (its log is {})", home.server_log().native());
-  return explained_by_mount(home, ended).describe();
-}
-
-// What its logs are called once its folder is gone.
-std::filesystem::path kept_log(const BranchHome& home, const std::filesystem::path& log) {
-  return fmt::format("{}.{}", home.path().native(), log.filename().native());
-}
-
-void remove_kept_logs(const BranchHome& home) {
-  for (const auto& log : {home.server_log(), home.mount_log()})
-    static_cast<void>(remove_file_if_there(kept_log(home, log)));
-}
-
-// The logs of which it speaks are kept beside the folder that is about to go.
-Error with_kept_logs(const BranchHome& home, Error error) {
-  auto hint = error.hint();
-  for (const auto& log : {home.server_log(), home.mount_log()}) {
-    const auto at = hint.find(log.native());
-    if (at == std::string::npos || !rename_file(log, kept_log(home, log))) continue;
-    hint.replace(at, log.native().size(), kept_log(home, log).native());
-  }
-  return std::move(error).with_hint(std::move(hint));
 }
 
 }  // namespace
@@ -185,13 +153,14 @@ Result<BranchRecord> stop_branch(const BranchHome& home) {
   PGS_TRY(const auto lock, lock_branch(home));
   PGS_TRY(auto record, get_branch_record(home));
   record.started = false;
+  PGS_CHECK(put_branch_record(home, record));  // also where somebody keeps its files busy
   PGS_CHECK(stop_branch_processes(home, StopMode::fast));
-  PGS_CHECK(put_branch_record(home, record));
   return record;
 }
 
 Result<void> delete_branch(const BranchHome& home) {
   PGS_TRY(const auto lock, lock_branch(home));
+  remove_kept_logs(home);
   return remove_branch(home);
 }
 

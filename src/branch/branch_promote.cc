@@ -2,9 +2,7 @@
 
 #include "base/log.h"
 #include "branch/branch_copy.h"
-#include "branch/branch_files.h"
 #include "branch/branch_setup.h"
-#include "branch/branch_wal.h"
 #include "branch/compute_questions.h"
 #include "branch/compute_settings.h"
 #include "branch/left_server.h"
@@ -13,6 +11,7 @@
 #include "restore/batch_producer.h"
 #include "restore/recovery_settings.h"
 #include "restore/restored_configuration.h"
+#include "snapshot/file_tree_reader.h"
 #include "sys/durable.h"
 
 namespace pgstrata {
@@ -35,7 +34,7 @@ std::string quoted_setting(std::string_view value) {
 
 // What the branch's server was told on its command line.
 std::string settings_block(const BranchRecord& record, const PromotionOptions& options,
-                           const ConfiguredValues& values) {
+                           const std::optional<std::string>& libraries) {
   std::string block = fmt::format(
       "\n# From branch {} of {}, by `pgstrata branch promote`. This server takes no part yet in what the\n"
       "# source does with others: archive, standbys, subscriptions, jobs. Once it takes its place, ALTER "
@@ -46,31 +45,13 @@ std::string settings_block(const BranchRecord& record, const PromotionOptions& o
     block += fmt::format("{} = {}\n", name, quoted_setting(value));
   };
   for (const auto& [name, value] : isolation_settings(record.server_version / 10000)) set(name, value);
-  if (const auto libraries = values.find("shared_preload_libraries"); libraries != values.end())
-    set(libraries->first, without_reaching_libraries(libraries->second));
+  if (libraries) set("shared_preload_libraries", *libraries);
   set("ssl", "off");
   set("listen_addresses", "localhost");
   for (const auto& [name, value] : record.settings) set(name, value);
   set("port", std::to_string(record.port));
   for (const auto& [name, value] : options.settings) set(name, value);
   return block;
-}
-
-// What the branch's files have grown by, beside what they were in the snapshot.
-std::uint64_t grown_bytes(const BranchHome& home, const SnapshotRecord& snapshot) {
-  std::uint64_t bytes = 0;
-  for (const auto& folder : {home.data(), home.mount_point() / branch_tablespaces_folder}) {
-    std::error_code gone;  // files come and go meanwhile
-    for (std::filesystem::recursive_directory_iterator entries(folder, gone), end; !gone && entries != end;
-         entries.increment(gone)) {
-      std::error_code no_size;
-      const auto size = entries->is_symlink() || !entries->is_regular_file(no_size)
-                            ? std::uintmax_t{0}
-                            : entries->file_size(no_size);
-      if (!no_size) bytes += size;
-    }
-  }
-  return bytes - std::min(bytes, snapshot.total_bytes);
 }
 
 // One promotion, from the first copy to the last.
@@ -141,19 +122,25 @@ class BranchPromotion {
     files.tablespace_mappings = options_.tablespace_mappings;
     files.on_progress = options_.on_progress;
     files.become = [this](const RestoreLayout& layout) { return become(layout); };
-    PGS_TRY(files.further_bytes, allocated_bytes(home_.wal()));
-    files.further_bytes += grown_bytes(home_, snapshot);
-    auto restored = restore_files(space_, snapshot, files, cancellation_);
-    if (!restored && restored.error().hint().find("--delta") != std::string::npos) {
-      return std::unexpected(std::move(restored).error().with_hint(
-          "Choose an empty folder, or remove what is there, such as what a "
-          "promotion has left that failed at its end."));
-    }
-    PGS_TRY(promoted_.files, std::move(restored));
+    PGS_TRY(files.grown_bytes, grown_bytes(snapshot));
+    PGS_TRY(promoted_.files, restore_files(space_, snapshot, files, cancellation_));
     record().promoted_to = options_.directory.native();
     PGS_CHECK(put_branch_record(home_, record()));
     if (options_.start) PGS_CHECK(start());
     return {};
+  }
+
+  // What its data directory takes more than the snapshot's does. Tablespaces are not looked at.
+  Result<std::uint64_t> grown_bytes(const SnapshotRecord& snapshot) const {
+    PGS_TRY(const auto wal_bytes, allocated_bytes(home_.wal()));
+    PGS_TRY(const auto bytes, allocated_bytes(home_.data()));
+    std::uint64_t before = 0;
+    FileTreeReader tree(space_, snapshot.tree);
+    PGS_CHECK(tree.for_each([&](const FileEntry& entry) -> Result<void> {
+      if (!entry.path.starts_with("pg_tblspc/")) before += entry.size_bytes;
+      return {};
+    }));
+    return wal_bytes + bytes - std::min(bytes, before);
   }
 
   Result<Bytes> become(const RestoreLayout& layout) {
@@ -204,7 +191,8 @@ class BranchPromotion {
     PGS_CHECK(write_missing_configuration(data, control));
     std::string text;
     if (const auto old = data.read(auto_conf, configuration_limit_bytes)) text = as_text(*old);
-    text += settings_block(record(), options_, read_configuration(data, text));
+    PGS_TRY(const auto libraries, other_libraries(home_, record(), *installation_));
+    text += settings_block(record(), options_, libraries);
     PGS_CHECK(data.write(auto_conf, as_byte_view(text)));
     for (const auto& warning : warn_of_places_elsewhere(data, read_configuration(data, text)))
       log_warning("{}", warning);

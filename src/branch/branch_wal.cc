@@ -97,23 +97,4 @@ Result<void> write_branch_wal(const ClusterSpace& space, const RecoveryPlan& pla
   return sync_directory(home.wal());
 }
 
-Result<std::uint64_t> allocated_bytes(const std::filesystem::path& folder) {
-  const auto entries = list_directory(folder);
-  if (!entries && entries.error().code() == ErrorCode::not_found) return 0;
-  if (!entries) return std::unexpected(entries.error());
-  std::uint64_t bytes = 0;
-  for (const auto& entry : *entries) {
-    const auto path = folder / entry.name;
-    if (entry.kind == FileType::directory) {
-      PGS_TRY(const auto below, allocated_bytes(path));
-      bytes += below;
-      continue;
-    }
-    if (entry.kind != FileType::regular) continue;
-    // It may be gone by now.
-    if (const auto info = stat_file(path)) bytes += info->allocated_bytes;
-  }
-  return bytes;
-}
-
 }  // namespace pgstrata

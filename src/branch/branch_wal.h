@@ -23,7 +23,4 @@ Result<void> write_branch_wal(const ClusterSpace& space, const RecoveryPlan& pla
                               std::span<const RecoverySegment> sealed, const BranchHome& home,
                               std::span<const WalPatch> patches);
 
-// What the files in a folder and below take on the disk.
-[[nodiscard]] Result<std::uint64_t> allocated_bytes(const std::filesystem::path& folder);
-
 }  // namespace pgstrata

@@ -161,11 +161,18 @@ Result<void> check_end(ServerInstance& server, const BranchHome& home, const Bra
                                  home.mount_log().native())));
 }
 
+// The end of a mount process begins with its connection to the kernel, whose cache may give answers for a while.
+bool says_nobody_serves(const Error& error) {
+  return error.error_number() == ENOTCONN || error.error_number() == ECONNABORTED;
+}
+
 // Its data directory says which one it is; that it was started for the branch is noted elsewhere.
 Result<ServerInstance> attach(const BranchHome& home) {
-  PGS_TRY(auto server, ServerInstance::attach(home.data()));
-  if (is_noted_server(home, server.pid())) return server;
-  return fail(ErrorCode::not_found, "process {} is not the branch's server", server.pid());
+  auto server = ServerInstance::attach(home.data());
+  if (!server && says_nobody_serves(server.error()))
+    return fail(ErrorCode::not_found, "nobody serves the branch's files");
+  if (!server || is_noted_server(home, server->pid())) return server;
+  return fail(ErrorCode::not_found, "process {} is not the branch's server", server->pid());
 }
 
 }  // namespace
@@ -218,7 +225,8 @@ Result<void> recover_compute(const BranchHome& home, const BranchRecord& record,
                              const ServerInstallation& installation, const ComputeOptions& options,
                              const Cancellation& cancellation) {
   PGS_CHECK(as_server_user(record, [&] { return write_file(home.data() / "standby.signal", {}); }));
-  PGS_TRY(auto server, ServerInstance::start(installation, compute_options(home, record, true)));
+  PGS_TRY(const auto server_options, compute_options(home, record, installation, true));
+  PGS_TRY(auto server, ServerInstance::start(installation, server_options));
   PGS_CHECK(note_server_process(home, server.pid()));
   if (record.read_only) {
     PGS_CHECK(wait_at_moment(server, home, record, options, cancellation));
@@ -234,7 +242,8 @@ Result<void> recover_compute(const BranchHome& home, const BranchRecord& record,
 Result<void> start_compute(const BranchHome& home, const BranchRecord& record,
                            const ServerInstallation& installation, const ComputeOptions& options,
                            const Cancellation& cancellation) {
-  PGS_TRY(auto server, ServerInstance::start(installation, compute_options(home, record, record.read_only)));
+  PGS_TRY(const auto server_options, compute_options(home, record, installation, record.read_only));
+  PGS_TRY(auto server, ServerInstance::start(installation, server_options));
   PGS_CHECK(note_server_process(home, server.pid()));
   const auto open = record.read_only ? wait_at_moment(server, home, record, options, cancellation)
                                      : wait_until_open(server, home, record, false,
@@ -255,7 +264,9 @@ Result<void> stop_compute(const BranchHome& home, StopMode mode, std::chrono::mi
   auto server = attach(home);
   if (!server && server.error().code() == ErrorCode::not_found) return {};
   if (!server) return std::unexpected(std::move(server).error());
-  return server->stop(mode, limit);
+  auto stopped = server->stop(mode, limit);
+  if (!stopped && says_nobody_serves(stopped.error())) return {};  // what is left of it is ended otherwise
+  return stopped;
 }
 
 Result<bool> opened_as_planned(const BranchHome& home, const BranchRecord& record) {
@@ -272,8 +283,10 @@ Result<ComputeState> compute_state(const BranchHome& home) {
   auto server = attach(home);
   if (!server && server.error().code() == ErrorCode::not_found) return ComputeState::stopped;
   if (!server) return std::unexpected(std::move(server).error());
-  PGS_TRY(const auto phase, server->phase());
-  switch (phase) {
+  const auto phase = server->phase();
+  if (!phase && says_nobody_serves(phase.error())) return ComputeState::stopped;
+  PGS_CHECK(phase);
+  switch (*phase) {
     case ServerPhase::accepts_writes:
       return ComputeState::writes;
     case ServerPhase::accepts_reads:

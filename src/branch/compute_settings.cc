@@ -8,6 +8,7 @@
 #include "branch/compute.h"
 #include "restore/restored_configuration.h"
 #include "sys/files.h"
+#include "sys/process.h"
 
 namespace pgstrata {
 namespace {
@@ -46,6 +47,7 @@ std::string without_reaching_libraries(std::string_view libraries) {
     auto name = part.substr(std::min(part.find_first_not_of(blanks_and_quotes), part.size()));
     name = name.substr(0, name.find_last_not_of(blanks_and_quotes) + 1);
     name = name.substr(name.rfind('/') + 1);
+    if (name.ends_with(".so")) name.remove_suffix(3);
     if (std::ranges::find(reaching, name) != reaching.end()) continue;
     if (!kept.empty()) kept += ",";
     kept += part;
@@ -66,6 +68,7 @@ std::vector<Setting> isolation_settings(std::uint32_t major) {
   settings.emplace_back("archive_mode", "off");
   settings.emplace_back("recovery_min_apply_delay", "0");
   settings.emplace_back("max_logical_replication_workers", "0");  // no subscription of the source's goes on
+  settings.emplace_back("citus.recover_2pc_interval", "-1");      // nor what Citus prepared on its workers
   // The other majors know of it no longer, and would not start.
   if (major < 16) settings.emplace_back("promote_trigger_file", "");
   return settings;
@@ -73,21 +76,38 @@ std::vector<Setting> isolation_settings(std::uint32_t major) {
 
 namespace {
 
-// What the cluster's own configuration preloads, where that is not what a branch is to load.
-std::optional<std::string> other_libraries(const BranchHome& home) {
-  const auto data = TargetDirectory::open(home.data(), {});
-  if (!data) return std::nullopt;
-  const auto values = read_configuration(*data);
-  const auto preloaded = values.find("shared_preload_libraries");
-  if (preloaded == values.end()) return std::nullopt;
-  auto kept = without_reaching_libraries(preloaded->second);
-  if (kept == preloaded->second) return std::nullopt;
-  return kept;
+// What files outside of the data directory have to do with it only the server itself can say.
+Result<std::string> ask_for_libraries(const BranchHome& home, const BranchRecord& record,
+                                      const ServerInstallation& installation) {
+  PGS_TRY(const auto postgres, installation.program("postgres"));
+  ProcessOptions command;
+  command.arguments = {postgres.native(), "-D", home.data().native(), "-C", "shared_preload_libraries"};
+  command.working_directory = "/";
+  if (::geteuid() == 0) command.user = record.user;
+  PGS_TRY(const auto answer, run_command(std::move(command)));
+  if (!answer.status.success()) return "";  // it says why when it is started
+  const auto text = as_text(answer.output);
+  return std::string(text.substr(0, text.find('\n')));
 }
 
 }  // namespace
 
-ServerOptions compute_options(const BranchHome& home, const BranchRecord& record, bool recovering) {
+Result<std::optional<std::string>> other_libraries(const BranchHome& home, const BranchRecord& record,
+                                                   const ServerInstallation& installation) {
+  PGS_TRY(const auto data, TargetDirectory::open(home.data(), {}));
+  const auto values = read_configuration(data);
+  const auto found = values.find("shared_preload_libraries");
+  std::string libraries = found == values.end() ? "" : found->second;
+  if (!is_configuration_whole(data)) {
+    PGS_TRY(libraries, ask_for_libraries(home, record, installation));
+  }
+  auto kept = without_reaching_libraries(libraries);
+  if (kept == libraries) return std::optional<std::string>();
+  return std::optional(std::move(kept));
+}
+
+Result<ServerOptions> compute_options(const BranchHome& home, const BranchRecord& record,
+                                      const ServerInstallation& installation, bool recovering) {
   ServerOptions options;
   options.data_directory = home.data();
   options.log_file = home.server_log();
@@ -101,8 +121,8 @@ ServerOptions compute_options(const BranchHome& home, const BranchRecord& record
   settings.emplace_back("hba_file", (home.path() / "pg_hba.conf").native());
   settings.emplace_back("ident_file", (home.path() / "pg_ident.conf").native());
   settings.emplace_back("cluster_name", fmt::format("{}/{}", record.cluster, record.name));
-  if (auto libraries = other_libraries(home))
-    settings.emplace_back("shared_preload_libraries", *std::move(libraries));
+  PGS_TRY(auto libraries, other_libraries(home, record, installation));
+  if (libraries) settings.emplace_back("shared_preload_libraries", *std::move(libraries));
   settings.emplace_back("listen_addresses", "localhost");
   settings.emplace_back("ssl", "off");  // its certificates are the source's, and not always here
   settings.emplace_back("logging_collector", "off");

@@ -9,6 +9,7 @@ TEST(WithoutReachingLibraries, LeavesOutThoseThatGoToOtherServers) {
   EXPECT_EQ(without_reaching_libraries("pg_stat_statements, pg_cron,auto_explain"),
             "pg_stat_statements,auto_explain");
   EXPECT_EQ(without_reaching_libraries("pg_cron"), "");
+  EXPECT_EQ(without_reaching_libraries("a,$libdir/pg_cron.so"), "a");
   EXPECT_EQ(without_reaching_libraries(" \"pg_cron\" , $libdir/pglogical, pg_cron_tools"), " pg_cron_tools");
 }
 

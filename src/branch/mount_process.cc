@@ -6,7 +6,6 @@
 
 #include <poll.h>
 #include <sys/resource.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -225,10 +224,7 @@ Result<void> start_mount_process(const BranchHome& home, const std::string& repo
 
 Result<bool> mount_process_runs(const BranchHome& home) {
   if (!is_alive(home)) return false;
-  PGS_TRY(const bool mounted, is_fuse_mounted(home.mount_point()));
-  // Its end begins with its connection to the kernel, whose cache may give answers for a while.
-  struct statvfs ignored {};
-  return mounted && (::statvfs(home.mount_point().c_str(), &ignored) == 0 || errno != ENOTCONN);
+  return is_fuse_mounted(home.mount_point());
 }
 
 Result<void> stop_mount_process(const BranchHome& home, bool force) {

@@ -25,7 +25,7 @@ using OpenBranchStore = std::function<Result<std::unique_ptr<ObjectStore>>(const
 // Unmounts and waits until the process is gone: everything is durable then. `force`: also while a server uses
 // it, and when the process is dead or does not answer. None there is no error. Errors: busy; failed.
 [[nodiscard]] Result<void> stop_mount_process(const BranchHome& home, bool force);
-// And what it serves is mounted, and not given up.
+// And what it serves is mounted. It may be about to end all the same.
 [[nodiscard]] Result<bool> mount_process_runs(const BranchHome& home);
 
 }  // namespace pgstrata

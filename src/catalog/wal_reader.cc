@@ -39,29 +39,24 @@ Result<WalSegmentBytes> read_sealed(const ClusterSpace& space, const std::string
   return segment;
 }
 
-// What of a segment was handed out, and whether there may be more.
-struct HandedOut {
-  Lsn end;
-  bool more = true;
-};
-
-// Piece by piece: no memory for all of it is taken.
-Result<HandedOut> hand_out_sealed(const ClusterSpace& space, const std::string& name, TimelineId timeline,
-                                  Lsn start, Lsn from, Lsn to, const UseWalBytes& use) {
+// The part of [from, to) that a sealed segment holds, piece by piece: no memory for all of it is taken. False
+// when `use` has enough.
+Result<bool> hand_out_sealed(const ClusterSpace& space, const std::string& name, TimelineId timeline,
+                             Lsn start, Lsn from, Lsn to, const UseWalBytes& use) {
   PGS_TRY(auto sealed, open_sealed(space, name, timeline, start));
-  HandedOut out{from};
   const Lsn end = std::min(to, sealed.end);
-  while (out.more && out.end < end) {
-    const auto number = (out.end - start) / wal_piece_bytes;
+  for (Lsn at = from; at < end;) {
+    const auto number = (at - start) / wal_piece_bytes;
     PGS_TRY(const auto piece, sealed.reader.read_piece(number));
-    const auto rest = ByteView(piece).subspan(
-        std::min<std::size_t>(piece.size(), out.end - (start + number * wal_piece_bytes)));
+    const auto before = std::min<std::size_t>(piece.size(), at - (start + number * wal_piece_bytes));
+    const auto rest = ByteView(piece).subspan(before);
     if (rest.empty()) return std::unexpected(shorter_than_it_says(name));
-    const auto wanted = rest.first(std::min<std::uint64_t>(rest.size(), end - out.end));
-    PGS_TRY(out.more, use(out.end, wanted));
-    out.end += wanted.size();
+    const auto wanted = rest.first(std::min<std::uint64_t>(rest.size(), end - at));
+    PGS_TRY(const bool more, use(at, wanted));
+    if (!more) return false;
+    at += wanted.size();
   }
-  return out;
+  return true;
 }
 
 using Pieces = std::vector<WalTailContent::Piece>;
@@ -164,17 +159,16 @@ Result<WalSegmentBytes> read_wal_segment(const ClusterSpace& space, const WalInv
 
 namespace {
 
-// The part of [from, to) that one segment holds.
-Result<HandedOut> hand_out(const ClusterSpace& space, const WalInventory& inventory, TimelineId timeline,
-                           Lsn start, Lsn from, Lsn to, const UseWalBytes& use) {
+// The part of [from, to) that one segment holds. False when `use` has enough.
+Result<bool> hand_out(const ClusterSpace& space, const WalInventory& inventory, TimelineId timeline,
+                      Lsn start, Lsn from, Lsn to, const UseWalBytes& use) {
   const auto* objects = inventory.find(timeline, start);
   if (objects != nullptr && !objects->sealed.empty())
     return hand_out_sealed(space, objects->sealed, timeline, start, from, to, use);
   PGS_TRY(const auto segment, read_wal_segment(space, inventory, timeline, start, to));
   const Lsn end = std::min(to, start + segment.bytes.size());
-  if (end <= from) return HandedOut{from};
-  PGS_TRY(const bool more, use(from, ByteView(segment.bytes).subspan(from - start, end - from)));
-  return HandedOut{end, more};
+  if (end <= from) return true;
+  return use(from, ByteView(segment.bytes).subspan(from - start, end - from));
 }
 
 }  // namespace
@@ -182,15 +176,21 @@ Result<HandedOut> hand_out(const ClusterSpace& space, const WalInventory& invent
 Result<Lsn> read_wal(const ClusterSpace& space, const WalInventory& inventory,
                      const TimelineOfSegment& timeline_of, Lsn from, Lsn to, const UseWalBytes& use) {
   Lsn at = from;
+  bool refused = false;
+  const auto pass_on = [&](Lsn piece_start, ByteView bytes) -> Result<bool> {
+    auto more = use(piece_start, bytes);
+    refused = !more;
+    if (more) at = piece_start + bytes.size();
+    return more;
+  };
   while (at < to) {
     const Lsn start = inventory.segment_start(at);
     const auto timeline = timeline_of(start);
     if (!timeline) return at;
-    const auto out = hand_out(space, inventory, *timeline, start, at, to, use);
-    if (!out && out.error().code() == ErrorCode::not_found) return at;
-    PGS_CHECK(out);
-    at = out->end;
-    if (!out->more || at < start + inventory.segment_bytes()) return at;
+    const auto more = hand_out(space, inventory, *timeline, start, at, to, pass_on);
+    if (!more && !refused && more.error().code() == ErrorCode::not_found) return at;
+    PGS_CHECK(more);
+    if (!*more || at < start + inventory.segment_bytes()) return at;
   }
   return at;
 }

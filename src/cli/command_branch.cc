@@ -224,7 +224,7 @@ void add_branch_commands(CLI::App& program, Invocation& invocation) {
             .summary = "stop a branch; what was written stays",
             .details = "Its server shuts down and its file system is unmounted.\n\nExample:\n  pgstrata "
                        "branch stop app look\n\nExit codes: 0 stopped, 3 no such "
-                       "branch, 7 another command is at work on it."},
+                       "branch, 7 another command is at work on it, or somebody uses its files."},
            run_stop);
   add_verb(*noun, invocation,
            {.name = "start",

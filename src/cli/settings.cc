@@ -75,16 +75,10 @@ Result<KeyChoice> choose_key(const SharedFlags& flags, const EnvironmentLookup& 
 }
 
 // Root's is the system's; anybody else's is where his programs keep their state.
-Result<std::filesystem::path> choose_state_directory(const EnvironmentLookup& environment,
-                                                     const ConfigFile& config) {
+std::filesystem::path state_directory_named(const EnvironmentLookup& environment, const ConfigFile& config) {
   auto named = environment("PGSTRATA_STATE_DIR");
   if (!named) named = config.state_dir;
-  if (named) {
-    std::error_code error;
-    auto path = std::filesystem::absolute(*named, error).lexically_normal();
-    if (error) return std::unexpected(error_from_errno(error.value(), fmt::format("find \"{}\"", *named)));
-    return without_last_separator(path);
-  }
+  if (named) return *named;
   if (::geteuid() == 0) return "/var/lib/pgstrata";
   if (const auto state = environment("XDG_STATE_HOME")) return std::filesystem::path(*state) / "pgstrata";
   const auto home = environment("HOME");
@@ -106,7 +100,10 @@ Result<Settings> resolve_settings(const SharedFlags& flags, const EnvironmentLoo
   settings.repo = flags.repo ? flags.repo : environment("PGSTRATA_REPO");
   if (!settings.repo) settings.repo = config.repo;
   PGS_TRY(settings.key, choose_key(flags, environment, config));
-  PGS_TRY(settings.state_directory, choose_state_directory(environment, config));
+  // As the kernel names what is in it: mounts, and where processes work. Where this user may not look, he has no
+  // branches, and most commands do without.
+  const auto named = state_directory_named(environment, config);
+  settings.state_directory = resolved_path(named).value_or(std::filesystem::path(named).lexically_normal());
   settings.log = flags.verbose ? Severity::debug : config.log.value_or(Severity::info);
   return settings;
 }

@@ -199,7 +199,7 @@ Result<RestoredFiles> restore_files(const ClusterSpace& space, const SnapshotRec
   FileTreeReader tree(space, snapshot.tree);
   const auto check = [&]() -> Result<void> {
     PGS_CHECK(check_tablespace_files(layout, tree, snapshot));
-    return check_free_space(layout, tree, options.further_bytes);
+    return check_free_space(layout, tree, options.further_bytes + options.grown_bytes);
   };
   if (auto checked = check(); !checked) {
     layout.unmake();

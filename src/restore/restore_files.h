@@ -38,8 +38,8 @@ struct RestoreFilesOptions {
   // Makes the files what they are to be instead, once all of the snapshot's but pg_control are written, and
   // says what to write as pg_control, last.
   std::function<Result<Bytes>(const RestoreLayout& layout)> become;
-  std::uint64_t further_bytes =
-      0;  // that before_durable and become add; counted where space and progress are
+  std::uint64_t further_bytes = 0;  // that before_durable writes; counted where space and progress are
+  std::uint64_t grown_bytes = 0;    // that become adds to the data directory; counted where space is
 };
 
 struct RestoredFiles {

@@ -63,8 +63,9 @@ Result<void> check_data_directory(const TargetDirectory& data, const SnapshotRec
   if (!delta) {
     return std::unexpected(
         make_error(ErrorCode::already_exists, "\"{}\" is not empty", shown)
-            .with_hint("Choose an empty folder, or add --delta to turn what is there into the "
-                       "restored cluster."));
+            .with_hint(
+                "Choose an empty folder, or remove what is there; `pgstrata restore --delta` turns it into "
+                "the restored cluster."));
   }
   const auto bytes = data.read("global/pg_control", control_file_size_bytes);
   const auto control =

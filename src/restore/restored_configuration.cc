@@ -75,16 +75,19 @@ class ConfigurationReader {
 
   void read_file(const fs::path& named, int depth) {
     const auto path = named.lexically_normal();
+    if (!is_inside(path)) whole = false;
     if (depth > deepest_include || !is_inside(path) || ++files_ > most_files) return;
     const auto content = data_.read(path.native(), configuration_file_limit_bytes);
     if (content) read_text(as_text(*content), path.parent_path(), depth);
   }
 
   ConfiguredValues values;
+  bool whole = true;
 
  private:
   void read_folder(const fs::path& named, int depth) {
     const auto path = named.lexically_normal();
+    if (!is_inside(path)) whole = false;
     if (!is_inside(path)) return;
     const auto entries = data_.list(path.native());
     if (!entries) return;
@@ -111,6 +114,12 @@ ConfiguredValues read_configuration(const TargetDirectory& data, std::string_vie
 ConfiguredValues read_configuration(const TargetDirectory& data) {
   const auto auto_conf = data.read("postgresql.auto.conf", configuration_file_limit_bytes);
   return read_configuration(data, auto_conf ? as_text(*auto_conf) : std::string_view());
+}
+
+bool is_configuration_whole(const TargetDirectory& data) {
+  ConfigurationReader reader(data);
+  reader.read_file("postgresql.conf", 0);
+  return reader.whole;
 }
 
 std::vector<std::string> warn_of_places_elsewhere(const TargetDirectory& data,

@@ -22,6 +22,9 @@ using ConfiguredValues = std::map<std::string, std::string>;
 // The same with the directory's own postgresql.auto.conf.
 [[nodiscard]] ConfiguredValues read_configuration(const TargetDirectory& data);
 
+// Whether nothing was left out that the server would read.
+[[nodiscard]] bool is_configuration_whole(const TargetDirectory& data);
+
 // A warning for each place outside of the directory that a server on it would use, with what to do about it.
 [[nodiscard]] std::vector<std::string> warn_of_places_elsewhere(const TargetDirectory& data,
                                                                 const ConfiguredValues& values);

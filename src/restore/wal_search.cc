@@ -112,7 +112,8 @@ Result<bool> WalSearch::read_segment(const SearchedWal& where, Lsn segment_start
                                PGS_CHECK(reader.feed(bytes, visitor).context("look into the WAL"));
                                return !visitor.done();
                              }));
-  if (end < segment_start) return fail(ErrorCode::not_found, "the repository holds no WAL at {}", end);
+  if (end <= segment_start && segment_start < to && !visitor.done())
+    return fail(ErrorCode::not_found, "the repository holds no WAL at {}", end);
   return visitor.done();
 }
 

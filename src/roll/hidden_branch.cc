@@ -18,7 +18,8 @@ std::filesystem::path rolls_folder(const RollRequest& request) {
   return request.state_directory / "rolls";
 }
 
-// What is locked belongs to a roll at work. Also what has no record: one that was cut short before it had
+// What is locked belongs to a roll at work; the lease of whoever makes snapshots keeps others from making one
+// just now. Also what has no record: one that was cut short before it had
 // one, or while it was taken away.
 Result<void> remove_leftovers(const RollRequest& request) {
   const auto folder = BranchHome(rolls_folder(request), request.space.name(), "any").path().parent_path();
@@ -88,7 +89,7 @@ Result<ControlFile> HiddenBranch::recover(Lsn checkpoint, const Cancellation& ca
   PGS_TRY(const auto installation, find_installation(record_));
   // No standby: where WAL is damaged, one would wait for better for ever.
   PGS_CHECK(as_server_user(record_, [this] { return write_file(home_.data() / "recovery.signal", {}); }));
-  auto options = compute_options(home_, record_, true);
+  PGS_TRY(auto options, compute_options(home_, record_, installation, true));
   options.settings.emplace_back("restore_command", "false");  // all of it is in pg_wal
   // It shuts down there by itself, and makes a restartpoint of that checkpoint.
   options.settings.emplace_back("recovery_target_lsn", to_string(checkpoint));

@@ -172,8 +172,12 @@ Result<SnapshotRecord> roll_snapshot(const RollRequest& request, const RollTarge
   PGS_TRY(const auto store, open_chunk_store(request, plan.snapshot));
   PGS_TRY(auto stored, store_branch(request, plan.snapshot, *branch, *store));
   auto record = record_of(request, plan, control, started);
-  for (const auto& tablespace : new_tablespaces)
-    record.tablespaces.push_back({tablespace.oid, tablespace.location});
+  for (const auto& tablespace : new_tablespaces) {
+    // One that was made while the old snapshot's checkpoint ran is in both.
+    if (std::ranges::find(record.tablespaces, tablespace.oid, &TablespaceEntry::oid) ==
+        record.tablespaces.end())
+      record.tablespaces.push_back({tablespace.oid, tablespace.location});
+  }
   std::erase_if(record.tablespaces, [&](const TablespaceEntry& tablespace) {
     return !stored.tablespaces.contains(tablespace.oid);
   });

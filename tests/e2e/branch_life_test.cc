@@ -304,7 +304,7 @@ TEST_F(BranchLifeTest, StartComesOverFilesThatNobodyServesAnyMore) {
   ASSERT_EQ(::kill(there.mount_process(), SIGSTOP), 0);
   std::ofstream(control / number.substr(0, number.find(' ')) / "abort") << "1";
   ASSERT_EQ(::umount(control.c_str()), 0);
-  EXPECT_THAT(listed().at(0).at("trouble").get<std::string>(), HasSubstr("its file system is not there"));
+  EXPECT_THAT(listed().at(0).at("trouble").get<std::string>(), HasSubstr("its server ended"));
   EXPECT_EQ(moved("start", "try").value(count), "1");
 }
 
@@ -321,6 +321,7 @@ TEST_F(BranchLifeTest, StopSaysWhoStandsInItsFiles) {
     const auto busy = run_branch("stop", {"try"});
     EXPECT_EQ(busy.exit_code, 7) << busy.describe();
     EXPECT_THAT(busy.err, HasSubstr(fmt::format("(process {})", standing.pid())));
+    EXPECT_EQ(state_of("try"), "stopped");
   }
   branch_json("stop", "try");
   EXPECT_EQ(state_of("try"), "stopped");
@@ -334,6 +335,11 @@ TEST_F(BranchLifeTest, TheLatestMomentWithoutAStreamIsSaidToBe) {
   const auto run = run_branch("create", {"two"});
   EXPECT_EQ(run.exit_code, 0) << run.describe();
   EXPECT_THAT(run.err, HasSubstr("no stream of app runs"));
+
+  std::ofstream(path("repository/clusters/app/leases/stream")) << "torn";
+  const auto torn = run_branch("create", {"three"});
+  EXPECT_EQ(torn.exit_code, 0) << torn.describe();
+  EXPECT_THAT(torn.err, HasSubstr("whether a stream of app runs is not known"));
 }
 
 TEST_F(BranchLifeTest, TheSourcesMemoryIsNotAskedFor) {
@@ -347,8 +353,10 @@ TEST_F(BranchLifeTest, TheSourcesMemoryIsNotAskedFor) {
 
 // A job has the address of the server that it was made on.
 TEST_F(BranchLifeTest, JobsOfTheSourceAreNotRunByIt) {
-  PostgresServer source(
-      {.settings = {"shared_preload_libraries = 'pg_stat_statements, pg_cron'", "cron.host = ''"}});
+  // Where only the server itself looks.
+  const auto elsewhere =
+      directory().write("elsewhere.conf", "shared_preload_libraries = 'pg_stat_statements, pg_cron'\n");
+  PostgresServer source({.settings = {fmt::format("include '{}'", elsewhere.string())}});
   source.start();
   protect(source);
   source.query("CREATE EXTENSION pg_cron");
@@ -363,6 +371,24 @@ TEST_F(BranchLifeTest, JobsOfTheSourceAreNotRunByIt) {
   branch_json("promote", "try", {"--to", path("native"), "--no-start"});
   EXPECT_THAT(read_text(std::filesystem::path(path("native")) / "postgresql.auto.conf"),
               HasSubstr("\nshared_preload_libraries = 'pg_stat_statements'\n"));
+}
+
+TEST_F(BranchLifeTest, AStateFolderBehindALinkIsTheOneItLeadsTo) {
+  protect_rows(1);
+  std::filesystem::create_directory_symlink(directory().make("far"), path("near"));
+  auto elsewhere = environment();
+  elsewhere["PGSTRATA_STATE_DIR"] = path("near/state");
+  const auto run = [&](const char* verb) {
+    const auto outcome = run_pgstrata({"branch", verb, "app", "try"}, elsewhere);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.describe();
+  };
+  run("create");
+  const auto list = run_pgstrata({"branch", "list", "app"}, elsewhere);
+  EXPECT_THAT(list.out, HasSubstr("running")) << list.describe();
+  run("stop");
+  run("start");
+  run("delete");
+  EXPECT_FALSE(std::filesystem::exists(path("far/state/branches/app/try")));
 }
 
 TEST_F(BranchLifeTest, NamesAndErrors) {

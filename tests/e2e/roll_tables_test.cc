@@ -1,6 +1,7 @@
 // What a rolled snapshot says of its tables, without having asked any server: as many rows as were counted, and
 // what the server said they take.
 #include <algorithm>
+#include <csignal>
 #include <thread>
 
 #include "e2e/roll_test.h"
@@ -48,7 +49,18 @@ TEST_P(RollTablesTest, AreWhatTheSourceHad) {
                                 {"bytes", size("\"Größe\"")}}));
 }
 
-class RollTablespacesTest : public RollTest {};
+class RollTablespacesTest : public RollTest {
+ protected:
+  // As its log says, once a checkpoint's redo position is known.
+  static std::size_t checkpoints_begun(const PostgresServer& source) {
+    const auto log = source.log_text();
+    std::size_t count = 0;
+    for (auto at = log.find("checkpoint starting"); at != std::string::npos;
+         at = log.find("checkpoint starting", at + 1))
+      ++count;
+    return count;
+  }
+};
 
 TEST_F(RollTablespacesTest, OneThatIsGoneIsNotRestored) {
   PostgresServer source;
@@ -102,6 +114,34 @@ TEST_P(RollNewTablespacesTest, AreRolledAsThoseThatTheBaseHad) {
             here.string());
 }
 
+// It is in the list that the server sends, and in the WAL from the checkpoint on.
+TEST_F(RollTablespacesTest, OneThatWasMadeDuringTheBasesCheckpointIsThereOnce) {
+  PostgresServer source({.settings = {"shared_buffers = 256MB", "max_wal_size = 4GB", "log_checkpoints = on",
+                                      "autovacuum = off", "checkpoint_timeout = 1h"}});
+  source.start();
+  protect(source);
+  const auto checkpointer = static_cast<pid_t>(
+      std::stol(source.query_value("SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'")));
+  // So that the checkpoint has something to do.
+  source.query("CREATE TABLE large AS SELECT n, repeat('x', 1000) FROM generate_series(1, 150000) n");
+  const auto before = checkpoints_begun(source);
+  BackgroundPgstrata base({"backup", "app", "--base"}, environment());
+  wait_until("the checkpoint", [&] { return checkpoints_begun(source) > before; });
+  ::kill(checkpointer, SIGSTOP);
+  source.query(fmt::format("CREATE TABLESPACE twice LOCATION '{}'", directory().make("twice").string()));
+  source.query("CREATE TABLE in_twice TABLESPACE twice AS SELECT generate_series(1, 1000) AS n");
+  ::kill(checkpointer, SIGCONT);
+  const auto made = base.wait();
+  ASSERT_EQ(made.exit_code, 0) << made.describe();
+  checkpoint(source);
+  roll();
+  restore("copy",
+          {"--tablespace", fmt::format("{}={}", path("twice").string(), directory().make("here").string())});
+  PostgresServer copy = PostgresServer::adopt(path("copy"));
+  copy.start();
+  EXPECT_EQ(copy.query_value("SELECT count(*) FROM in_twice"), "1000");
+}
+
 // The snapshot would have it, and recovery from there make it again.
 TEST_F(RollTablespacesTest, OneThatWasMadeDuringTheCheckpointWaitsForTheNext) {
   PostgresServer source(
@@ -110,19 +150,11 @@ TEST_F(RollTablespacesTest, OneThatWasMadeDuringTheCheckpointWaitsForTheNext) {
   protect(source);
   backup();
   source.query("CREATE TABLE written AS SELECT n, repeat('x', 1000) FROM generate_series(1, 100) n");
-  const auto checkpoints_begun = [&] {
-    const auto log = source.log_text();
-    std::size_t count = 0;
-    for (auto at = log.find("checkpoint starting"); at != std::string::npos;
-         at = log.find("checkpoint starting", at + 1))
-      ++count;
-    return count;
-  };
-  const auto before = checkpoints_begun();
+  const auto before = checkpoints_begun(source);
   {
     // A checkpoint that takes its time: a tenth of a second for a page.
     const std::jthread slow([&] { source.query("SELECT pg_backup_start('slow', false)"); });
-    wait_until("the checkpoint", [&] { return checkpoints_begun() > before; });
+    wait_until("the checkpoint", [&] { return checkpoints_begun(source) > before; });
     source.query(fmt::format("CREATE TABLESPACE late LOCATION '{}'", directory().make("late").string()));
   }
   wait_until_durable(source);

@@ -61,8 +61,27 @@ Error in_use(const std::filesystem::path& mount_point, std::string_view why) {
   const auto users = users_of(mount_point);
   if (users.empty())
     return make_error(ErrorCode::busy, "could not unmount \"{}\": {}", mount_point.native(), why);
-  return make_error(ErrorCode::busy, "\"{}\" is in use by {}", mount_point.native(), fmt::join(users, ", "))
+  return make_error(ErrorCode::busy, "could not unmount \"{}\": {}; it is in use by {}", mount_point.native(),
+                    why, fmt::join(users, ", "))
       .with_hint("A shell that stands in it is enough. Leave it, or end what uses it, and try again.");
+}
+
+Result<void> unmount_as_root(const std::filesystem::path& mount_point, bool detach) {
+  if (::umount2(mount_point.c_str(), detach ? MNT_DETACH : 0) == 0) return {};
+  const int number = errno;
+  if (number == EBUSY) return std::unexpected(in_use(mount_point, std::strerror(number)));
+  return std::unexpected(error_from_errno(number, fmt::format("unmount \"{}\"", mount_point.native())));
+}
+
+Result<void> unmount_as_user(const std::filesystem::path& mount_point, bool detach) {
+  ProcessOptions command;
+  command.arguments = {"fusermount3", "-u"};
+  if (detach) command.arguments.emplace_back("-z");
+  command.arguments.push_back(mount_point.native());
+  PGS_TRY(const auto result, run_command(std::move(command)));
+  if (result.status.success()) return {};
+  auto words = as_text(result.errors);
+  return std::unexpected(in_use(mount_point, words.substr(0, words.find('\n'))));
 }
 
 Error without_fuse(std::string_view what) {
@@ -103,20 +122,11 @@ Result<bool> is_fuse_mounted(const std::filesystem::path& mount_point) {
 Result<void> unmount_fuse(const std::filesystem::path& mount_point, bool detach) {
   PGS_TRY(const bool mounted, is_fuse_mounted(mount_point));
   if (!mounted) return {};
-  if (::geteuid() == 0) {
-    if (::umount2(mount_point.c_str(), detach ? MNT_DETACH : 0) == 0) return {};
-    const int number = errno;
-    if (number == EBUSY) return std::unexpected(in_use(mount_point, std::strerror(number)));
-    if (number == EINVAL) return {};  // its process has taken it away meanwhile
-    return std::unexpected(error_from_errno(number, fmt::format("unmount \"{}\"", mount_point.native())));
-  }
-  ProcessOptions command;
-  command.arguments = {"fusermount3", "-u"};
-  if (detach) command.arguments.emplace_back("-z");
-  command.arguments.push_back(mount_point.native());
-  PGS_TRY(const auto result, run_command(std::move(command)));
-  if (result.status.success()) return {};
-  return std::unexpected(in_use(mount_point, as_text(result.errors)));
+  auto unmounted =
+      ::geteuid() == 0 ? unmount_as_root(mount_point, detach) : unmount_as_user(mount_point, detach);
+  if (unmounted) return {};
+  PGS_TRY(const bool still_mounted, is_fuse_mounted(mount_point));  // its process may have taken it away
+  return still_mounted ? unmounted : Result<void>();
 }
 
 }  // namespace pgstrata
