@@ -52,7 +52,7 @@ class Copy {
   Result<CopiedChanges> run() {
     PGS_TRY(record_, get_branch_record(home_));
     PGS_TRY(written_, read_written(home_));
-    PGS_CHECK(walk(home_.data(), ""));
+    PGS_CHECK(walk(home_.data(), "", false));
     PGS_CHECK(empty_dropped_tablespaces());
     // All that was written to these files so far is in the log now.
     PGS_TRY(written_, read_written(home_));
@@ -71,7 +71,8 @@ class Copy {
     mode_t mode;
   };
 
-  Result<void> walk(const std::filesystem::path& folder, const std::string& path) {
+  // `moved`: what the snapshot has at this path is something else.
+  Result<void> walk(const std::filesystem::path& folder, const std::string& path, bool moved) {
     PGS_CHECK(cancellation_.check());
     std::vector<DirectoryEntry> entries;
     PGS_CHECK(as_server_user(record_, [&]() -> Result<void> {
@@ -81,14 +82,14 @@ class Copy {
     std::set<std::string> names;
     for (const auto& entry : entries) {
       const auto below = path.empty() ? entry.name : path + "/" + entry.name;
-      PGS_TRY(const bool taken, take(folder / entry.name, below, entry.kind));
+      PGS_TRY(const bool taken, take(folder / entry.name, below, entry.kind, moved));
       if (taken) names.insert(entry.name);
     }
     return remove_others(path, names);
   }
 
   // Whether the restored directory is to have it.
-  Result<bool> take(const std::filesystem::path& source, const std::string& path, FileType kind) {
+  Result<bool> take(const std::filesystem::path& source, const std::string& path, FileType kind, bool moved) {
     if (path == "postmaster.pid" || path == "postmaster.opts") return false;
     if (path == control_file_path) return true;
     if (path == "pg_wal") return take_wal(path);
@@ -99,7 +100,8 @@ class Copy {
       PGS_CHECK(target(path, [&](const TargetDirectory& directory, const std::string& at) {
         return directory.make_directory(at, info->permissions);
       }));
-      PGS_CHECK(walk(source, path));
+      const auto node = written_.find(info->inode);
+      PGS_CHECK(walk(source, path, node == written_.end() ? moved : node->second.base_path != path));
       return true;
     }
     if (path.starts_with("pg_wal/")) {
@@ -109,19 +111,19 @@ class Copy {
     }
     if (kind == FileType::symbolic_link) return take_link(source, path);
     if (kind != FileType::regular) return false;
-    return take_file({source, path, info->inode, info->permissions}, info->size_bytes);
+    return take_file({source, path, info->inode, info->permissions}, info->size_bytes, moved);
   }
 
   Result<bool> take_wal(const std::string& path) {
     PGS_CHECK(target(path, [&](const TargetDirectory& directory, const std::string& at) {
       return directory.make_directory(at, 0700);
     }));
-    PGS_CHECK(walk(home_.wal(), path));
+    PGS_CHECK(walk(home_.wal(), path, false));
     return true;
   }
 
-  Result<bool> take_file(File file, std::uint64_t size_bytes) {
-    if (!written_.contains(*file.node)) {
+  Result<bool> take_file(File file, std::uint64_t size_bytes, bool moved) {
+    if (!written_.contains(*file.node) && !moved) {
       const auto there = layout_.resolve(file.path);
       const auto info = there.directory->stat(there.relative);
       if (info && info->size_bytes == size_bytes) return true;
@@ -138,7 +140,7 @@ class Copy {
       const auto oid = parse_decimal<std::uint32_t>(path.substr(links.size()));
       if (oid && layout_.tablespaces().contains(Oid{*oid})) {
         visited_.insert(Oid{*oid});
-        PGS_CHECK(walk(home_.tablespaces() / std::to_string(*oid), path));
+        PGS_CHECK(walk(home_.tablespaces() / std::to_string(*oid), path, false));
         return true;
       }
     }
@@ -213,6 +215,7 @@ class Copy {
   Result<void> copy_range(const FileDescriptor& source, const FileDescriptor& into, std::uint64_t begin,
                           std::uint64_t end) {
     while (begin < end) {
+      PGS_CHECK(cancellation_.check());
       const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(piece_bytes, end - begin));
       PGS_TRY(const auto size, read_at_most(source, begin, MutableByteView(new_).first(wanted)));
       if (size == 0) return {};  // cut short since

@@ -83,8 +83,7 @@ Result<std::uint64_t> allocated_bytes(const std::filesystem::path& folder) {
   for (const auto& entry : *entries) {
     const auto path = folder / entry.name;
     if (entry.kind == FileType::directory) {
-      PGS_TRY(const auto below, allocated_bytes(path));
-      bytes += below;
+      if (const auto below = allocated_bytes(path)) bytes += *below;
       continue;
     }
     if (entry.kind != FileType::regular) continue;

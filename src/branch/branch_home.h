@@ -69,7 +69,7 @@ class BranchHome {
 [[nodiscard]] Result<std::vector<std::string>> branch_names(const std::filesystem::path& state_directory,
                                                             std::string_view cluster);
 
-// What the files in a folder and below take on the disk.
+// What the files in a folder and below take on the disk; those that cannot be looked at count nothing.
 [[nodiscard]] Result<std::uint64_t> allocated_bytes(const std::filesystem::path& folder);
 
 }  // namespace pgstrata

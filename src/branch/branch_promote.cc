@@ -154,7 +154,7 @@ class BranchPromotion {
     PGS_CHECK(stop_compute(home_, StopMode::fast, switch_stop_limit));
     PGS_CHECK(end_left_server(home_));
     PGS_CHECK(copy("what was left", layout));
-    PGS_TRY(auto control_bytes, read_file(home_.data() / control_file_path, 65536));
+    PGS_TRY(auto control_bytes, read_regular_file(home_.data() / control_file_path, 65536));
     PGS_TRY(const auto control, parse_control_file(control_bytes));
     if (control.state != ClusterState::shut_down)
       return fail(ErrorCode::failed, "the branch's server did not shut down in order");
@@ -171,6 +171,7 @@ class BranchPromotion {
   // So that the last one is short.
   Result<void> checkpoint() {
     PGS_TRY(auto connection, connect_to_compute(home_, record(), cancellation_));
+    PGS_CHECK(connection.query("SET statement_timeout = 0"));
     PGS_CHECK(connection.query("CHECKPOINT"));
     return {};
   }

@@ -60,9 +60,8 @@ Result<void> remove_what_is_another_servers(const BranchHome& home) {
 
 // What the server is known by, and what is otherwise on this machine. One that nobody can connect to is said
 // to be so: its owner may know how.
-void learn_of_server(const BranchHome& home, BranchRecord& record) {
-  const Cancellation never;  // it takes no time, and the branch is open
-  auto connection = connect_to_compute(home, record, never);
+void learn_of_server(const BranchHome& home, BranchRecord& record, const Cancellation& cancellation) {
+  auto connection = connect_to_compute(home, record, cancellation);
   if (connection) return warn_of_other_locales(*connection);
   log_warning("branch \"{}\" is open, but does not let its superuser in: {}", record.name,
               connection.error().describe());
@@ -80,7 +79,10 @@ Result<void> keep_or_change_port(const BranchHome& home, BranchRecord& record) {
 
 Result<void> remove_sockets(const BranchHome& home) {
   PGS_TRY(const auto sockets, list_directory(home.socket_folder()));
-  for (const auto& entry : sockets) PGS_CHECK(remove_file_if_there(home.socket_folder() / entry.name));
+  for (const auto& entry : sockets) {
+    const bool socket = entry.name.starts_with(".s.PGSQL.") && entry.kind != FileType::directory;
+    if (socket) PGS_CHECK(remove_file_if_there(home.socket_folder() / entry.name));
+  }
   return {};
 }
 
@@ -168,7 +170,8 @@ Result<void> stop_branch_processes(const BranchHome& home, StopMode mode) {
   PGS_TRY(const bool mounted, mount_process_runs(home));
   if (mounted) PGS_CHECK(stop_compute(home, mode, server_stop_limit));
   PGS_CHECK(end_left_server(home));
-  return stop_mount_process(home, !mounted);
+  // What is to be thrown away may be in use.
+  return stop_mount_process(home, !mounted || mode == StopMode::immediate);
 }
 
 Result<void> remove_branch(const BranchHome& home) {
@@ -215,7 +218,7 @@ Result<void> open_at_moment(const ClusterSpace& space, const BranchHome& home, B
   PGS_CHECK(mount_at_moment(space, snapshot, home, record, cancellation));
   PGS_CHECK(keep_or_change_port(home, record));
   PGS_CHECK(recover_compute(home, record, installation, options, cancellation));
-  learn_of_server(home, record);
+  learn_of_server(home, record, cancellation);
   PGS_CHECK(cancellation.check());
   record.recovered = true;
   record.wal_settled_to = record.end_lsn;
@@ -245,7 +248,7 @@ Result<void> bring_branch_back(const ClusterSpace& space, const BranchHome& home
     return start_compute(home, record, installation, options, cancellation);
   }();
   if (!opened) return std::unexpected(explained_by_mount(home, opened.error()));
-  learn_of_server(home, record);
+  learn_of_server(home, record, cancellation);
   record.wal_settled_to = record.end_lsn;
   record.started = true;
   return put_branch_record(home, record);

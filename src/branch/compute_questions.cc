@@ -12,14 +12,16 @@
 namespace pgstrata {
 namespace {
 
+constexpr std::size_t roles_limit_bytes = 256U << 20;
+
 // What the files say, which may be behind what the server knows.
 std::vector<std::string> names_in_files(const BranchHome& home) {
   const auto folder = home.data() / "global";
-  const auto map = read_file(folder / "pg_filenode.map", 65536);
+  const auto map = read_regular_file(folder / "pg_filenode.map", 65536);
   if (!map) return {};
   const auto number = mapped_file_number(*map, pg_authid_oid);
   if (!number) return {};
-  const auto roles = read_file(folder / std::to_string(*number));
+  const auto roles = read_regular_file(folder / std::to_string(*number), roles_limit_bytes);
   if (!roles) return {};
   return names_of_role(*roles, bootstrap_superuser_oid);
 }
@@ -82,7 +84,10 @@ Result<void> warn_of_versions(SqlConnection& connection) {
 Result<SqlConnection> connect_to_compute(const BranchHome& home, BranchRecord& record,
                                          const Cancellation& cancellation) {
   PGS_TRY(const auto empty, ConnectionUrl::parse(fmt::format("port={}", record.port)));
-  const auto place = empty.with("host", home.socket_folder().native());
+  // Whatever its roles and databases are set to: names mean PostgreSQL's own, and nothing takes for ever.
+  std::string settings = "-c search_path=pg_catalog -c statement_timeout=10s";
+  if (record.server_version >= 170000) settings += " -c event_triggers=off";
+  const auto place = empty.with("host", home.socket_folder().native()).with("options", settings);
   std::optional<Error> first;
   for (const auto& name : likely_names(home, record)) {
     for (const auto* database : {"postgres", "template1"}) {

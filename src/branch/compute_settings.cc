@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
 
 #include <unistd.h>
 
@@ -15,6 +18,7 @@ namespace {
 
 using Setting = std::pair<std::string, std::string>;
 
+constexpr auto libraries_limit = std::chrono::seconds(30);
 constexpr std::uint64_t shared_buffers_max_bytes = 512ULL << 20;
 
 // Replay goes twice as fast with room for the pages it changes; what is not used is not taken.
@@ -38,7 +42,7 @@ std::string percent_encoded(std::string_view text) {
 std::string without_reaching_libraries(std::string_view libraries) {
   // pg_cron runs a job at the address that was noted with it: the source. pglogical's subscriptions go on.
   constexpr std::array<std::string_view, 2> reaching{"pg_cron", "pglogical"};
-  constexpr std::string_view blanks_and_quotes = " \t\"";
+  constexpr std::string_view blanks_and_quotes = " \t\n\r\f\v\"";
   std::string kept;
   while (!libraries.empty()) {
     const auto size = std::min(libraries.find(','), libraries.size());
@@ -71,6 +75,7 @@ std::vector<Setting> isolation_settings(std::uint32_t major) {
   settings.emplace_back("citus.recover_2pc_interval", "-1");      // nor what Citus prepared on its workers
   // The other majors know of it no longer, and would not start.
   if (major < 16) settings.emplace_back("promote_trigger_file", "");
+  if (major < 15) settings.emplace_back("stats_temp_directory", "pg_stat_tmp");  // the source's may be in use
   return settings;
 }
 
@@ -84,7 +89,15 @@ Result<std::string> ask_for_libraries(const BranchHome& home, const BranchRecord
   command.arguments = {postgres.native(), "-D", home.data().native(), "-C", "shared_preload_libraries"};
   command.working_directory = "/";
   if (::geteuid() == 0) command.user = record.user;
-  PGS_TRY(const auto answer, run_command(std::move(command)));
+  // What it includes may be a FIFO.
+  Cancellation limit;
+  const std::jthread clock([&](const std::stop_token& stop) {
+    std::mutex mutex;
+    std::unique_lock lock(mutex);
+    std::condition_variable_any().wait_for(lock, stop, libraries_limit, [] { return false; });
+    if (!stop.stop_requested()) limit.request();
+  });
+  PGS_TRY(const auto answer, run_command(std::move(command), {.cancellation = &limit}));
   if (!answer.status.success()) return "";  // it says why when it is started
   const auto text = as_text(answer.output);
   return std::string(text.substr(0, text.find('\n')));
@@ -110,6 +123,7 @@ Result<ServerOptions> compute_options(const BranchHome& home, const BranchRecord
                                       const ServerInstallation& installation, bool recovering) {
   ServerOptions options;
   options.data_directory = home.data();
+  options.user = record.user;
   options.log_file = home.server_log();
   options.socket_directory = home.socket_folder();
   options.port = record.port;

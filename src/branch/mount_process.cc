@@ -176,9 +176,10 @@ Result<Served> prepare(const BranchHome& home, const OpenBranchStore& open_store
   const auto durability = record.disposable ? Durability::disposable : Durability::kept;
   PGS_TRY(served.overlay, Overlay::open(home.overlay(), *served.base, {.durability = durability}));
   PGS_TRY(const auto owner, choose_owner(home.socket_folder()));
-  PGS_TRY(served.mount,
-          FuseMount::mount(*served.overlay,
-                           {.mount_point = home.mount_point(), .user = owner.user, .group = owner.group}));
+  PGS_TRY(served.mount, FuseMount::mount(*served.overlay, {.mount_point = home.mount_point(),
+                                                           .user = owner.user,
+                                                           .group = owner.group,
+                                                           .fixed_root = true}));
   return served;
 }
 

@@ -19,12 +19,44 @@ struct ConfigurationLine {
   std::string value;
 };
 
+// After the backslash, at the first character of the escape; leaves `at` at its last. As DeescapeQuotedString of
+// src/backend/utils/misc/guc-file.l.
+char escaped_character(std::string_view text, std::size_t& at) {
+  switch (text[at]) {
+    case 'b':
+      return '\b';
+    case 'f':
+      return '\f';
+    case 'n':
+      return '\n';
+    case 'r':
+      return '\r';
+    case 't':
+      return '\t';
+    default:
+      break;
+  }
+  const auto is_octal = [&](std::size_t index) {
+    return index < text.size() && text[index] >= '0' && text[index] <= '7';
+  };
+  if (!is_octal(at)) return text[at];
+  unsigned code = 0;
+  for (int digits = 0; digits < 3 && is_octal(at); ++digits, ++at)
+    code = code * 8 + static_cast<unsigned>(text[at] - '0');
+  --at;
+  return static_cast<char>(code);
+}
+
 std::string quoted_value(std::string_view text) {
   std::string value;
   for (std::size_t at = 1; at < text.size(); ++at) {
     const bool doubled = text[at] == '\'' && at + 1 < text.size() && text[at + 1] == '\'';
     if (text[at] == '\'' && !doubled) break;
-    if (doubled || (text[at] == '\\' && at + 1 < text.size())) ++at;
+    if (text[at] == '\\' && at + 1 < text.size()) {
+      value += escaped_character(text, ++at);
+      continue;
+    }
+    if (doubled) ++at;
     value += text[at];
   }
   return value;

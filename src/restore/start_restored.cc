@@ -132,7 +132,7 @@ Result<TimelineStart> newest_timeline_start(const fs::path& data_directory) {
     newest = std::max(newest, parse_timeline_history_name(entry.name).value_or(TimelineId{}));
   if (!newest.valid()) return fail(ErrorCode::not_found, "\"{}\" holds no timeline history", folder.native());
   PGS_TRY(const auto content,
-          read_file(folder / timeline_history_name(newest), timeline_history_limit_bytes));
+          read_regular_file(folder / timeline_history_name(newest), timeline_history_limit_bytes));
   PGS_TRY(const auto history, parse_timeline_history(newest, as_text(content)));
   if (history.ancestors.empty())
     return fail(ErrorCode::damaged, "the history of timeline {} is empty", newest);

@@ -175,10 +175,11 @@ Result<void> TargetDirectory::adopt(const FileDescriptor& file, mode_t mode) con
 Result<FileDescriptor> TargetDirectory::open_file(std::string_view relative, int flags, mode_t mode) const {
   PGS_TRY(const auto place, place_of(relative));
   FileDescriptor file(retry_interrupted([&] {
-    return ::openat(place.folder.get(), place.name.c_str(), flags | O_NOFOLLOW | O_CLOEXEC,
+    return ::openat(place.folder.get(), place.name.c_str(), flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
                     mode & permission_bits);
   }));
   if (!file) return failure("open", relative);
+  PGS_CHECK(check_regular(file, shown(relative)));
   if ((flags & O_CREAT) != 0) PGS_CHECK(adopt(file, mode));
   return file;
 }

@@ -99,7 +99,7 @@ Result<ControlFile> HiddenBranch::recover(Lsn checkpoint, const Cancellation& ca
   PGS_CHECK(note_server_process(home_, server.pid()));
   if (auto ended = server.wait_until_ended(cancellation); !ended)
     return std::unexpected(with_last_words(std::move(ended).error(), home_));
-  PGS_TRY(const auto bytes, read_file(home_.data() / "global" / "pg_control"));
+  PGS_TRY(const auto bytes, read_regular_file(home_.data() / "global" / "pg_control", 65536));
   return parse_control_file(bytes);
 }
 

@@ -297,18 +297,9 @@ Result<void> remove_file_if_there(const path& path) {
   return removed;
 }
 
-Result<void> remove_tree(const path& path) {
-  std::error_code error;
-  std::filesystem::remove_all(path, error);
-  if (error) {
-    return std::unexpected(
-        error_from_errno(error.value(), fmt::format("could not remove \"{}\"", path.native())));
-  }
-  return {};
-}
+namespace {
 
-Result<Bytes> read_file(const path& path, std::size_t limit_bytes) {
-  PGS_TRY(const FileDescriptor file, open_file(path, O_RDONLY));
+Result<Bytes> read_opened(const FileDescriptor& file, const path& path, std::size_t limit_bytes) {
   PGS_TRY(const FileInfo info, stat_file(file));
   // One byte more than its size, so that the usual file needs no second allocation to see its end.
   Bytes content(std::min<std::size_t>(limit_bytes, std::max<std::size_t>(info.size_bytes, 4095)) + 1);
@@ -324,6 +315,26 @@ Result<Bytes> read_file(const path& path, std::size_t limit_bytes) {
   }
   content.resize(size);
   return content;
+}
+
+}  // namespace
+
+Result<Bytes> read_file(const path& path, std::size_t limit_bytes) {
+  PGS_TRY(const FileDescriptor file, open_file(path, O_RDONLY));
+  return read_opened(file, path, limit_bytes);
+}
+
+Result<Bytes> read_regular_file(const path& path, std::size_t limit_bytes) {
+  PGS_TRY(const FileDescriptor file, open_file(path, O_RDONLY | O_NONBLOCK));
+  PGS_CHECK(check_regular(file, path));
+  return read_opened(file, path, limit_bytes);
+}
+
+Result<void> check_regular(const FileDescriptor& file, const path& path) {
+  struct stat info {};
+  if (::fstat(file.get(), &info) != 0) return errno_error("look at", path);
+  if (S_ISREG(info.st_mode)) return {};
+  return fail(ErrorCode::failed, "\"{}\" is no regular file", path.native());
 }
 
 Result<void> write_file(const path& path, ByteView content, mode_t mode) {

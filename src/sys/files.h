@@ -105,6 +105,12 @@ struct DirectoryEntry {
 // Error: failed, when it is longer than `limit_bytes`.
 [[nodiscard]] Result<Bytes> read_file(const std::filesystem::path& path,
                                       std::size_t limit_bytes = std::size_t{1} << 30);
+// The same where somebody else may have put anything there, such as a FIFO, on which others wait for ever. Links are
+// followed. Error: failed also when it is no regular file.
+[[nodiscard]] Result<Bytes> read_regular_file(const std::filesystem::path& path, std::size_t limit_bytes);
+// Error: failed, when it is none; `path` is for the message.
+[[nodiscard]] Result<void> check_regular(const FileDescriptor& file, const std::filesystem::path& path);
+
 // Creates or truncates.
 [[nodiscard]] Result<void> write_file(const std::filesystem::path& path, ByteView content,
                                       mode_t mode = 0600);

@@ -1,7 +1,10 @@
 #include "sys/files.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "sys/temporary_directory.h"
@@ -165,6 +168,41 @@ TEST(TemporaryDirectory, GoesWithItsContentUnlessKept) {
   EXPECT_TRUE(file_exists(path).value());
   ASSERT_TRUE(remove_tree(path));
   EXPECT_FALSE(TemporaryDirectory::create("x", path));
+}
+
+TEST(RemoveTree, TakesAwayWhatIsDeeperThanDescriptorsAndPathsReach) {
+  const TemporaryDirectory directory = TemporaryDirectory::create("pgstrata-files-test-").value();
+  const auto top = directory.path() / "top";
+  ASSERT_TRUE(make_directories(top));
+  const std::string name(200, 'd');
+  int folder = ::open(top.c_str(), O_RDONLY | O_DIRECTORY);
+  for (int depth = 0; depth < 700; ++depth) {
+    ASSERT_EQ(::mkdirat(folder, name.c_str(), 0700), 0);
+    ASSERT_EQ(::mkdirat(folder, "beside", 0700), 0);
+    ASSERT_EQ(::symlinkat("/", folder, "link"), 0);
+    const int below = ::openat(folder, name.c_str(), O_RDONLY | O_DIRECTORY);
+    ::close(folder);
+    folder = below;
+  }
+  ::close(folder);
+  rlimit before{};
+  ::getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit few{200, before.rlim_max};
+  ::setrlimit(RLIMIT_NOFILE, &few);
+  const auto removed = remove_tree(top);
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_TRUE(removed) << removed.error().describe();
+  EXPECT_FALSE(file_exists(top).value());
+  EXPECT_TRUE(file_exists("/tmp").value());
+}
+
+TEST(ReadRegularFile, WaitsForNoFifo) {
+  const TemporaryDirectory directory = TemporaryDirectory::create("pgstrata-files-test-").value();
+  const auto fifo = directory.path() / "fifo";
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  ASSERT_EQ(::symlink(fifo.c_str(), (directory.path() / "link").c_str()), 0);
+  for (const auto* name : {"fifo", "link"})
+    EXPECT_EQ(read_regular_file(directory.path() / name, 10).error().code(), ErrorCode::failed);
 }
 
 }  // namespace

@@ -152,14 +152,20 @@ TEST_F(BranchPromoteTest, WithoutAServer) {
   source.start();
   protect(source);
   source.query("CREATE TABLE t AS SELECT n FROM generate_series(1, 50000) n");
+  source.query(
+      "COPY (SELECT) TO PROGRAM 'mkdir -p one/deep two/deep && echo 1 > one/deep/f && echo 2 > two/deep/f'");
   backup();
   const auto there = branch("try");
+  // What is below has no other name in its own folder.
+  there.query("COPY (SELECT) TO PROGRAM 'mv one t && mv two one && mv t two'");
   // A file of the snapshot's under another name.
   there.query(
       "COPY (SELECT) TO PROGRAM 'mv pg_hba.conf pg_hba.conf.before && cp pg_hba.conf.before pg_hba.conf'");
   const auto left = branch_json("promote", "try", {"--to", path("left"), "--no-start"});
   EXPECT_TRUE(left.at("process_id").is_null());
   EXPECT_EQ(state_of("try"), "none");
+  EXPECT_EQ(read_text(std::filesystem::path(path("left")) / "one/deep/f"), "2\n");
+  EXPECT_EQ(read_text(std::filesystem::path(path("left")) / "two/deep/f"), "1\n");
   const auto before = read_text(source.data_directory() / "pg_hba.conf");
   EXPECT_GT(before.size(), 4096U);
   EXPECT_EQ(read_text(path("left") / "pg_hba.conf.before"), before);

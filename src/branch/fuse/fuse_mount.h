@@ -20,6 +20,9 @@ struct FuseMountOptions {
   // Whom all files belong to. Others than this process's user come in only when it is root.
   uid_t user = 0;
   gid_t group = 0;
+  // The root folder belongs to this process's user, and nothing in it is made, renamed or removed: what is
+  // relied upon to be there is not somebody else's to replace.
+  bool fixed_root = false;
 };
 
 // Whether this process may mount one here. Error: unsupported (no /dev/fuse, no fusermount3), with what to do

@@ -46,9 +46,9 @@ Owner this_user() {
 class ServingProcess {
  public:
   ServingProcess(const std::filesystem::path& folder, const std::filesystem::path& mount_point,
-                 BaseFiles& base, const Owner& user)
+                 BaseFiles& base, const Owner& user, bool fixed_root = false)
       : mount_point_(mount_point), pid_(::fork()) {
-    if (pid_ == 0) serve(folder, base, user);
+    if (pid_ == 0) serve(folder, base, {mount_point_, user.uid, user.gid, fixed_root});
     testing::wait_until("the mount", [&] { return *is_fuse_mounted(mount_point_); });
   }
   ~ServingProcess() { kill9(); }
@@ -69,11 +69,11 @@ class ServingProcess {
   }
 
  private:
-  [[noreturn]] void serve(const std::filesystem::path& folder, BaseFiles& base, const Owner& user) {
+  [[noreturn]] static void serve(const std::filesystem::path& folder, BaseFiles& base,
+                                 const FuseMountOptions& options) {
     const auto overlay = Overlay::open(folder, base);
     if (!overlay) ::_exit(1);
-    const auto mount =
-        FuseMount::mount(**overlay, {.mount_point = mount_point_, .user = user.uid, .group = user.gid});
+    const auto mount = FuseMount::mount(**overlay, options);
     if (mount) static_cast<void>((*mount)->serve());
     static_cast<void>((*overlay)->sync_all());
     ::_exit(0);
@@ -240,6 +240,31 @@ TEST_F(FuseMountTest, LosesNothingThatWasSyncedByAKill) {
   }
   const ServingProcess process(overlay, mount_point, base, this_user());
   files.check();
+}
+
+TEST_F(FuseMountTest, NobodyChangesAFixedRoot) {
+  MemoryBaseFiles base;
+  base.add_folder("data");
+  base.add_file("data/file", "x");
+  base.add_file("other", "y");
+  const TemporaryDirectory folder;
+  const auto mount_point = folder.make("mount");
+  const ServingProcess process(folder.make("overlay"), mount_point, base,
+                               {server_user().uid, server_user().gid}, true);
+  const auto data = mount_point / "data";
+  EXPECT_EQ(rename_file(data, mount_point / "real").error().error_number(), EPERM);
+  EXPECT_EQ(rename_file(data / "file", mount_point / "file").error().error_number(), EPERM);
+  EXPECT_EQ(rename_file(mount_point / "other", data / "other").error().error_number(), EPERM);
+  EXPECT_EQ(remove_file(mount_point / "other").error().error_number(), EPERM);
+  EXPECT_EQ(write_file(mount_point / "new", {}).error().error_number(), EPERM);
+  EXPECT_EQ(::symlink("data", (mount_point / "link").c_str()), -1);
+  EXPECT_EQ(::link((data / "file").c_str(), (mount_point / "link").c_str()), -1);
+  EXPECT_EQ(::mkdir((mount_point / "new").c_str(), 0700), -1);
+  EXPECT_EQ(::rmdir(data.c_str()), -1);
+  EXPECT_TRUE(rename_file(data / "file", data / "file2"));
+  struct stat root {};
+  ASSERT_EQ(::stat(mount_point.c_str(), &root), 0);
+  EXPECT_EQ(root.st_uid, ::geteuid());
 }
 
 TEST_F(FuseMountTest, TellsTheCallerOfWhatTheBaseLost) {

@@ -100,7 +100,7 @@ Result<std::uint32_t> ServerInstallation::version() const {
 }
 
 Result<int> major_of_data_directory(const std::filesystem::path& data_directory) {
-  PGS_TRY(const auto content, read_file(data_directory / "PG_VERSION", 64));
+  PGS_TRY(const auto content, read_regular_file(data_directory / "PG_VERSION", 64));
   const auto text = as_text(content);
   int major = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), major);
@@ -110,6 +110,28 @@ Result<int> major_of_data_directory(const std::filesystem::path& data_directory)
                 (data_directory / "PG_VERSION").string());
   }
   return major;
+}
+
+namespace {
+
+Result<std::string> name_of_user(uid_t user, const std::filesystem::path& data_directory) {
+  struct passwd entry {};
+  struct passwd* found = nullptr;
+  std::array<char, 16384> space{};
+  ::getpwuid_r(user, &entry, space.data(), space.size(), &found);
+  if (found != nullptr) return std::string(entry.pw_name);
+  return fail(ErrorCode::permission, "{} belongs to user {}, who is unknown on this machine",
+              data_directory.string(), user);
+}
+
+}  // namespace
+
+Result<std::string> owner_of_folder(const std::filesystem::path& folder) {
+  struct stat info {};
+  if (::lstat(folder.c_str(), &info) != 0)
+    return std::unexpected(error_from_errno(errno, fmt::format("could not look at {}", folder.string())));
+  if (!S_ISDIR(info.st_mode)) return fail(ErrorCode::failed, "{} is no folder", folder.string());
+  return name_of_user(info.st_uid, folder);
 }
 
 Result<std::optional<std::string>> user_for_data_directory(const std::filesystem::path& data_directory) {
@@ -126,15 +148,8 @@ Result<std::optional<std::string>> user_for_data_directory(const std::filesystem
                                .with_hint(fmt::format("Give it to a user of its own: chown -R postgres: {}",
                                                       data_directory.string())));
   }
-  struct passwd entry {};
-  struct passwd* found = nullptr;
-  std::array<char, 16384> space{};
-  ::getpwuid_r(info.st_uid, &entry, space.data(), space.size(), &found);
-  if (found == nullptr) {
-    return fail(ErrorCode::permission, "{} belongs to user {}, who is unknown on this machine",
-                data_directory.string(), info.st_uid);
-  }
-  return std::optional<std::string>(entry.pw_name);
+  PGS_TRY(auto name, name_of_user(info.st_uid, data_directory));
+  return std::optional(std::move(name));
 }
 
 }  // namespace pgstrata

@@ -42,4 +42,7 @@ class ServerInstallation {
 [[nodiscard]] Result<std::optional<std::string>> user_for_data_directory(
     const std::filesystem::path& data_directory);
 
+// Who owns a folder. Errors: failed, when it is a link or no folder; permission, when he is unknown here.
+[[nodiscard]] Result<std::string> owner_of_folder(const std::filesystem::path& folder);
+
 }  // namespace pgstrata

@@ -55,12 +55,21 @@ std::vector<std::string> command_line(const std::filesystem::path& postgres, con
   return arguments;
 }
 
+Result<std::optional<std::string>> user_of(const ServerOptions& options) {
+  if (options.user.empty() || ::geteuid() != 0) return user_for_data_directory(options.data_directory);
+  PGS_TRY(const auto owner, owner_of_folder(options.data_directory));
+  if (owner == options.user) return std::optional(options.user);
+  return fail(ErrorCode::permission, "\"{}\" belongs to {}, not to {}: no server is started on it",
+              options.data_directory.native(), owner, options.user);
+}
+
 // "ready" means open, to reads alone while it recovers; "standby" means recovering and not open. The control
 // file says "in production" only once recovery is over, and is true by the time that the server is open.
 Result<ServerPhase> phase_of(std::string_view status, const std::filesystem::path& data_directory) {
   if (status == "stopping") return ServerPhase::stopping;
   if (status != "ready") return ServerPhase::starting;
-  PGS_TRY(const auto bytes, read_file(data_directory / "global" / "pg_control", 2 * control_file_size_bytes));
+  PGS_TRY(const auto bytes,
+          read_regular_file(data_directory / "global" / "pg_control", 2 * control_file_size_bytes));
   const auto control = parse_control_file(bytes);
   // Read while it was being written: the next look will tell.
   if (!control.has_value() && control.error().code() == ErrorCode::damaged) return ServerPhase::accepts_reads;
@@ -140,7 +149,7 @@ Result<ServerInstance> ServerInstance::start(const ServerInstallation& installat
   PGS_TRY(const auto running, running_postmaster(options.data_directory));
   if (running.has_value()) return std::unexpected(busy_error(*running, options.data_directory));
   PGS_TRY(const auto postgres, installation.program("postgres"));
-  PGS_TRY(const auto user, user_for_data_directory(options.data_directory));
+  PGS_TRY(const auto user, user_of(options));
   const auto log_before = stat_file(options.log_file);
   const auto log =
       options.opened_log != nullptr ? Redirect::to(*options.opened_log) : Redirect::append(options.log_file);

@@ -24,6 +24,9 @@ namespace pgstrata {
 
 struct ServerOptions {
   std::filesystem::path data_directory;
+  // As whom root starts it; empty: as the directory's owner. Where others may have put another directory in
+  // its place: it must be a folder of this user's, and no link.
+  std::string user = {};
   std::filesystem::path log_file;  // appended to; made when missing, with mode 0600 and this process's user
   // log_file, opened for appending by the caller: where its folder is somebody else's and its path is not to
   // be trusted. Borrowed until start returns.
