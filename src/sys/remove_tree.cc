@@ -14,7 +14,9 @@ namespace pgstrata {
 namespace {
 
 constexpr unsigned deepest_descent = 64;
-constexpr int most_tries = 10;  // against somebody who makes files meanwhile
+// Against somebody who makes files meanwhile, and folders as fast as they are moved up.
+constexpr int most_tries = 10;
+constexpr int most_passes = 100'000;
 
 struct CloseFolder {
   void operator()(DIR* folder) const { ::closedir(folder); }
@@ -60,8 +62,9 @@ class TreeRemoval {
     moved_ = true;
     while (true) {
       const auto here = fmt::format("pgstrata-removed-{}", next_++);
-      if (::renameat2(folder, name, top_, here.c_str(), RENAME_NOREPLACE) == 0 || errno == ENOENT) return {};
-      if (errno != EEXIST) return failure();
+      if (::renameat(folder, name, top_, here.c_str()) == 0 || errno == ENOENT) return {};
+      if (errno != EEXIST && errno != ENOTEMPTY && errno != ENOTDIR)
+        return failure();  // else the name is taken
     }
   }
 
@@ -86,7 +89,7 @@ Result<void> remove_tree(const std::filesystem::path& path) {
   const FileDescriptor top(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!top) return failure();
   TreeRemoval removal(path, top.get());
-  for (int tries = 0; tries < most_tries;) {
+  for (int passes = 0, tries = 0; passes < most_passes && tries < most_tries; ++passes) {
     PGS_TRY(const bool done, removal.empty());
     if (!done) continue;
     if (::rmdir(path.c_str()) == 0 || errno == ENOENT) return {};
