@@ -72,4 +72,24 @@ class BranchTest : public MainJobTest {
   [[nodiscard]] std::vector<std::string> repository_digest() const;
 };
 
+// Of a source with one table, t.
+class BranchedRowsTest : public BranchTest {
+ protected:
+  inline static const std::string count = "SELECT count(*) FROM t";
+
+  void protect_rows(int rows = 1000) {
+    source_.start();
+    protect(source_);
+    source_.query(fmt::format("CREATE TABLE t AS SELECT n FROM generate_series(1, {}) n", rows));
+    backup();
+  }
+  // More rows, and how far the WAL is then.
+  std::string add_rows(int rows) {
+    source_.query(fmt::format("INSERT INTO t SELECT n FROM generate_series(1, {}) n", rows));
+    return wait_until_durable(source_);
+  }
+
+  PostgresServer source_;
+};
+
 }  // namespace pgstrata::testing
