@@ -16,9 +16,14 @@ namespace {
 constexpr auto quit_limit = std::chrono::seconds(5);
 constexpr auto kill_limit = std::chrono::seconds(30);
 
-// Server processes that work in the branch's data directory. Asked of the kernel alone: the mount may not
-// answer.
-std::vector<pid_t> processes_in(const std::filesystem::path& data) {
+bool leads_to(const std::filesystem::path& link, const std::filesystem::path& place) {
+  std::error_code error;
+  return std::filesystem::read_symlink(link, error) == place && !error;
+}
+
+// Server processes of the branch: they work in its data directory and write into its log. The first is not to be
+// seen of a mount that was detached. Asked of the kernel alone: the mount may not answer.
+std::vector<pid_t> server_processes(const BranchHome& home) {
   std::vector<pid_t> found;
   const auto entries = list_directory("/proc");
   if (!entries) return found;
@@ -28,7 +33,7 @@ std::vector<pid_t> processes_in(const std::filesystem::path& data) {
     if (wrong != std::errc() || *end != '\0') continue;
     std::error_code error;
     const std::filesystem::path process = "/proc/" + entry.name;
-    if (std::filesystem::read_symlink(process / "cwd", error) != data || error) continue;
+    if (!leads_to(process / "cwd", home.data()) && !leads_to(process / "fd/2", home.server_log())) continue;
     if (std::filesystem::read_symlink(process / "exe", error).filename().native().starts_with("postgres") &&
         !error)
       found.push_back(pid);
@@ -67,12 +72,12 @@ bool is_noted_server(const BranchHome& home, pid_t postmaster) {
 Result<void> end_left_server(const BranchHome& home) {
   PGS_CHECK(end_postmaster(home));
   // A postmaster's death ends its children, as soon as they look up from what they do.
-  const auto gone = [&] { return processes_in(home.data()).empty(); };
+  const auto gone = [&] { return server_processes(home).empty(); };
   if (wait_until(gone, quit_limit)) return {};
-  for (const pid_t pid : processes_in(home.data())) ::kill(pid, SIGKILL);
+  for (const pid_t pid : server_processes(home)) ::kill(pid, SIGKILL);
   if (wait_until(gone, kill_limit)) return {};
   return fail(ErrorCode::busy, "processes of the branch's server do not end: {}",
-              fmt::join(processes_in(home.data()), ", "));
+              fmt::join(server_processes(home), ", "));
 }
 
 }  // namespace pgstrata

@@ -176,10 +176,14 @@ Result<Served> prepare(const BranchHome& home, const OpenBranchStore& open_store
   const auto durability = record.disposable ? Durability::disposable : Durability::kept;
   PGS_TRY(served.overlay, Overlay::open(home.overlay(), *served.base, {.durability = durability}));
   PGS_TRY(const auto owner, choose_owner(home.socket_folder()));
+  // The root, so that nobody puts something else in the place of what is there. And the WAL: in a mount that
+  // somebody has detached, data/pg_wal leads here and no longer to the WAL beside it, where a new segment
+  // would be written that no other server ever sees.
+  PGS_TRY(const auto wal, served.overlay->lookup(root_node, std::string(branch_wal_folder)));
   PGS_TRY(served.mount, FuseMount::mount(*served.overlay, {.mount_point = home.mount_point(),
                                                            .user = owner.user,
                                                            .group = owner.group,
-                                                           .fixed_root = true}));
+                                                           .fixed_folders = {root_node, wal.node}}));
   return served;
 }
 

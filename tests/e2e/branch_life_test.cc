@@ -57,6 +57,36 @@ TEST_F(BranchLifeTest, EveryAcknowledgedCommitSurvivesEachDeath) {
   EXPECT_THAT(amcheck_problems(there.place()), IsEmpty());
 }
 
+// It could go on writing WAL that the next server has read already.
+TEST_F(BranchLifeTest, StartEndsWhatIsLeftInFilesThatWereDetached) {
+  protect_rows();
+  const auto there = branch("try");
+  SqlConnection left(there.conninfo());
+  const auto process = static_cast<pid_t>(std::stol(left.value("SELECT pg_backend_pid()")));
+  there.detach_mount();
+  ASSERT_EQ(::kill(process, SIGSTOP), 0);
+  there.kill9_postmaster();
+  EXPECT_EQ(moved("start", "try").value(count), "1000");
+  std::error_code ended;  // or waiting to be reaped, without a program
+  EXPECT_EQ(std::filesystem::read_symlink(fmt::format("/proc/{}/exe", process), ended), "") << process;
+}
+
+// In a mount that is detached, what leads out of it leads into it: to another place for the WAL.
+TEST_F(BranchLifeTest, NothingIsAcknowledgedInFilesThatWereDetached) {
+  protect_rows();
+  auto there = branch("try");
+  there.query("CREATE TABLE late(n int)");
+  there.detach_mount();
+  bool acknowledged = true;
+  try {
+    there.query("INSERT INTO late VALUES (1)");  // by a new session, which opens the WAL anew
+  } catch (const std::exception&) {
+    acknowledged = false;
+  }
+  there = moved("start", "try");
+  EXPECT_EQ(there.value("SELECT count(*) FROM late"), acknowledged ? "1" : "0");
+}
+
 TEST_F(BranchLifeTest, ResetTakesItBackToItsMomentOrAnother) {
   protect_rows();
   const auto first = add_rows(10);

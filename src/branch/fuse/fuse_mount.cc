@@ -2,6 +2,7 @@
 
 #include "branch/fuse/fuse_mount.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -68,6 +69,10 @@ mode_t type_of(OverlayNodeKind kind) {
   return S_IFREG;
 }
 
+bool is_fixed(const State& state, NodeId folder) {
+  return std::ranges::find(state.options.fixed_folders, folder) != state.options.fixed_folders.end();
+}
+
 struct stat attributes(const State& state, const NodeInfo& info) {
   struct stat attributes {};
   attributes.st_ino = info.node;
@@ -75,7 +80,7 @@ struct stat attributes(const State& state, const NodeInfo& info) {
   attributes.st_nlink = static_cast<nlink_t>(info.links);
   attributes.st_uid = state.options.user;
   attributes.st_gid = state.options.group;
-  if (state.options.fixed_root && info.node == FUSE_ROOT_ID) {
+  if (info.node == root_node && is_fixed(state, info.node)) {
     attributes.st_uid = ::geteuid();
     attributes.st_gid = ::getegid();
   }
@@ -166,15 +171,15 @@ void on_readlink(fuse_req_t request, fuse_ino_t node) {
   fuse_reply_readlink(request, target->c_str());
 }
 
-// Also of one who is privileged: a change is refused whoever asks. True when it was.
-bool refuse_in_root(fuse_req_t request, fuse_ino_t folder) {
-  if (!state_of(request).options.fixed_root || folder != FUSE_ROOT_ID) return false;
+// True when it is refused.
+bool refuse_in_fixed(fuse_req_t request, fuse_ino_t folder) {
+  if (!is_fixed(state_of(request), folder)) return false;
   fuse_reply_err(request, EPERM);
   return true;
 }
 
 void on_mknod(fuse_req_t request, fuse_ino_t folder, const char* name, mode_t mode, dev_t) {
-  if (refuse_in_root(request, folder)) return;
+  if (refuse_in_fixed(request, folder)) return;
   if (!S_ISREG(mode)) {
     fuse_reply_err(request, EPERM);
     return;
@@ -183,33 +188,33 @@ void on_mknod(fuse_req_t request, fuse_ino_t folder, const char* name, mode_t mo
 }
 
 void on_mkdir(fuse_req_t request, fuse_ino_t folder, const char* name, mode_t mode) {
-  if (refuse_in_root(request, folder)) return;
+  if (refuse_in_fixed(request, folder)) return;
   reply_entry(request, state_of(request).overlay.make_folder(folder, name, mode & 07777U));
 }
 
 void on_symlink(fuse_req_t request, const char* target, fuse_ino_t folder, const char* name) {
-  if (refuse_in_root(request, folder)) return;
+  if (refuse_in_fixed(request, folder)) return;
   reply_entry(request, state_of(request).overlay.make_symbolic_link(folder, name, target));
 }
 
 void on_link(fuse_req_t request, fuse_ino_t node, fuse_ino_t folder, const char* name) {
-  if (refuse_in_root(request, folder)) return;
+  if (refuse_in_fixed(request, folder)) return;
   reply_entry(request, state_of(request).overlay.add_name(node, folder, name));
 }
 
 void on_unlink(fuse_req_t request, fuse_ino_t folder, const char* name) {
-  if (refuse_in_root(request, folder)) return;
+  if (refuse_in_fixed(request, folder)) return;
   reply_done(request, state_of(request).overlay.remove_file(folder, name));
 }
 
 void on_rmdir(fuse_req_t request, fuse_ino_t folder, const char* name) {
-  if (refuse_in_root(request, folder)) return;
+  if (refuse_in_fixed(request, folder)) return;
   reply_done(request, state_of(request).overlay.remove_folder(folder, name));
 }
 
 void on_rename(fuse_req_t request, fuse_ino_t from_folder, const char* from, fuse_ino_t to_folder,
                const char* to, unsigned flags) {
-  if (refuse_in_root(request, from_folder) || refuse_in_root(request, to_folder)) return;
+  if (refuse_in_fixed(request, from_folder) || refuse_in_fixed(request, to_folder)) return;
   if ((flags & ~static_cast<unsigned>(RENAME_NOREPLACE)) != 0) {
     fuse_reply_err(request, EINVAL);
     return;

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <sys/types.h>
 
@@ -20,9 +21,10 @@ struct FuseMountOptions {
   // Whom all files belong to. Others than this process's user come in only when it is root.
   uid_t user = 0;
   gid_t group = 0;
-  // The root folder belongs to this process's user, and nothing in it is made, renamed or removed: what is
-  // relied upon to be there is not somebody else's to replace.
-  bool fixed_root = false;
+  // Folders in which nothing is made, renamed or removed, whoever asks: what is relied upon to be there, or
+  // not to be, is nobody else's to change. Where the root is one, it belongs to this process's user. The caller
+  // holds a reference to each.
+  std::vector<NodeId> fixed_folders = {};
 };
 
 // Whether this process may mount one here. Error: unsupported (no /dev/fuse, no fusermount3), with what to do

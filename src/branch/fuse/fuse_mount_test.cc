@@ -46,9 +46,9 @@ Owner this_user() {
 class ServingProcess {
  public:
   ServingProcess(const std::filesystem::path& folder, const std::filesystem::path& mount_point,
-                 BaseFiles& base, const Owner& user, bool fixed_root = false)
+                 BaseFiles& base, const Owner& user, std::vector<NodeId> fixed_folders = {})
       : mount_point_(mount_point), pid_(::fork()) {
-    if (pid_ == 0) serve(folder, base, {mount_point_, user.uid, user.gid, fixed_root});
+    if (pid_ == 0) serve(folder, base, {mount_point_, user.uid, user.gid, std::move(fixed_folders)});
     testing::wait_until("the mount", [&] { return *is_fuse_mounted(mount_point_); });
   }
   ~ServingProcess() { kill9(); }
@@ -250,7 +250,7 @@ TEST_F(FuseMountTest, NobodyChangesAFixedRoot) {
   const TemporaryDirectory folder;
   const auto mount_point = folder.make("mount");
   const ServingProcess process(folder.make("overlay"), mount_point, base,
-                               {server_user().uid, server_user().gid}, true);
+                               {server_user().uid, server_user().gid}, {root_node});
   const auto data = mount_point / "data";
   EXPECT_EQ(rename_file(data, mount_point / "real").error().error_number(), EPERM);
   EXPECT_EQ(rename_file(data / "file", mount_point / "file").error().error_number(), EPERM);
