@@ -97,9 +97,14 @@ Result<std::string> ask_for_libraries(const BranchHome& home, const BranchRecord
     std::condition_variable_any().wait_for(lock, stop, libraries_limit, [] { return false; });
     if (!stop.stop_requested()) limit.request();
   });
-  PGS_TRY(const auto answer, run_command(std::move(command), {.cancellation = &limit}));
-  if (!answer.status.success()) return "";  // it says why when it is started
-  const auto text = as_text(answer.output);
+  const auto answer = run_command(std::move(command), {.cancellation = &limit});
+  if (!answer && answer.error().code() == ErrorCode::cancelled) {
+    return fail(ErrorCode::unavailable, "PostgreSQL did not say within {} s what it preloads on \"{}\"",
+                libraries_limit.count(), home.data().native());
+  }
+  PGS_CHECK(answer);
+  if (!answer->status.success()) return "";  // it says why when it is started
+  const auto text = as_text(answer->output);
   return std::string(text.substr(0, text.find('\n')));
 }
 

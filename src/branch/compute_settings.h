@@ -19,7 +19,8 @@ namespace pgstrata {
 // go to other servers by what the database says, such as the source itself.
 [[nodiscard]] std::string without_reaching_libraries(std::string_view libraries);
 // What the branch's server is to preload, where that is not what its configuration says. Errors: those of the
-// mount; busy, when another command looks at its files just now.
+// mount; busy, when another command looks at its files just now; unavailable, when PostgreSQL is asked and does
+// not answer.
 [[nodiscard]] Result<std::optional<std::string>> other_libraries(const BranchHome& home,
                                                                  const BranchRecord& record,
                                                                  const ServerInstallation& installation);

@@ -107,10 +107,13 @@ class ConfigurationReader {
 
   void read_file(const fs::path& named, int depth) {
     const auto path = named.lexically_normal();
-    if (!is_inside(path)) whole = false;
-    if (depth > deepest_include || !is_inside(path) || ++files_ > most_files) return;
+    if (depth > deepest_include || !is_inside(path) || ++files_ > most_files) {
+      whole = false;
+      return;
+    }
     const auto content = data_.read(path.native(), configuration_file_limit_bytes);
-    if (content) read_text(as_text(*content), path.parent_path(), depth);
+    if (content) return read_text(as_text(*content), path.parent_path(), depth);
+    if (content.error().code() != ErrorCode::not_found) whole = false;  // the server follows links
   }
 
   ConfiguredValues values;
@@ -119,9 +122,10 @@ class ConfigurationReader {
  private:
   void read_folder(const fs::path& named, int depth) {
     const auto path = named.lexically_normal();
-    if (!is_inside(path)) whole = false;
+    whole = whole && is_inside(path);
     if (!is_inside(path)) return;
     const auto entries = data_.list(path.native());
+    whole = whole && entries;
     if (!entries) return;
     std::set<std::string> names;
     for (const auto& entry : *entries) {

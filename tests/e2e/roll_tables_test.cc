@@ -49,18 +49,7 @@ TEST_P(RollTablesTest, AreWhatTheSourceHad) {
                                 {"bytes", size("\"Größe\"")}}));
 }
 
-class RollTablespacesTest : public RollTest {
- protected:
-  // As its log says, once a checkpoint's redo position is known.
-  static std::size_t checkpoints_begun(const PostgresServer& source) {
-    const auto log = source.log_text();
-    std::size_t count = 0;
-    for (auto at = log.find("checkpoint starting"); at != std::string::npos;
-         at = log.find("checkpoint starting", at + 1))
-      ++count;
-    return count;
-  }
-};
+class RollTablespacesTest : public RollTest {};
 
 TEST_F(RollTablespacesTest, OneThatIsGoneIsNotRestored) {
   PostgresServer source;

@@ -33,6 +33,15 @@ class RollTest : public MainJobTest {
     source.query("CHECKPOINT");
     wait_until_durable(source);
   }
+  // As its log says, once a checkpoint's redo position is known.
+  static std::size_t checkpoints_begun(const PostgresServer& source) {
+    const auto log = source.log_text();
+    std::size_t count = 0;
+    for (auto at = log.find("checkpoint starting"); at != std::string::npos;
+         at = log.find("checkpoint starting", at + 1))
+      ++count;
+    return count;
+  }
 
   // Nothing of a roll is left on this machine but the lock of who makes one.
   void expect_no_leftovers() const {

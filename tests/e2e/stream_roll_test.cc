@@ -53,15 +53,7 @@ TEST_F(StreamRollTest, AsksTheSourceForNothingUnlessTold) {
   protect(source);
   backup();
   source.query("CREATE TABLE written(id int)");
-  const auto checkpoints = [&] {
-    const auto log = source.log_text();
-    std::size_t count = 0;
-    for (auto at = log.find("checkpoint starting"); at != std::string::npos;
-         at = log.find("checkpoint starting", at + 1))
-      ++count;
-    return count;
-  };
-  const auto before = checkpoints();
+  const auto before = checkpoints_begun(source);
   start_stream(source, {"--roll", "--roll-bound", "1s"});
   source.query("INSERT INTO written SELECT n FROM generate_series(1, 300000) n");
   wait_until(
@@ -69,7 +61,7 @@ TEST_F(StreamRollTest, AsksTheSourceForNothingUnlessTold) {
   source.query("CHECKPOINT");
   wait_until(
       "the source's own checkpoint is rolled to", [&] { return rolled() == 1; }, std::chrono::minutes(2));
-  EXPECT_EQ(checkpoints(), before + 1);
+  EXPECT_EQ(checkpoints_begun(source), before + 1);
   stop_stream();
 }
 
