@@ -13,7 +13,6 @@ from source import load
 
 PGBENCH_TABLES = ("pgbench_accounts", "pgbench_accounts_pkey")
 SCAN = "set max_parallel_workers_per_gather = 0; select count(*) from docs"
-WRITE_SOME = "update pgbench_accounts set abalance = abalance + 1 where aid % 1000 = 0"
 MIB = 1 << 20
 PAGE_BYTES = 8192
 CHANGED_SHARE = 0.03
@@ -169,15 +168,17 @@ def memory_of(pid, field):
 
 
 def many_rows(bench, size_gb, at):
-    """What each of several branches takes beyond its PostgreSQL: of the disk untouched, of memory when it was read."""
+    """What each of several branches takes beyond its PostgreSQL: of the disk untouched, of memory when it was read whole
+    and written to in 4,000 places."""
     branches = Branches(bench)
+    write_some = f"update pgbench_accounts set abalance = abalance + 1 where aid % {max(1, round(size_gb * 1000))} = 0"
     say(f"{bench.branches} branches at once")
     try:
         made = [branches.create(f"b{number}", at, "--set", "shared_buffers=32MB") for number in range(bench.branches)]
         disk = Figure([disk_bytes(branch.home / "overlay") + disk_bytes(branch.home / "wal") for branch in made])
         for branch in made:
             branch.query(SCAN)
-            branch.query(WRITE_SOME)
+            branch.query(write_some)
         proportional = Figure([memory_of(branch.mount_process(), "Pss") for branch in made])
         resident = Figure([memory_of(branch.mount_process(), "Rss") for branch in made])
     finally:
@@ -225,10 +226,15 @@ def rolled_rows(bench, past, size_gb):
     ]
 
 
+def running_source(bench, size_gb):
+    """A running source of that size, loaded once."""
+    loaded = load(bench.machine, max(1, round(size_gb * SCALE_OF_1_GB)), bench.port, bench.fresh)
+    return source_of_size(bench, size_gb, loaded)
+
+
 def measure_size(bench, size_gb):
     """The rows of one size."""
-    loaded = load(bench.machine, max(1, round(size_gb * SCALE_OF_1_GB)), bench.port, bench.fresh)
-    source = source_of_size(bench, size_gb, loaded)
+    source = running_source(bench, size_gb)
     try:
         source.query("create extension if not exists pg_prewarm")
         with Past(bench, source) as past:
@@ -244,16 +250,37 @@ def measure_size(bench, size_gb):
         rows += scan_rows(pair, size_gb, at)
     finally:
         pair.close()
-    return rows + many_rows(bench, size_gb, at)
+    return rows
 
 
-def measure(bench):
+def measure_many_of_size(bench, size_gb):
+    """The rows of one size: of many branches at once."""
+    source = running_source(bench, size_gb)
+    try:
+        with Past(bench, source) as past:
+            past.write(bench.wal_gb * GB)
+    finally:
+        source.stop()
+    return many_rows(bench, size_gb, past.random_moment(random.Random(0)))
+
+
+def measure_each_size(bench, measure_one):
     """Rows of the table."""
     rows = []
     for size_gb in bench.sizes:
         try:
-            rows += measure_size(bench, size_gb)
+            rows += measure_one(bench, size_gb)
         finally:
             Branches(bench).delete_all()
             bench.machine.remove(bench.machine.work / "native", bench.source.data)
     return rows
+
+
+def measure(bench):
+    """Rows of the table."""
+    return measure_each_size(bench, measure_size)
+
+
+def measure_many(bench):
+    """Rows of the table."""
+    return measure_each_size(bench, measure_many_of_size)
