@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::size_t piece_bytes = 1U << 20;
 constexpr std::string_view overlay_log_name = "log";
+constexpr std::string_view overlay_settled_name = "settled";
 
 // What of a file is the overlay's.
 struct Written {
@@ -25,6 +26,24 @@ struct Written {
   std::vector<std::pair<std::uint64_t, std::uint64_t>> blocks;  // first and count, as they came
 };
 using WrittenNodes = std::unordered_map<NodeId, Written>;
+
+// What the log no longer speaks of: it is read before, so that nothing settles unseen between the two.
+Result<void> add_settled(const std::filesystem::path& folder, WrittenNodes& nodes) {
+  PGS_TRY(const bool any, file_exists(folder));
+  if (!any) return {};
+  PGS_TRY(const auto files, list_directory(folder));
+  for (const auto& entry : files) {
+    const auto id = parse_decimal<NodeId>(entry.name);
+    if (!id) continue;
+    const auto settled = SettledFile::open(folder / entry.name);
+    if (!settled && settled.error().code() == ErrorCode::not_found) continue;  // removed with its node
+    if (!settled) return std::unexpected(settled.error());
+    (*settled)->for_each_page([&blocks = nodes[*id].blocks](std::uint64_t page) {
+      blocks.emplace_back(page * blocks_per_page, blocks_per_page);
+    });
+  }
+  return {};
+}
 
 Result<WrittenNodes> read_written(const BranchHome& home) {
   PGS_TRY(const auto bytes, read_file(home.overlay() / overlay_log_name));
@@ -41,6 +60,7 @@ Result<WrittenNodes> read_written(const BranchHome& home) {
       nodes[blocks->node].blocks.emplace_back(blocks->first, blocks->count);
     }
   }
+  PGS_CHECK(add_settled(home.overlay() / overlay_settled_name, nodes));
   return nodes;
 }
 

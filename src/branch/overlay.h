@@ -2,10 +2,12 @@
 //
 //   LOG         the overlay's log (overlay_log.h): names, nodes, which blocks are the overlay's
 //   data/ID     content of node ID, at the offsets it has in the file; sparse: what was not written is a hole
+//   settled/ID  what was written to node ID over the base and then left alone (settled_file.h)
 //
 // A file of the base that was written to has both: its blocks (4 KiB, the kernel's page) are the overlay's or
 // the base's, block by block. What lies beyond the base's part of a file, and files that were made here, are
-// the overlay's alone.
+// the overlay's alone. What was written over whole extents of the base and then left alone settles: it becomes
+// a difference from the base's, a fraction of the size, and its blocks are holes again.
 //
 // Durability is that of any file system: after sync(node) has returned, content and size of that node and all
 // names that were made, changed or removed before are on the disk; what was not synced may be there or not,
@@ -19,6 +21,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <filesystem>
 #include <memory>
@@ -29,15 +32,22 @@
 #include "base/timestamp.h"
 #include "branch/base_files.h"
 #include "branch/overlay_log.h"
+#include "branch/settled_file.h"
 
 namespace pgstrata {
 
 inline constexpr std::uint32_t overlay_block_bytes = 4096;
+inline constexpr std::uint64_t blocks_per_page = page_size / overlay_block_bytes;
+inline constexpr std::uint64_t blocks_per_extent = extent_bytes / overlay_block_bytes;
 
 struct OverlayOptions {
   // The log is compacted when it is longer than this, and than four times what it was after the last time.
   std::uint64_t compact_log_bytes = 16U << 20;
   Durability durability = Durability::kept;
+  // What was written and then left alone for so long, or twice that, settles, unless more than a little is being
+  // written meanwhile; 0: nothing does of itself. Nor does it in an overlay that is disposable.
+  std::chrono::milliseconds settle_after = std::chrono::seconds(5);
+  std::uint64_t settle_least_bytes = 1U << 20;  // of one file
 };
 
 struct NodeInfo {
@@ -97,6 +107,9 @@ class Overlay {
   Result<void> sync(NodeId node);
   // Everything.
   Result<void> sync_all();
+  // Of each file, what was written before the last call and not since. Durable when it returns. After an error
+  // what has not settled is as it was, and tried again by the next call.
+  Result<void> settle(const std::stop_token& stop = {});
 
   // Which parts of a file the overlay has: for who stores or copies it.
   struct Changes {
@@ -111,12 +124,14 @@ class Overlay {
   struct Node;
   struct Change;
   class DataFiles;
+  using Runs = std::vector<std::pair<std::uint64_t, std::uint64_t>>;  // of blocks: the first, and how many
   using NodePtr = std::shared_ptr<Node>;  // shared: a call goes on with a node that another one removes
 
   Overlay(std::filesystem::path folder, BaseFiles& base, const OverlayOptions& options);
   Result<void> load();
   Result<void> replay(std::vector<OverlayRecord> records);
   Result<void> learn_sizes();
+  Result<void> learn_settled(Node& node) const;
   static void add_live_records(const Node& node, std::vector<OverlayRecord>& records);
   [[nodiscard]] std::vector<OverlayRecord> live_records() const;  // the tree's mutex held exclusively
   Result<void> sync_data_of_earlier_process();
@@ -153,15 +168,28 @@ class Overlay {
                               std::uint64_t block);  // node's mutex held
   Result<void> keep_edges(Node& node, const FileDescriptor& data, std::uint64_t offset,
                           std::uint64_t end);  // node's mutex held
-  Result<void> read_base(Node& node, std::uint64_t offset, MutableByteView into);
+  Result<std::size_t> read_node(Node& node, std::uint64_t offset, MutableByteView into);
+  Result<std::size_t> read_once(Node& node, std::uint64_t offset, MutableByteView into);
+  Result<BaseFile*> base_file(Node& node);
+  static Result<void> read_base(BaseFile& base, const SettledFile* settled, std::uint64_t offset,
+                                MutableByteView into);
   Result<void> allow_growth(const NodePtr& node, std::uint64_t end);
   Result<void> sync_node(const NodePtr& node);
-  Result<void> sync_data(Node& node, const FileDescriptor& data,
-                         const std::vector<std::pair<std::uint64_t, std::uint64_t>>& blocks);
+  Result<void> sync_data(Node& node, const FileDescriptor& data, const Runs& blocks);
   Result<void> log_blocks(Node& node, const std::vector<OverlayRecord>& records);
   Result<void> sync_log();
   void compact_log();
   void clean_up(const std::stop_token& stop);
+  void remove_dead(const std::vector<NodeId>& dead);
+  void settle_if_quiet(const std::stop_token& stop);
+
+  // Of settling.
+  struct Settling;
+  Result<void> settle_node(const NodePtr& node, const std::stop_token& stop);
+  Result<void> store_differences(Node& node, Settling& settling, const std::stop_token& stop);
+  Result<void> give_back(const NodePtr& node, const Settling& settling);
+  Result<void> punch(Node& node, const std::vector<std::uint64_t>& extents);
+  [[nodiscard]] std::filesystem::path settled_path(NodeId node) const;
 
   const std::filesystem::path folder_;
   BaseFiles& base_;
@@ -170,6 +198,9 @@ class Overlay {
   std::unique_ptr<OverlayLog> log_;
   std::unique_ptr<DataFiles> data_;
   std::atomic<std::uint64_t> compact_at_bytes_;
+  std::atomic<std::uint64_t> written_bytes_ = 0;  // since it was last asked whether there is quiet
+  std::mutex settle_mutex_;  // held while anything settles or goes for good; taken before all others
+  bool settles_ = true;      // the last time it did; the cleaner's alone
 
   mutable std::shared_mutex tree_mutex_;  // taken before any node's mutex; guards what follows
   std::unordered_map<NodeId, NodePtr> nodes_;

@@ -8,9 +8,19 @@
 
 namespace pgstrata {
 
+void Overlay::Node::touch(std::uint64_t offset, std::uint64_t end) {
+  end = std::min(end, base_limit_bytes);
+  if (offset >= end) return;
+  const auto last = static_cast<std::size_t>((end - 1) / extent_bytes);
+  if (extents.size() <= last) extents.resize(last + 1);
+  for (auto extent = static_cast<std::size_t>(offset / extent_bytes); extent <= last; ++extent)
+    extents[extent] = Rest::written;
+}
+
 void Overlay::Node::mark_written(std::uint64_t first, std::uint64_t count) {
   const auto end = std::min(first + count, base_blocks());
   if (first >= end) return;
+  touch(first * overlay_block_bytes, end * overlay_block_bytes);
   if (blocks.size() < base_blocks()) blocks.resize(static_cast<std::size_t>(base_blocks()));
   for (auto block = first; block < end; ++block) {
     if (blocks[static_cast<std::size_t>(block)]) continue;
@@ -40,11 +50,26 @@ void Overlay::Node::mark_logged(const std::vector<OverlayRecord>& records) {
   }
 }
 
-void Overlay::Node::unmark(const std::vector<std::pair<std::uint64_t, std::uint64_t>>& runs) {
+void Overlay::Node::unmark(const Runs& runs) {
   for (const auto& [first, count] : runs) {
     for (auto block = first; block < first + count && block < blocks.size(); ++block)
       blocks[static_cast<std::size_t>(block)] = false;
   }
+}
+
+std::uint64_t Overlay::Node::written_blocks(std::uint64_t extent) const {
+  if (!has_whole(extent)) return 0;
+  std::uint64_t count = 0;
+  for (auto block = extent * blocks_per_extent; block < (extent + 1) * blocks_per_extent; ++block)
+    count += is_written(block) ? 1 : 0;
+  return count;
+}
+
+PageBits Overlay::Node::written_pages(std::uint64_t extent) const {
+  std::uint32_t pages = 0;
+  for (std::uint64_t block = 0; block < blocks_per_extent; ++block)
+    if (is_written(extent * blocks_per_extent + block)) pages |= 1U << (block / blocks_per_page);
+  return static_cast<PageBits>(pages);
 }
 
 // --- writing ---
@@ -64,20 +89,37 @@ Result<std::shared_ptr<FileDescriptor>> Overlay::data_to_write(Node& node) {
   return data;
 }
 
-Result<void> Overlay::read_base(Node& node, std::uint64_t offset, MutableByteView into) {
-  if (into.empty()) return {};
-  BaseFile* base = nullptr;
+Result<BaseFile*> Overlay::base_file(Node& node) {
   {
     const std::lock_guard lock(node.mutex);
-    base = node.base.get();
+    if (node.base) return node.base.get();
   }
-  if (base == nullptr) {
-    PGS_TRY(auto opened, of_base(base_.open(*node.base_path)));
-    const std::lock_guard lock(node.mutex);
-    if (!node.base) node.base = std::move(opened);
-    base = node.base.get();
+  PGS_TRY(auto opened, of_base(base_.open(*node.base_path)));  // without a lock: it may take its time
+  const std::lock_guard lock(node.mutex);
+  if (!node.base) node.base = std::move(opened);
+  return node.base.get();
+}
+
+// As the base has it, but for what has settled.
+Result<void> Overlay::read_base(BaseFile& base, const SettledFile* settled, std::uint64_t offset,
+                                MutableByteView into) {
+  if (settled == nullptr) return of_base(base.read(offset, into));
+  while (!into.empty()) {
+    const auto number = offset / extent_bytes;
+    const auto within = static_cast<std::size_t>(offset % extent_bytes);
+    const auto piece = into.first(std::min(into.size(), extent_bytes - within));
+    if (const auto* extent = settled->find(number)) {
+      Bytes content(extent_bytes);
+      PGS_CHECK(of_base(base.read(number * extent_bytes, content)));
+      PGS_CHECK(of_base(settled->apply(*extent, content)));
+      std::ranges::copy(ByteView(content).subspan(within, piece.size()), piece.begin());
+    } else {
+      PGS_CHECK(of_base(base.read(offset, piece)));
+    }
+    into = into.subspan(piece.size());
+    offset += piece.size();
   }
-  return of_base(base->read(offset, into));
+  return {};
 }
 
 // The block as the base has it, into the overlay; what is beyond the base's part is zeros there already.
@@ -88,7 +130,7 @@ Result<void> Overlay::fill_from_base(Node& node, const FileDescriptor& data, std
   if (!node.base) {
     PGS_TRY(node.base, of_base(base_.open(*node.base_path)));
   }
-  PGS_CHECK(of_base(node.base->read(start, content)));
+  PGS_CHECK(read_base(*node.base, node.settled.get(), start, content));
   return write_all_at(data, start, content);
 }
 
@@ -141,9 +183,13 @@ Result<void> Overlay::write(NodeId id, std::uint64_t offset, ByteView bytes) {
     PGS_TRY(data, data_to_write(*node));
     PGS_CHECK(keep_edges(*node, *data, offset, end));
     node->unsynced = true;
+    node->touch(offset, end);
+    ++node->writers;
   }
   auto written = write_all_at(*data, offset, bytes);
+  written_bytes_ += bytes.size();
   const std::lock_guard lock(node->mutex);
+  --node->writers;
   node->unsynced = true;
   if (!written) {
     // It may have got to a part, of which the size on the disk tells.
@@ -208,39 +254,64 @@ struct Part {
 Result<std::size_t> Overlay::read(NodeId id, std::uint64_t offset, MutableByteView into) {
   PGS_TRY(const auto node, node_of(id));
   if (node->kind != OverlayNodeKind::regular) return fail_errno(EISDIR, "read");
+  return read_node(*node, offset, into);
+}
+
+Result<std::size_t> Overlay::read_node(Node& node, std::uint64_t offset, MutableByteView into) {
+  const auto punches = [&] {
+    const std::lock_guard lock(node.mutex);
+    return node.punches;
+  };
+  // What was data when it looked may have become a hole before it read.
+  while (true) {
+    const auto before = punches();
+    PGS_TRY(const auto size, read_once(node, offset, into));
+    if (punches() == before) return size;
+  }
+}
+
+Result<std::size_t> Overlay::read_once(Node& node, std::uint64_t offset, MutableByteView into) {
   std::vector<Part> parts;
   std::uint64_t end = 0;
   bool needs_data = false;
+  bool needs_base = false;
+  std::shared_ptr<const SettledFile> settled;
   {
-    const std::lock_guard lock(node->mutex);
-    if (offset >= node->size_bytes) return std::size_t{0};
-    end = std::min(offset + into.size(), node->size_bytes);
+    const std::lock_guard lock(node.mutex);
+    if (offset >= node.size_bytes) return std::size_t{0};
+    end = std::min(offset + into.size(), node.size_bytes);
     for (auto at = offset; at < end;) {
       const auto block = at / overlay_block_bytes;
-      const bool base = at < node->base_limit_bytes && !node->is_written(block);
+      const bool base = at < node.base_limit_bytes && !node.is_written(block);
       auto until = std::min(end, (block + 1) * overlay_block_bytes);
-      if (base) until = std::min(until, node->base_limit_bytes);
-      if (at >= node->base_limit_bytes) until = end;
+      if (base) until = std::min(until, node.base_limit_bytes);
+      if (at >= node.base_limit_bytes) until = end;
       if (!parts.empty() && parts.back().base == base) {
         parts.back().size_bytes += until - at;
       } else {
         parts.push_back({at, until - at, base});
       }
       needs_data = needs_data || !base;
+      needs_base = needs_base || base;
       at = until;
     }
-    needs_data = needs_data && node->has_data;
+    needs_data = needs_data && node.has_data;
+    settled = node.settled;
+  }
+  BaseFile* base = nullptr;
+  if (needs_base) {
+    PGS_TRY(base, base_file(node));
   }
   std::shared_ptr<FileDescriptor> data;
   if (needs_data) {
-    PGS_TRY(data, data_->open(id));
+    PGS_TRY(data, data_->open(node.id));
   }
   for (const auto& part : parts) {
     const auto piece = into.subspan(static_cast<std::size_t>(part.offset - offset),
                                     static_cast<std::size_t>(part.size_bytes));
     std::size_t got = 0;
     if (part.base) {
-      PGS_CHECK(read_base(*node, part.offset, piece));
+      PGS_CHECK(read_base(*base, settled.get(), part.offset, piece));
       got = piece.size();
     } else if (data) {
       PGS_TRY(got, read_at_most(*data, part.offset, piece));
@@ -254,7 +325,14 @@ Result<Overlay::Changes> Overlay::changes(NodeId id) {
   const std::shared_lock lock(tree_mutex_);
   PGS_TRY(const auto node, get(id));
   const std::lock_guard node_lock(node->mutex);
-  return Changes{node->base_path, node->base_limit_bytes, node->blocks, node->size_bytes};
+  Changes changes{node->base_path, node->base_limit_bytes, node->blocks, node->size_bytes};
+  if (!node->settled) return changes;
+  changes.blocks.resize(static_cast<std::size_t>(node->base_blocks()));
+  node->settled->for_each_page([&](std::uint64_t page) {
+    for (auto block = page * blocks_per_page; block < (page + 1) * blocks_per_page; ++block)
+      if (block < changes.blocks.size()) changes.blocks[static_cast<std::size_t>(block)] = true;
+  });
+  return changes;
 }
 
 }  // namespace pgstrata

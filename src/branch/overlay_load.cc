@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::string_view log_name = "log";
 constexpr std::string_view data_folder_name = "data";
+constexpr std::string_view settled_folder_name = "settled";
 
 }  // namespace
 
@@ -116,6 +117,10 @@ Result<void> Overlay::replay(std::vector<OverlayRecord> records) {
     } else if (const auto* blocks = std::get_if<BlocksRecord>(&record)) {
       PGS_TRY(const auto node, known(blocks->node));
       node->mark_written(blocks->first, blocks->count);
+    } else if (const auto* settled = std::get_if<SettledRecord>(&record)) {
+      PGS_TRY(const auto node, known(settled->node));
+      node->unmark({{settled->first, settled->count}});
+      node->settled_serial = std::max(node->settled_serial, settled->serial);
     }
   }
   return {};
@@ -130,7 +135,9 @@ Result<void> Overlay::learn_sizes() {
     if (!data && data.error().code() != ErrorCode::not_found) return std::unexpected(data.error());
     node->has_data = data.has_value();
     node->unsynced = node->has_data;
-    if (!data && node->links != 0 && std::ranges::find(node->blocks, true) != node->blocks.end())
+    PGS_CHECK(learn_settled(*node));
+    const bool needs_data = node->settled || std::ranges::find(node->blocks, true) != node->blocks.end();
+    if (!data && node->links != 0 && needs_data)
       return fail(ErrorCode::damaged, "the overlay's data file {} is missing", data_->path(id).native());
     if (!data) node->blocks.clear();
     node->size_bytes = data ? data->size_bytes : node->base_limit_bytes;
@@ -143,6 +150,21 @@ Result<void> Overlay::learn_sizes() {
     if (node->links == 0) unnamed.push_back(id);
   for (const NodeId id : unnamed) nodes_.erase(id);
   return {};
+}
+
+Result<void> Overlay::learn_settled(Node& node) const {
+  auto settled = SettledFile::open(settled_path(node.id));
+  if (!settled && settled.error().code() != ErrorCode::not_found) return std::unexpected(settled.error());
+  if (settled) node.settled = *std::move(settled);
+  if (node.links == 0 || node.settled_serial <= (node.settled ? node.settled->serial() : 0)) return {};
+  return std::unexpected(
+      make_error(ErrorCode::damaged, "\"{}\" is missing, or an old one", settled_path(node.id).native())
+          .with_hint("It holds what was written in the branch: `pgstrata branch reset` "
+                     "takes the branch back to its moment."));
+}
+
+std::filesystem::path Overlay::settled_path(NodeId node) const {
+  return folder_ / settled_folder_name / std::to_string(node);
 }
 
 // What it did not sync may still be the kernel's alone. File by file: others write to this disk as well.
@@ -164,6 +186,7 @@ void Overlay::add_live_records(const Node& node, std::vector<OverlayRecord>& rec
                                .base_path = node.base_path,
                                .base_limit_bytes = node.logged_limit_bytes,
                                .link_target = node.link_target});
+  if (node.settled) records.push_back(SettledRecord{node.id, node.settled->serial(), 0, 0});
   const auto& logged = node.logged;
   for (auto begin = logged.begin(); begin != logged.end();) {
     begin = std::find(begin, logged.end(), true);
@@ -192,13 +215,18 @@ std::vector<OverlayRecord> Overlay::live_records() const {
 }
 
 Result<void> Overlay::remove_orphans() {
-  PGS_TRY(const auto files, list_directory(data_->folder()));
-  for (const auto& file : files) {
-    const auto id = parse_decimal<std::uint64_t>(file.name);
-    if (!id || !nodes_.contains(*id)) PGS_CHECK(pgstrata::remove_file(data_->folder() / file.name));
+  for (const auto& folder : {folder_ / settled_folder_name, data_->folder()}) {
+    const auto files = list_directory(folder);
+    if (!files && files.error().code() == ErrorCode::not_found) continue;
+    if (!files) return std::unexpected(files.error());
+    for (const auto& file : *files) {
+      const auto id = parse_decimal<std::uint64_t>(file.name);
+      if (!id || !nodes_.contains(*id)) PGS_CHECK(pgstrata::remove_file(folder / file.name));
+    }
+    // Their numbers come again: a new file must not find the content of one of these after a crash.
+    PGS_CHECK(sync_folder(folder, options_.durability));
   }
-  // Their numbers come again: a new file must not find the content of one of these after a crash.
-  return sync_folder(data_->folder(), options_.durability);
+  return {};
 }
 
 }  // namespace pgstrata

@@ -8,7 +8,7 @@ namespace pgstrata {
 namespace {
 
 constexpr std::uint32_t log_magic = 0x4F534750;  // "PGSO"
-constexpr std::uint32_t log_version = 2;         // 1 has no word of what is durable
+constexpr std::uint32_t log_version = 3;         // 1 has no word of what is durable, 2 none of settled blocks
 constexpr std::size_t log_header_bytes = 8;
 constexpr std::size_t frame_header_bytes = 8;
 
@@ -23,6 +23,7 @@ enum class Tag : std::uint8_t {
   limit = 5,
   blocks = 6,
   durable = 7,  // how much of the log was, when the frame was written; its first record, where it has one
+  settled = 8,
 };
 
 void write_record(ByteWriter& out, const NodeRecord& record) {
@@ -61,6 +62,13 @@ void write_record(ByteWriter& out, const LimitRecord& record) {
 void write_record(ByteWriter& out, const BlocksRecord& record) {
   out.u8(static_cast<std::uint8_t>(Tag::blocks));
   out.varint(record.node);
+  out.varint(record.first);
+  out.varint(record.count);
+}
+void write_record(ByteWriter& out, const SettledRecord& record) {
+  out.u8(static_cast<std::uint8_t>(Tag::settled));
+  out.varint(record.node);
+  out.varint(record.serial);
   out.varint(record.first);
   out.varint(record.count);
 }
@@ -106,6 +114,8 @@ std::optional<OverlayRecord> read_record(ByteReader& in) {
       return LimitRecord{in.varint(), in.varint()};
     case Tag::blocks:
       return BlocksRecord{in.varint(), in.varint(), in.varint()};
+    case Tag::settled:
+      return SettledRecord{in.varint(), in.varint(), in.varint(), in.varint()};
     case Tag::durable:
       break;  // not among others
   }

@@ -59,8 +59,16 @@ struct BlocksRecord {
   std::uint64_t first = 0;
   std::uint64_t count = 0;
 };
-using OverlayRecord =
-    std::variant<NodeRecord, NameRecord, ForgottenNameRecord, ModeRecord, LimitRecord, BlocksRecord>;
+// These blocks are read from the base and the node's settled file from now on, which has this serial number or a
+// higher one.
+struct SettledRecord {
+  NodeId node = 0;
+  std::uint64_t serial = 0;
+  std::uint64_t first = 0;
+  std::uint64_t count = 0;
+};
+using OverlayRecord = std::variant<NodeRecord, NameRecord, ForgottenNameRecord, ModeRecord, LimitRecord,
+                                   BlocksRecord, SettledRecord>;
 
 // It tells as well that so many bytes of the log are durable, where that is not 0.
 [[nodiscard]] Bytes encode_overlay_frame(std::span<const OverlayRecord> records,

@@ -126,7 +126,7 @@ TEST(OverlayLogTest, RefusesWhatIsNone) {
   EXPECT_EQ(code_of(""), ErrorCode::damaged);
   EXPECT_EQ(code_of("5047534f0100"), ErrorCode::damaged);
   EXPECT_EQ(code_of("5047534e01000000"), ErrorCode::damaged);
-  EXPECT_EQ(code_of("5047534f03000000"), ErrorCode::newer_format);
+  EXPECT_EQ(code_of("5047534f04000000"), ErrorCode::newer_format);
 }
 
 TEST(OverlayLogTest, RefusesAWholeFrameThatMakesNoSense) {

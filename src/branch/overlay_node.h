@@ -37,10 +37,16 @@ struct Overlay::Node {
   // What the log says of both: it learns of them by a sync, after the data are durable.
   std::uint64_t logged_limit_bytes = 0;
   std::vector<bool> logged;
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> unlogged;  // first and count of blocks written since
+  Runs unlogged;  // written since
   bool has_data = false;
   bool unsynced = false;
   bool failed = false;  // a sync failed: what the disk holds is not known
+  enum class Rest : std::uint8_t { none, written, idle };
+  std::vector<Rest> extents;         // of the base's part, as far as they were written
+  std::uint32_t writers = 0;         // at work, without the mutex
+  std::uint64_t punches = 0;         // so often were blocks made holes: who read meanwhile reads again
+  std::uint64_t settled_serial = 0;  // that the log has spoken of
+  std::shared_ptr<const SettledFile> settled;  // shared: readers go on with it while the next takes its place
   std::unique_ptr<BaseFile> base;
   Timestamp modified;
 
@@ -54,12 +60,27 @@ struct Overlay::Node {
   [[nodiscard]] bool is_logged(std::uint64_t block) const {
     return block < logged.size() && logged[static_cast<std::size_t>(block)];
   }
+  // Its bytes are on their way, or have come.
+  void touch(std::uint64_t offset, std::uint64_t end);
   void mark_written(std::uint64_t first, std::uint64_t count);
   void cut_base(std::uint64_t limit_bytes);
   // The log has been told.
   void mark_logged(const std::vector<OverlayRecord>& records);
-  // What was written since the last sync is as if it had not been.
-  void unmark(const std::vector<std::pair<std::uint64_t, std::uint64_t>>& runs);
+  // As if they had not been written.
+  void unmark(const Runs& runs);
+  // Whether the extent is all of the base's part.
+  [[nodiscard]] bool has_whole(std::uint64_t extent) const {
+    return (extent + 1) * extent_bytes <= base_limit_bytes;
+  }
+  // Of such an extent; 0 of another.
+  [[nodiscard]] std::uint64_t written_blocks(std::uint64_t extent) const;
+  [[nodiscard]] PageBits written_pages(std::uint64_t extent) const;
+  // Of settling (overlay_settle.cc).
+  std::vector<std::uint64_t> take_idle(std::uint64_t least_bytes);
+  void put_back_idle(const std::vector<std::uint64_t>& idle);
+  [[nodiscard]] Runs runs_left_alone(const std::vector<std::uint64_t>& settled_extents) const;
+  // All of it, and nobody is about to write to it.
+  [[nodiscard]] bool is_of_base(std::uint64_t extent) const;
 };
 
 // The files data/ID, the most recently used open. Thread-safe.

@@ -22,7 +22,7 @@ Result<void> Overlay::sync(NodeId id) {
 Result<void> Overlay::sync_node(const NodePtr& node) {
   const std::lock_guard syncing(node->sync_mutex);
   std::vector<OverlayRecord> records;
-  decltype(node->unlogged) blocks;
+  Runs blocks;
   std::shared_ptr<FileDescriptor> data;
   {
     const std::lock_guard lock(node->mutex);
@@ -48,8 +48,7 @@ Result<void> Overlay::sync_node(const NodePtr& node) {
   return sync_log();
 }
 
-Result<void> Overlay::sync_data(Node& node, const FileDescriptor& data,
-                                const decltype(Node::unlogged)& blocks) {
+Result<void> Overlay::sync_data(Node& node, const FileDescriptor& data, const Runs& blocks) {
   auto synced = sync_content(data, options_.durability);
   if (synced) return {};
   const std::lock_guard lock(node.mutex);
@@ -96,20 +95,40 @@ Result<void> Overlay::sync_all() {
   return sync_log();
 }
 
+void Overlay::remove_dead(const std::vector<NodeId>& dead) {
+  const std::lock_guard settling(settle_mutex_);
+  for (const NodeId node : dead) {
+    static_cast<void>(data_->remove(node));
+    static_cast<void>(remove_file_if_there(settled_path(node)));
+  }
+}
+
 void Overlay::clean_up(const std::stop_token& stop) {
+  const bool settles = options_.settle_after.count() != 0 && options_.durability == Durability::kept;
+  auto settle_at = std::chrono::steady_clock::now() + options_.settle_after;
   while (!stop.stop_requested()) {
     std::vector<NodeId> dead;
     bool log_is_long = false;
     {
       std::unique_lock lock(dead_mutex_);
-      if (!dead_arrived_.wait(lock, stop, [this] { return !dead_.empty() || log_is_long_; })) return;
+      const auto something = [this] { return !dead_.empty() || log_is_long_; };
+      if (settles) {
+        dead_arrived_.wait_until(lock, stop, settle_at, something);
+      } else {
+        dead_arrived_.wait(lock, stop, something);
+      }
       dead.swap(dead_);
       log_is_long = std::exchange(log_is_long_, false);
+    }
+    if (stop.stop_requested()) return;
+    if (settles && std::chrono::steady_clock::now() >= settle_at) {
+      settle_if_quiet(stop);
+      settle_at = std::chrono::steady_clock::now() + options_.settle_after;
     }
     if (log_is_long) compact_log();
     if (dead.empty()) continue;
     if (sync_log()) {
-      for (const NodeId node : dead) static_cast<void>(data_->remove(node));
+      remove_dead(dead);
       continue;
     }
     // They are what takes the room, perhaps.

@@ -5,8 +5,20 @@
 
 #include "branch/memory_base_files.h"
 #include "branch/overlay_by_path.h"
+#include "sys/files.h"
 
 namespace pgstrata {
+
+// The files of a folder as they are; some may be removed meanwhile.
+inline void copy_files(const std::filesystem::path& from, const std::filesystem::path& to) {
+  const auto files = list_directory(from);
+  if (!files) return;
+  std::filesystem::create_directories(to);
+  for (const auto& file : *files) {
+    const auto bytes = read_file(from / file.name);
+    if (bytes && !write_file(to / file.name, *bytes)) throw std::runtime_error("no room for a copy");
+  }
+}
 
 // A file of the model, whatever its names. It knows what a crash may leave of it.
 struct ModelFile {
@@ -25,7 +37,8 @@ class OverlayWorkload {
   OverlayWorkload(MemoryBaseFiles& base, std::uint64_t seed) : random_(seed) {
     for (const auto* folder : {"", "a/", "b/", "a/c/"}) {
       for (int file = 0; file < 4; ++file) {
-        std::string content(below(40'000), '\0');
+        // The first of each folder has whole extents.
+        std::string content(below(file == 0 ? 3 * extent_bytes : 40'000), '\0');
         for (std::size_t at = 0; at < content.size(); ++at)
           content[at] = at % 1000 == 0 ? static_cast<char>('A' + below(26)) : content[at - 1];
         base.add_file(folder + std::string(1, static_cast<char>('k' + file)), content);
@@ -79,6 +92,7 @@ class OverlayWorkload {
   [[nodiscard]] const Names& names() const { return names_; }
   // As they were at each moment since something was synced last.
   [[nodiscard]] const std::vector<Names>& names_since() const { return names_versions_; }
+  [[nodiscard]] bool chance(std::uint64_t one_in) { return below(one_in) == 0; }
   // How often something was synced: then all names are.
   [[nodiscard]] int syncs() const { return syncs_; }
   void all_synced() {

@@ -32,10 +32,14 @@ TEST(OverlayWorkloadTest, IsAsTheModelAndStaysSo) {
     MemoryBaseFiles base;
     OverlayWorkload workload(base, seed);
     // Some compact their log all the time.
-    const OverlayOptions options{.compact_log_bytes = seed % 2 == 0 ? 1U : 16U << 20};
+    const OverlayOptions options{
+        .compact_log_bytes = seed % 2 == 0 ? 1U : 16U << 20, .settle_after = {}, .settle_least_bytes = 0};
     auto overlay = open_or_throw(folder.path(), base, options);
     for (int step = 1; step <= workload_steps; ++step) {
       SCOPED_TRACE(fmt::format("step {}: {}", step, workload.step(*overlay)));
+      if (workload.chance(4)) {
+        ASSERT_TRUE(overlay->settle().has_value());
+      }
       if (step % 10 == 0 || step < 30) {
         const auto all = OverlayByPath(*overlay).everything();
         ASSERT_TRUE(all.has_value()) << all.error().describe();
@@ -80,17 +84,19 @@ class LossyDisk {
       if (const auto* limit = std::get_if<LimitRecord>(&record)) synced_before(limit->node, 0, 0);
       if (const auto* run = std::get_if<BlocksRecord>(&record))
         synced_before(run->node, run->first * overlay_block_bytes, run->count * overlay_block_bytes);
+      if (const auto* settled = std::get_if<SettledRecord>(&record)) remember_data(settled->node);
     }
     seen_records_ = log->records.size();
-    before_ = data_now();
+    auto data = data_now();
+    notice_removed(data);
+    before_ = std::move(data);
   }
 
   void crash_into(const std::filesystem::path& copy) {
     std::filesystem::create_directories(copy / "data");
+    copy_files(folder_ / "settled", copy / "settled");  // durable as they are; a file's go after its data
     const auto data = data_now();
-    // Removed files' data go once the log that forgot them is synced, which nobody told us of.
-    if (std::ranges::any_of(before_, [&](const auto& one) { return !data.contains(one.first); }))
-      remember_log();
+    notice_removed(data);
     auto log = content_of(folder_ / "log");
     log.resize(synced_log_bytes_ + below(log.size() - synced_log_bytes_ + 1));
     put(copy / "log", log);
@@ -104,7 +110,14 @@ class LossyDisk {
   }
 
  private:
+  using Contents = std::map<std::filesystem::path, std::string>;
+
   std::uint64_t below(std::uint64_t limit) { return random_() % limit; }
+  // Removed files' data go once the log that forgot them is synced, which nobody told us of.
+  void notice_removed(const Contents& data) {
+    if (std::ranges::any_of(before_, [&](const auto& one) { return !data.contains(one.first); }))
+      remember_log();
+  }
   void synced_before(NodeId node, std::size_t offset, std::size_t size_bytes) {
     const auto name = std::to_string(node);
     const auto now = content_of(folder_ / "data" / name);
@@ -120,9 +133,9 @@ class LossyDisk {
     synced_[name] = content;
   }
   // Without those that are removed meanwhile.
-  [[nodiscard]] std::map<std::filesystem::path, std::string> data_now() const {
+  [[nodiscard]] Contents data_now() const {
     while (true) {
-      std::map<std::filesystem::path, std::string> now;
+      Contents now;
       bool whole = true;
       for (const auto& file : std::filesystem::directory_iterator(folder_ / "data")) {
         const auto bytes = read_file(file.path());
@@ -158,8 +171,8 @@ class LossyDisk {
   std::mt19937_64 random_;
   std::uint64_t synced_log_bytes_ = 0;
   std::size_t seen_records_ = 0;
-  std::map<std::filesystem::path, std::string> before_;
-  std::map<std::filesystem::path, std::string> synced_;
+  Contents before_;
+  Contents synced_;
 };
 
 bool has_names(const OverlayWorkload::Names& names, const std::map<std::string, std::string>& found) {
@@ -244,7 +257,7 @@ TEST(OverlayWorkloadTest, ComesBackFromAnyCrashAsItWasSyncedOrNewer) {
     const TemporaryDirectory folder;
     MemoryBaseFiles base;
     OverlayWorkload workload(base, seed);
-    auto overlay = open_or_throw(folder.path(), base, {});
+    auto overlay = open_or_throw(folder.path(), base, {.settle_after = {}, .settle_least_bytes = 0});
     LossyDisk disk(folder.path(), seed);
     for (int step = 1; step <= workload_steps; ++step) {
       const int syncs = workload.syncs();
@@ -255,6 +268,11 @@ TEST(OverlayWorkloadTest, ComesBackFromAnyCrashAsItWasSyncedOrNewer) {
         disk.remember_data(OverlayByPath(*overlay).find(words.substr(5))->node());
       }
       disk.look();
+      if (workload.chance(4)) {
+        ASSERT_TRUE(overlay->settle().has_value());
+        disk.remember_log();
+        disk.look();
+      }
       if (step % 10 != 0) continue;
       const TemporaryDirectory copy;
       disk.crash_into(copy.path());

@@ -1,5 +1,5 @@
-// Notes which files and folders a test program syncs: defines fsync and fdatasync, so one file of a program
-// includes this. Only tests include this header.
+// Notes which files and folders a test program syncs: defines fsync and fdatasync, weakly, as several files of a
+// program may include this. Only tests include this header.
 #pragma once
 
 #include <atomic>
@@ -47,12 +47,12 @@ inline void note_sync(int file) {
 
 }  // namespace pgstrata
 
-extern "C" int fsync(int file) {
+extern "C" [[gnu::weak]] int fsync(int file) {
   pgstrata::note_sync(file);
   return static_cast<int>(::syscall(SYS_fsync, file));
 }
 
-extern "C" int fdatasync(int file) {
+extern "C" [[gnu::weak]] int fdatasync(int file) {
   pgstrata::note_sync(file);
   return static_cast<int>(::syscall(SYS_fdatasync, file));
 }
