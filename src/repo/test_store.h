@@ -27,6 +27,9 @@ class BorrowedStore : public ObjectStore {
   Result<std::size_t> read_some(std::string_view name, std::uint64_t offset, MutableByteView into) override {
     return store_.read_some(name, offset, into);
   }
+  bool forget_copies(std::string_view name, std::uint64_t offset, std::uint64_t size_bytes) override {
+    return store_.forget_copies(name, offset, size_bytes);
+  }
   Result<ObjectInfo> stat(std::string_view name) override { return store_.stat(name); }
   Result<std::vector<ObjectInfo>> list(std::string_view prefix, std::string_view after,
                                        std::size_t limit) override {

@@ -240,6 +240,19 @@ TYPED_TEST_P(ObjectStoreConformance, ReadsAsFarAsTheObjectGoes) {
   EXPECT_EQ(read("empty", 0, 0), "");
 }
 
+TYPED_TEST_P(ObjectStoreConformance, ForgettingCopiesChangesNoObject) {
+  this->put("a/b", "0123456789");
+  Bytes into(10);
+  for (int round = 0; round < 2; ++round) {
+    ASSERT_TRUE(this->other().read("a/b", 0, into));
+    EXPECT_EQ(as_text(into), "0123456789");
+    static_cast<void>(this->other().forget_copies("a/b", 0, 10));
+    EXPECT_FALSE(this->other().forget_copies("a/b", 0, 10)) << "there are none any more";
+  }
+  EXPECT_FALSE(this->other().forget_copies("missing", 3, 1'000'000));
+  EXPECT_FALSE(this->other().forget_copies("a/b", 3, 0));
+}
+
 TYPED_TEST_P(ObjectStoreConformance, ListsInByteOrderOfWholeNames) {
   // "-" and "." sort before "/", digits and letters after: the order of folders is not that of their names.
   const std::vector<std::string> sorted = {"A",     "a-b",     "a.b",  "a/0", "a/b-c", "a/b.c",
@@ -420,7 +433,7 @@ REGISTER_TYPED_TEST_SUITE_P(ObjectStoreConformance, RefusesUnfitNamesEverywhere,
                             PutRefusesATakenName, MissingObjectsAreNotFound, WriterShowsNothingBeforeCommit,
                             WriterKeepsEveryByteOfManyPieces, DroppedWriterLeavesNothing,
                             CommitRefusesATakenName, ReadsAnyRange, ReadsAsFarAsTheObjectGoes,
-                            ListsInByteOrderOfWholeNames, ListTellsSizes,
+                            ForgettingCopiesChangesNoObject, ListsInByteOrderOfWholeNames, ListTellsSizes,
                             NamesCanBeMadeDurableWhateverThePrefix, RemoveIsSeenByAnyoneAndRepeatable,
                             JournalKeepsWhatWasSyncedThenZeros, JournalRefusesATakenName,
                             ReplaceComparesThenSwaps, OneOfManyConcurrentPutsWins, NoConcurrentReplaceIsLost);

@@ -105,6 +105,9 @@ class ObjectStore {
                                         MutableByteView into) = 0;
   // The whole of `into`. Error: damaged, when the object ends before that; not_found.
   Result<void> read(std::string_view name, std::uint64_t offset, MutableByteView into);
+  // For who found what he read of an object to be wrong: forgets what is kept of that range beside the object
+  // itself, so that the next read says what the object says. Whether there was anything.
+  virtual bool forget_copies(std::string_view name, std::uint64_t offset, std::uint64_t size_bytes) = 0;
   // Error: not_found.
   virtual Result<ObjectInfo> stat(std::string_view name) = 0;
 

@@ -1,8 +1,8 @@
 #include "storage/disk/disk_store.h"
 
 #include <cerrno>
+#include <limits>
 #include <thread>
-#include <utility>
 
 #include "base/log.h"
 #include "codec/digest.h"
@@ -145,7 +145,9 @@ Result<Bytes> DiskStore::get(std::string_view name, std::uint64_t limit_bytes) {
 
 Result<std::size_t> DiskStore::read_some(std::string_view name, std::uint64_t offset, MutableByteView into) {
   PGS_TRY(const OpenObject object, open_object(name));
-  if (!std::in_range<off_t>(offset)) return 0U;  // no file goes that far, and the kernel takes no such offset
+  // No file goes that far, and the kernel takes no such offset.
+  constexpr auto last_offset = static_cast<std::uint64_t>(std::numeric_limits<off_t>::max());
+  if (offset > last_offset - into.size()) return 0U;
   Result<std::size_t> got = read_at_most(object.file, offset, into);
   if (!got) return std::unexpected(unreadable_or(std::move(got).error(), name));
   return got;

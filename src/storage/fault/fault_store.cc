@@ -135,6 +135,10 @@ Result<std::size_t> FaultStore::read_some(std::string_view name, std::uint64_t o
   return machine_->step("read", name, [&] { return machine_->beneath.read_some(name, offset, into); });
 }
 
+bool FaultStore::forget_copies(std::string_view name, std::uint64_t offset, std::uint64_t size_bytes) {
+  return machine_->beneath.forget_copies(name, offset, size_bytes);
+}
+
 Result<ObjectInfo> FaultStore::stat(std::string_view name) {
   return machine_->step("stat", name, [&] { return machine_->beneath.stat(name); });
 }
