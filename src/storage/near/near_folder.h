@@ -3,10 +3,10 @@
 //   FOLDER/5e/5e…      a block, named after its key (32 hexadecimal digits)
 //   FOLDER/5e/new.…    one that is being written
 //
-// There are 256 folders within it, by the key's first byte, each with its share of the limit. Whoever adds a block
-// looks at that one folder and removes the blocks beyond its share that were not used for longest, by their
-// times of modification, which each use sets. Nothing else is shared, and nobody waits for anybody: a block gets its
-// name whole, and one that is removed while it is read is read to its end.
+// There are 256 folders within it, by the key's first byte, each with its share of the limit. Whoever adds a
+// block looks at that one folder and removes the blocks beyond its share that were not used for longest, by
+// their times of modification, which each use sets. Nothing else is shared, and nobody waits for anybody: a
+// block gets its name whole, and one that is removed while it is read is read to its end.
 //
 // Nothing is synced: what a crash leaves is told by its checksums. Thread-safe.
 #pragma once
@@ -31,12 +31,12 @@ class NearFolder {
   // Makes nothing. The clock is borrowed.
   NearFolder(std::filesystem::path path, const NearFolderBounds& bounds, const Clock& clock);
 
-  // From `offset` in the block into `into`, as far as its content goes: how much. Nothing when it is not here, or
-  // when what is here is not whole.
+  // From `offset` in the block into `into`, as far as its content goes: how much. Nothing when it is not
+  // here, or when what is here is not whole.
   [[nodiscard]] std::optional<std::size_t> read(const NearBlockKey& key, std::size_t offset,
                                                 MutableByteView into) const;
-  // In the place of whatever bears its name. Errors: no_space, also where too little of the disk would be left to others;
-  // those of making folders and files, after which nothing is left of it.
+  // In the place of whatever bears its name. Errors: no_space, also where too little of the disk would be
+  // left to others; those of making folders and files, after which nothing is left of it.
   [[nodiscard]] Result<void> keep(const NearBlockKey& key, ByteView content);
   // Whether it was here.
   bool drop(const NearBlockKey& key) const;

@@ -1,20 +1,19 @@
 // A store that keeps what is read of another one in a folder of this machine: for a store that is far away
 // (StoreCapabilities::far).
 //
-// What read_some and read ask for is kept in blocks of 512 KiB of an object, bounded, the ones last used, and shared by
-// all processes that name the same folder; the next time it is read there. It is kept as the store has it,
-// compressed and encrypted, so it has to be authenticated each time, as what a store says has to be anyway; whoever
-// finds it wrong says so with forget_copies. Everything
-// else goes to the store itself.
+// What read_some and read ask for is kept in blocks of 512 KiB of an object, bounded, the ones last used, and
+// shared by all processes that name the same folder; the next time it is read there. It is kept as the store
+// has it, compressed and encrypted, so it has to be authenticated each time, as what a store says has to be
+// anyway; whoever finds it wrong says so with forget_copies. Everything else goes to the store itself.
 //
 // Only objects that are written once may be kept: what is read of one may be of before its last change, or
-// its removal. An object that was asked for by stat is known by its size and time, too: one that was removed, and
-// another written under its name, are two.
+// its removal. An object that was asked for by stat is known by its size and time, too: one that was removed,
+// and another written under its name, are two.
 //
-// What goes wrong with the folder is never the reader's error: the store answers. It is made where it is missing, also
-// when somebody removes it meanwhile, with mode 0700. The first thing that goes wrong is told in the log. Errors are
-// not kept. Within a process, a block is read from the store once at a time: whoever else wants it waits.
-// Thread-safe.
+// What goes wrong with the folder is never the reader's error: the store answers. It is made where it is
+// missing, also when somebody removes it meanwhile, with mode 0700. The first thing that goes wrong is told
+// in the log. Errors are not kept. Within a process, a block is read from the store once at a time: whoever
+// else wants it waits. Thread-safe.
 #pragma once
 
 #include <condition_variable>
