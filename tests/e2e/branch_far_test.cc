@@ -107,6 +107,18 @@ TEST_F(BranchFarTest, ItMayBeRemovedWhileABranchRuns) {
   EXPECT_FALSE(kept_files().empty());
 }
 
+TEST_F(BranchFarTest, ARollKeepsWhatItReadsInTheSamePlace) {
+  keep_on_disk(512);
+  protect_some();
+  source_.query("CHECKPOINT");
+  wait_until_durable(source_);
+  const auto rolled = json_of({"backup", "app", "--repo", far_->path().string()}).at("snapshot");
+  EXPECT_EQ(rolled.at("kind"), "rolled");
+  EXPECT_FALSE(kept_files().empty());
+  EXPECT_FALSE(std::filesystem::exists(path("state") / "rolls" / "cache"));
+  EXPECT_EQ(digest_of_all(far_branch("try").place()), digest_of_all(server_place(source_)));
+}
+
 TEST_F(BranchFarTest, OfANearRepositoryNothingIsKept) {
   protect_rows();
   EXPECT_EQ(branch("try").value(count), "1000");

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <string>
 #include <string_view>
 
@@ -65,8 +66,53 @@ int slow_readdir(const char* path, void* buffer, fuse_fill_dir_t fill, off_t, fu
   return 0;
 }
 
+// What a client makes belongs to it.
+int given_away(int result, const std::string& path) {
+  if (result < 0) return -errno;
+  const fuse_context* const client = ::fuse_get_context();
+  if (client->uid == ::geteuid()) return 0;
+  return result_of(::lchown(path.c_str(), client->uid, client->gid));
+}
+
+int slow_mkdir(const char* path, mode_t mode) {
+  const std::string real = real_path(path);
+  return given_away(::mkdir(real.c_str(), mode), real);
+}
+int slow_unlink(const char* path) {
+  return result_of(::unlink(real_path(path).c_str()));
+}
+int slow_rmdir(const char* path) {
+  return result_of(::rmdir(real_path(path).c_str()));
+}
+int slow_rename(const char* from, const char* to, unsigned flags) {
+  return result_of(::renameat2(AT_FDCWD, real_path(from).c_str(), AT_FDCWD, real_path(to).c_str(), flags));
+}
+int slow_chmod(const char* path, mode_t mode, fuse_file_info*) {
+  return result_of(::chmod(real_path(path).c_str(), mode));
+}
+int slow_truncate(const char* path, off_t size, fuse_file_info*) {
+  return result_of(::truncate(real_path(path).c_str(), size));
+}
+int slow_create(const char* path, mode_t mode, fuse_file_info* info) {
+  const std::string real = real_path(path);
+  const int file = ::open(real.c_str(), info->flags | O_CREAT, mode);
+  info->fh = static_cast<std::uint64_t>(file);
+  info->direct_io = 1;
+  return given_away(file, real);
+}
+int slow_write(const char*, const char* from, std::size_t size, off_t offset, fuse_file_info* info) {
+  const ssize_t put = ::pwrite(static_cast<int>(info->fh), from, size, offset);
+  return put < 0 ? -errno : static_cast<int>(put);
+}
+int slow_fsync(const char*, int, fuse_file_info* info) {
+  return result_of(::fdatasync(static_cast<int>(info->fh)));
+}
+int slow_fsyncdir(const char*, int, fuse_file_info*) {
+  return 0;
+}
+
 int slow_open(const char* path, fuse_file_info* info) {
-  const int file = ::open(real_path(path).c_str(), info->flags & ~O_NOFOLLOW);
+  const int file = ::open(real_path(path).c_str(), info->flags & ~(O_NOFOLLOW | O_CREAT | O_EXCL));
   if (file < 0) return -errno;
   info->fh = static_cast<std::uint64_t>(file);
   info->direct_io = 1;
@@ -93,12 +139,22 @@ int serve(const std::filesystem::path& mount_point, int ready) {
   fuse_operations operations{};
   operations.getattr = slow_getattr;
   operations.readdir = slow_readdir;
+  operations.mkdir = slow_mkdir;
+  operations.unlink = slow_unlink;
+  operations.rmdir = slow_rmdir;
+  operations.rename = slow_rename;
+  operations.chmod = slow_chmod;
+  operations.truncate = slow_truncate;
+  operations.create = slow_create;
+  operations.write = slow_write;
+  operations.fsync = slow_fsync;
+  operations.fsyncdir = slow_fsyncdir;
   operations.open = slow_open;
   operations.read = slow_read;
   operations.release = slow_release;
   std::array<char*, 3> arguments{
       const_cast<char*>("slow"), const_cast<char*>("-o"),
-      const_cast<char*>(::geteuid() == 0 ? "ro,default_permissions,allow_other" : "ro,default_permissions")};
+      const_cast<char*>(::geteuid() == 0 ? "default_permissions,allow_other" : "default_permissions")};
   fuse_args parsed = FUSE_ARGS_INIT(static_cast<int>(arguments.size()), arguments.data());
   fuse* const mounted = fuse_new(&parsed, &operations, sizeof operations, nullptr);
   if (mounted == nullptr || fuse_mount(mounted, mount_point.c_str()) != 0) return 1;

@@ -1,4 +1,4 @@
-// A folder as one sees it over a slow network: a read-only FUSE mount of it in which each read takes a while,
+// A folder as one sees it over a slow network: a FUSE mount of it in which each read takes a while,
 // and that says how much was read.
 #pragma once
 
