@@ -3,9 +3,25 @@
 #include <algorithm>
 
 #include "app/target_plan.h"
+#include "branch/near_copies.h"
 
 namespace pgstrata {
 namespace {
+
+// With what is read of it kept near, where its repository is far.
+struct NearCluster {
+  std::unique_ptr<NearStore> copies;
+  RegisteredCluster cluster;
+};
+
+Result<NearCluster> open_near_cluster(const Repository& repository, const std::string& name,
+                                      const std::filesystem::path& state_directory) {
+  PGS_TRY(auto there, open_registered_cluster(repository, name));
+  auto copies = open_near_copies(there.space, state_directory);
+  const auto& space = there.space;
+  auto near = copies ? ClusterSpace(*copies, space.name(), space.key()) : space;
+  return NearCluster{std::move(copies), {std::move(near), std::move(there.record)}};
+}
 
 // From this snapshot, however many there are by now.
 Result<RecoveryPlan> plan_from(const std::string& snapshot, const RegisteredCluster& cluster,
@@ -38,7 +54,8 @@ void warn_without_stream(const RegisteredCluster& cluster, RecoveryPlan& plan) {
 Result<BranchOutcome> create_branch_at(const Repository& repository, const BranchRequest& request,
                                        const Cancellation& cancellation) {
   PGS_CHECK(check_branch_name(request.branch.name));
-  PGS_TRY(const auto cluster, open_registered_cluster(repository, request.cluster));
+  PGS_TRY(const auto near, open_near_cluster(repository, request.cluster, request.branch.state_directory));
+  const auto& cluster = near.cluster;
   PGS_TRY(auto plan, plan_target(cluster, request.target, WalReading::on_demand, cancellation));
   warn_without_stream(cluster, plan);
   if (request.on_plan) request.on_plan(plan);
@@ -49,7 +66,8 @@ Result<BranchOutcome> create_branch_at(const Repository& repository, const Branc
 Result<BranchRecord> reset_branch_to(const Repository& repository, const std::string& cluster,
                                      const BranchHome& home, const std::optional<RecoveryTarget>& target,
                                      const Cancellation& cancellation) {
-  PGS_TRY(const auto registered, open_registered_cluster(repository, cluster));
+  PGS_TRY(const auto near, open_near_cluster(repository, cluster, home.state_directory()));
+  const auto& registered = near.cluster;
   if (!target) return reset_branch(registered.space, home, nullptr, {}, cancellation);
   PGS_TRY(const auto plan, plan_target(registered, *target, WalReading::on_demand, cancellation));
   return reset_branch(registered.space, home, &plan, {}, cancellation);
@@ -58,7 +76,8 @@ Result<BranchRecord> reset_branch_to(const Repository& repository, const std::st
 Result<BranchRecord> advance_branch_to(const Repository& repository, const std::string& cluster,
                                        const BranchHome& home, const RecoveryTarget& target,
                                        const Cancellation& cancellation) {
-  PGS_TRY(const auto registered, open_registered_cluster(repository, cluster));
+  PGS_TRY(const auto near, open_near_cluster(repository, cluster, home.state_directory()));
+  const auto& registered = near.cluster;
   PGS_TRY(const auto record, get_branch_record(home));
   PGS_TRY(const auto plan, plan_from(record.snapshot, registered, target, cancellation));
   return advance_branch(registered.space, home, plan, {}, cancellation);
@@ -73,7 +92,8 @@ Result<PromotedBranch> promote_branch_of(const Repository& repository, const std
 
 Result<BranchRecord> start_branch_of(const Repository& repository, const std::string& cluster,
                                      const BranchHome& home, const Cancellation& cancellation) {
-  PGS_TRY(const auto registered, open_registered_cluster(repository, cluster));
+  PGS_TRY(const auto near, open_near_cluster(repository, cluster, home.state_directory()));
+  const auto& registered = near.cluster;
   return start_branch(registered.space, home, {}, cancellation);
 }
 

@@ -1,6 +1,8 @@
 // Where a branch is kept on this machine: the state folder of pgstrata, never the repository.
 //
 //   STATE/branches/CLUSTER/.lock   held while the folder of a branch is made
+//   STATE/cache/       what is kept of repositories that are far away (near_copies.h)
+//   STATE/rolls/       hidden branches of rolls, in a state folder of their own
 //   STATE/branches/CLUSTER/NAME/
 //     branch.json   what it is (branch_record.h)
 //     overlay/      what was written in it

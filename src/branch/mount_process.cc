@@ -12,6 +12,7 @@
 #include "branch/branch_files.h"
 #include "branch/fuse/fuse_mount.h"
 #include "branch/mount_failure.h"
+#include "branch/near_copies.h"
 #include "branch/overlay.h"
 #include "codec/digest.h"
 #include "restore/target_directory.h"
@@ -146,17 +147,20 @@ Result<void> say(std::string_view words) {
 
 struct Served {
   std::unique_ptr<ObjectStore> store;
+  std::unique_ptr<NearStore> near;     // empty: the store is not far
   std::unique_ptr<SharedCache> cache;  // empty: this process has one of its own
   std::unique_ptr<BaseFiles> base;
   std::unique_ptr<Overlay> overlay;
   std::unique_ptr<FuseMount> mount;
 };
 
-// One for each cluster of a repository and user, under a name that only who has the cluster's key can know.
+// A roll's branch has a state folder of its own within that of all.
+std::filesystem::path state_of_all(const BranchHome& home, const BranchRecord& record) {
+  return record.disposable ? home.state_directory().parent_path() : home.state_directory();
+}
+
 std::unique_ptr<SharedCache> open_shared_cache(const ClusterSpace& space) {
-  const auto key = space.object_key({}, "cache name v1");
-  const auto name = fmt::format("pgstrata-{}-{}", ::geteuid(), to_hex(key.view().first(8)));
-  auto cache = SharedCache::open(std::filesystem::path("/dev/shm") / name);
+  auto cache = SharedCache::open(std::filesystem::path("/dev/shm") / shared_name(space));
   if (cache) return *std::move(cache);
   log_warning("branches share no memory: {}", cache.error().describe());
   return nullptr;
@@ -167,7 +171,9 @@ Result<Served> prepare(const BranchHome& home, const OpenBranchStore& open_store
   PGS_TRY(const auto record, get_branch_record(home));
   Served served;
   PGS_TRY(served.store, open_store(ticket.repository));
-  const ClusterSpace space(*served.store, ticket.cluster, ticket.key);
+  const ClusterSpace there(*served.store, ticket.cluster, ticket.key);
+  served.near = open_near_copies(there, state_of_all(home, record));
+  const auto space = served.near ? ClusterSpace(*served.near, ticket.cluster, ticket.key) : there;
   PGS_TRY(const auto snapshot, get_snapshot(space, record.snapshot));
   served.cache = open_shared_cache(space);
   served.base = open_branch_files(open_snapshot_files(space, snapshot, {.shared = served.cache.get()}),

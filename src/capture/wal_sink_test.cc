@@ -541,9 +541,9 @@ class StoreThatFailsToRead : public MemoryStore {
     if (name == unreadable) return std::unexpected(failure());
     return MemoryStore::get(name, limit_bytes);
   }
-  Result<void> read(std::string_view name, std::uint64_t offset, MutableByteView into) override {
+  Result<std::size_t> read_some(std::string_view name, std::uint64_t offset, MutableByteView into) override {
     if (name == unreadable) return std::unexpected(failure());
-    return MemoryStore::read(name, offset, into);
+    return MemoryStore::read_some(name, offset, into);
   }
 
  private:

@@ -32,9 +32,9 @@ class StoreThatMoves : public MemoryStore {
     happen(name);
     return MemoryStore::get(name, limit_bytes);
   }
-  Result<void> read(std::string_view name, std::uint64_t offset, MutableByteView into) override {
+  Result<std::size_t> read_some(std::string_view name, std::uint64_t offset, MutableByteView into) override {
     happen(name);
-    return MemoryStore::read(name, offset, into);
+    return MemoryStore::read_some(name, offset, into);
   }
 
  private:

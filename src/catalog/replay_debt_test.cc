@@ -23,9 +23,9 @@ class StoreThatNotesReads : public MemoryStore {
  public:
   std::set<std::string, std::less<>> read_names;
 
-  Result<void> read(std::string_view name, std::uint64_t offset, MutableByteView into) override {
+  Result<std::size_t> read_some(std::string_view name, std::uint64_t offset, MutableByteView into) override {
     read_names.emplace(name);
-    return MemoryStore::read(name, offset, into);
+    return MemoryStore::read_some(name, offset, into);
   }
 };
 

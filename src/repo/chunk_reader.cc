@@ -2,6 +2,7 @@
 
 #include "repo/chunk_run.h"
 #include "repo/pack.h"
+#include "repo/past_copies.h"
 
 namespace pgstrata {
 namespace {
@@ -80,8 +81,13 @@ ChunkReader& ChunkReader::operator=(ChunkReader&&) noexcept = default;
 Result<std::size_t> ChunkReader::read(const ChunkRef& ref, MutableByteView into) {
   CachedPack& pack = state_->pack(ref.pack);
   PGS_CHECK(check_location(pack, ref.location));
-  PGS_TRY(const ByteView sealed, state_->fetch(pack, ref.location.offset, ref.location.stored_size));
-  return state_->open(pack, ref.location.offset, sealed, into);
+  const auto& [offset, size] = ref.location;
+  const auto read = [&]() -> Result<std::size_t> {
+    PGS_TRY(const ByteView sealed, state_->fetch(pack, offset, size));
+    return state_->open(pack, offset, sealed, into);
+  };
+  const auto& space = state_->space;
+  return read_past_copies(space.store(), space.object_name(pack.name), offset, size, read);
 }
 
 Result<void> ChunkReader::read_run(const PackId& pack_id, std::span<const ChunkLocation> locations,

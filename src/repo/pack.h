@@ -162,6 +162,9 @@ class PackReader {
   PackReader(ObjectStore& store, std::string object_name, const SecretKey& key, std::string name);
   static Result<PackReader> open_frame(ObjectStore& store, std::string object_name, std::string name,
                                        PackKind kind, const std::function<SecretKey(const PackId&)>& key_of);
+  static Result<PackReader> open_frame_once(ObjectStore& store, std::string object_name, std::string name,
+                                            PackKind kind,
+                                            const std::function<SecretKey(const PackId&)>& key_of);
   Result<void> open_entry(const PackDirectoryEntry& entry, ByteView stored, MutableByteView into);
 
   ObjectStore* store_;

@@ -2,12 +2,15 @@
 
 #include "repo/chunk_run.h"
 #include "repo/pack.h"
+#include "repo/past_copies.h"
 
 namespace pgstrata {
 namespace {
 
 // Read from the end of a pack at once: footer and, nearly always, directory.
 constexpr std::size_t tail_size_bytes = 64U << 10;
+// Footer and any directory.
+constexpr std::uint64_t tail_size_bytes_max = 16U << 20;
 
 // A pack's clear-text parts and its directory as stored.
 struct PackFrame {
@@ -71,6 +74,14 @@ Result<std::vector<PackDirectoryEntry>> open_directory(const PackFrame& frame, c
   return parse_pack_directory(content, frame.footer.directory_offset);
 }
 
+bool forget_frame_copies(ObjectStore& store, std::string_view name) {
+  const auto info = store.stat(name);
+  if (!info) return false;
+  const std::uint64_t tail_size = std::min(info->size_bytes, tail_size_bytes_max);
+  const bool header = store.forget_copies(name, 0, object_header_size_bytes);
+  return store.forget_copies(name, info->size_bytes - tail_size, tail_size) || header;
+}
+
 }  // namespace
 
 PackReader::PackReader(ObjectStore& store, std::string object_name, const SecretKey& key, std::string name)
@@ -91,6 +102,15 @@ Result<PackReader> PackReader::open_with_key(ObjectStore& store, std::string_vie
 Result<PackReader> PackReader::open_frame(ObjectStore& store, std::string object_name, std::string name,
                                           PackKind kind,
                                           const std::function<SecretKey(const PackId&)>& key_of) {
+  auto reader = open_frame_once(store, object_name, name, kind, key_of);
+  const bool damaged = !reader.has_value() && reader.error().code() == ErrorCode::damaged;
+  if (!damaged || !forget_frame_copies(store, object_name)) return reader;
+  return open_frame_once(store, std::move(object_name), std::move(name), kind, key_of);
+}
+
+Result<PackReader> PackReader::open_frame_once(ObjectStore& store, std::string object_name, std::string name,
+                                               PackKind kind,
+                                               const std::function<SecretKey(const PackId&)>& key_of) {
   PGS_TRY(const PackFrame frame, read_frame(store, object_name, kind));
   const SecretKey key = key_of(frame.id);
   auto directory = open_directory(frame, key, name);
@@ -108,8 +128,11 @@ Result<void> PackReader::read(const PackDirectoryEntry& entry, MutableByteView i
   PGS_ASSERT(into.size() >= entry.content_size);
   scratch_.resize(std::max<std::size_t>(scratch_.size(), entry.location.stored_size));
   const MutableByteView stored = MutableByteView(scratch_).first(entry.location.stored_size);
-  PGS_CHECK(store_->read(object_name_, entry.location.offset, stored));
-  return open_entry(entry, stored, into);
+  const auto read = [&]() -> Result<void> {
+    PGS_CHECK(store_->read(object_name_, entry.location.offset, stored));
+    return open_entry(entry, stored, into);
+  };
+  return read_past_copies(*store_, object_name_, entry.location.offset, stored.size(), read);
 }
 
 Result<void> PackReader::open_entry(const PackDirectoryEntry& entry, ByteView stored, MutableByteView into) {
@@ -136,8 +159,10 @@ Result<void> PackReader::read_all(
     for (const std::size_t end = index + run.chunks; index < end; ++index) {
       const PackDirectoryEntry& entry = entries[index];
       const MutableByteView into = ensure(content, entry.content_size);
-      auto opened = open_entry(entry, rest.first(entry.location.stored_size), into);
-      rest = rest.subspan(entry.location.stored_size);
+      const auto [offset, stored_size] = entry.location;
+      auto opened = open_entry(entry, rest.first(stored_size), into);
+      rest = rest.subspan(stored_size);
+      if (!opened && store_->forget_copies(object_name_, offset, stored_size)) opened = read(entry, into);
       if (opened.has_value()) {
         PGS_CHECK(use(entry, into));
       } else if (on_damage) {

@@ -88,13 +88,14 @@ class BusyStore : public BorrowedStore {
     info.size_bytes += zeros_bytes;
     return info;
   }
-  Result<void> read(std::string_view name, std::uint64_t offset, MutableByteView into) override {
+  Result<std::size_t> read_some(std::string_view name, std::uint64_t offset, MutableByteView into) override {
     PGS_TRY(Bytes content, get(name));
     content.resize(content.size() + zeros_bytes);
-    if (offset + into.size() > content.size()) return fail(ErrorCode::damaged, "too short");
-    std::ranges::copy(ByteView(content).subspan(offset, into.size()), into.begin());
+    if (offset >= content.size()) return 0U;
+    const auto size = std::min(into.size(), content.size() - static_cast<std::size_t>(offset));
+    std::ranges::copy(ByteView(content).subspan(static_cast<std::size_t>(offset), size), into.begin());
     after_read();
-    return {};
+    return size;
   }
   std::function<void()> after_read;
 
@@ -256,7 +257,7 @@ class SparseStore : public BorrowedStore {
     info.size_bytes += zeros_;
     return info;
   }
-  Result<void> read(std::string_view name, std::uint64_t offset, MutableByteView into) override {
+  Result<std::size_t> read_some(std::string_view name, std::uint64_t offset, MutableByteView into) override {
     PGS_TRY(const Bytes content, get(name));
     std::ranges::fill(into, std::byte{0});
     if (offset < content.size()) {
@@ -264,7 +265,7 @@ class SparseStore : public BorrowedStore {
       std::ranges::copy(rest.first(std::min(rest.size(), into.size())), into.begin());
     }
     read_bytes += into.size();
-    return {};
+    return into.size();
   }
   std::uint64_t read_bytes = 0;
 

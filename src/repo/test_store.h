@@ -24,8 +24,11 @@ class BorrowedStore : public ObjectStore {
   Result<Bytes> get(std::string_view name, std::uint64_t limit_bytes = default_get_limit_bytes) override {
     return store_.get(name, limit_bytes);
   }
-  Result<void> read(std::string_view name, std::uint64_t offset, MutableByteView into) override {
-    return store_.read(name, offset, into);
+  Result<std::size_t> read_some(std::string_view name, std::uint64_t offset, MutableByteView into) override {
+    return store_.read_some(name, offset, into);
+  }
+  bool forget_copies(std::string_view name, std::uint64_t offset, std::uint64_t size_bytes) override {
+    return store_.forget_copies(name, offset, size_bytes);
   }
   Result<ObjectInfo> stat(std::string_view name) override { return store_.stat(name); }
   Result<std::vector<ObjectInfo>> list(std::string_view prefix, std::string_view after,

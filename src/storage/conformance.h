@@ -69,6 +69,8 @@ TYPED_TEST_P(ObjectStoreConformance, RefusesUnfitNamesEverywhere) {
     EXPECT_EQ(this->code(store.create(name)), "usage") << name;
     EXPECT_EQ(this->code(store.get(name)), "usage") << name;
     EXPECT_EQ(this->code(store.read(name, 0, one)), "usage") << name;
+    EXPECT_EQ(this->code(store.read_some(name, 0, one)), "usage") << name;
+    EXPECT_EQ(this->code(store.read_some(name, 0, {})), "usage") << name;
     EXPECT_EQ(this->code(store.stat(name)), "usage") << name;
     EXPECT_EQ(this->code(store.remove(name)), "usage") << name;
     EXPECT_EQ(this->code(store.replace(name, std::nullopt, one)), "usage") << name;
@@ -135,6 +137,9 @@ TYPED_TEST_P(ObjectStoreConformance, MissingObjectsAreNotFound) {
   for (const std::string_view name : {"missing", "a", "a/missing", "a/b/c", "missing/folder/x"}) {
     EXPECT_EQ(this->code(store.get(name)), "not_found") << name;
     EXPECT_EQ(this->code(store.read(name, 0, one)), "not_found") << name;
+    EXPECT_EQ(this->code(store.read_some(name, 0, one)), "not_found") << name;
+    EXPECT_EQ(this->code(store.read_some(name, 1000, one)), "not_found") << name;
+    EXPECT_EQ(this->code(store.read_some(name, 0, {})), "not_found") << name;
     EXPECT_EQ(this->code(store.stat(name)), "not_found") << name;
     EXPECT_EQ(this->code(store.get_versioned(name)), "not_found") << name;
   }
@@ -204,6 +209,48 @@ TYPED_TEST_P(ObjectStoreConformance, ReadsAnyRange) {
   EXPECT_EQ(read(9, 2), "!damaged");
   EXPECT_EQ(read(10, 1), "!damaged");
   EXPECT_EQ(read(1000, 1), "!damaged");
+}
+
+TYPED_TEST_P(ObjectStoreConformance, ReadsAsFarAsTheObjectGoes) {
+  constexpr std::uint64_t last = std::numeric_limits<std::uint64_t>::max();
+  this->put("a/b", "0123456789");
+  this->put("empty", "");
+  const auto read = [&](std::string_view name, std::uint64_t offset, std::size_t size) {
+    Bytes into(size, std::byte{'.'});
+    const auto got = this->other().read_some(name, offset, into);
+    if (!got) return "!" + std::string(to_string(got.error().code()));
+    EXPECT_LE(*got, size);
+    return std::string(as_text(into).substr(0, *got));
+  };
+  EXPECT_EQ(read("a/b", 0, 10), "0123456789");
+  EXPECT_EQ(read("a/b", 0, 11), "0123456789");
+  EXPECT_EQ(read("a/b", 3, 4), "3456");
+  EXPECT_EQ(read("a/b", 9, 100), "9");
+  EXPECT_EQ(read("a/b", 0, 3'000'000), "0123456789");
+  for (const std::uint64_t behind : {std::uint64_t{10}, std::uint64_t{11}, std::uint64_t{1} << 40, last / 2,
+                                     last / 2 + 1, last - 1, last}) {
+    EXPECT_EQ(read("a/b", behind, 4), "") << behind;
+    EXPECT_EQ(read("a/b", behind, 0), "") << behind;
+    Bytes one(1);
+    EXPECT_EQ(this->code(this->other().read("a/b", behind, one)), "damaged") << behind;
+    EXPECT_EQ(this->code(this->other().read("a/b", behind, {})), "ok") << behind;
+  }
+  EXPECT_EQ(read("a/b", 5, 0), "");
+  EXPECT_EQ(read("empty", 0, 4), "");
+  EXPECT_EQ(read("empty", 0, 0), "");
+}
+
+TYPED_TEST_P(ObjectStoreConformance, ForgettingCopiesChangesNoObject) {
+  this->put("a/b", "0123456789");
+  Bytes into(10);
+  for (int round = 0; round < 2; ++round) {
+    ASSERT_TRUE(this->other().read("a/b", 0, into));
+    EXPECT_EQ(as_text(into), "0123456789");
+    static_cast<void>(this->other().forget_copies("a/b", 0, 10));
+    EXPECT_FALSE(this->other().forget_copies("a/b", 0, 10)) << "there are none any more";
+  }
+  EXPECT_FALSE(this->other().forget_copies("missing", 3, 1'000'000));
+  EXPECT_FALSE(this->other().forget_copies("a/b", 3, 0));
 }
 
 TYPED_TEST_P(ObjectStoreConformance, ListsInByteOrderOfWholeNames) {
@@ -385,10 +432,10 @@ REGISTER_TYPED_TEST_SUITE_P(ObjectStoreConformance, RefusesUnfitNamesEverywhere,
                             PutIsSeenByAnyone, KeepsEveryByte, GetRefusesWhatIsLargerThanItsLimit,
                             PutRefusesATakenName, MissingObjectsAreNotFound, WriterShowsNothingBeforeCommit,
                             WriterKeepsEveryByteOfManyPieces, DroppedWriterLeavesNothing,
-                            CommitRefusesATakenName, ReadsAnyRange, ListsInByteOrderOfWholeNames,
-                            ListTellsSizes, NamesCanBeMadeDurableWhateverThePrefix,
-                            RemoveIsSeenByAnyoneAndRepeatable, JournalKeepsWhatWasSyncedThenZeros,
-                            JournalRefusesATakenName, ReplaceComparesThenSwaps, OneOfManyConcurrentPutsWins,
-                            NoConcurrentReplaceIsLost);
+                            CommitRefusesATakenName, ReadsAnyRange, ReadsAsFarAsTheObjectGoes,
+                            ForgettingCopiesChangesNoObject, ListsInByteOrderOfWholeNames, ListTellsSizes,
+                            NamesCanBeMadeDurableWhateverThePrefix, RemoveIsSeenByAnyoneAndRepeatable,
+                            JournalKeepsWhatWasSyncedThenZeros, JournalRefusesATakenName,
+                            ReplaceComparesThenSwaps, OneOfManyConcurrentPutsWins, NoConcurrentReplaceIsLost);
 
 }  // namespace pgstrata

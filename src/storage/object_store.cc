@@ -51,6 +51,13 @@ Result<void> check_replaceable(std::string_view name, ByteView content) {
               name);
 }
 
+Result<void> ObjectStore::read(std::string_view name, std::uint64_t offset, MutableByteView into) {
+  PGS_TRY(const std::size_t got, read_some(name, offset, into));
+  if (got == into.size()) return {};
+  return fail(ErrorCode::damaged, "object \"{}\" ends before byte {}: there are {} of {} bytes from {} on",
+              name, offset + into.size(), got, into.size(), offset);
+}
+
 Result<std::vector<ObjectInfo>> ObjectStore::list_all(std::string_view prefix) {
   std::vector<ObjectInfo> all;
   while (true) {

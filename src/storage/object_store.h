@@ -45,6 +45,7 @@ struct ObjectInfo {
 struct StoreCapabilities {
   bool journals = false;            // create_journal works
   bool conditional_writes = false;  // create refuses a taken name, replace compares: both atomically
+  bool far = false;                 // what is read comes over a network: worth keeping near
 };
 
 // A new object, written front to back. Dropping it without commit leaves nothing behind. Once a call has
@@ -98,8 +99,15 @@ class ObjectStore {
   // Error: not_found; damaged, before anything is allocated, when the object is larger than `limit_bytes`:
   // whoever reads an object whole knows how large it can be.
   virtual Result<Bytes> get(std::string_view name, std::uint64_t limit_bytes = default_get_limit_bytes) = 0;
-  // Fills `into` from `offset`. Error: damaged, when the object ends before that; not_found.
-  virtual Result<void> read(std::string_view name, std::uint64_t offset, MutableByteView into) = 0;
+  // Fills `into` from `offset`, as far as the object goes: how much that was, 0 at its end and behind it.
+  // Less than `into` has means that the object ends there. Error: not_found, also where nothing is asked for.
+  virtual Result<std::size_t> read_some(std::string_view name, std::uint64_t offset,
+                                        MutableByteView into) = 0;
+  // The whole of `into`. Error: damaged, when the object ends before that; not_found.
+  Result<void> read(std::string_view name, std::uint64_t offset, MutableByteView into);
+  // For who found what he read of an object to be wrong: forgets what is kept of that range beside the object
+  // itself, so that the next read says what the object says. Whether there was anything.
+  virtual bool forget_copies(std::string_view name, std::uint64_t offset, std::uint64_t size_bytes) = 0;
   // Error: not_found.
   virtual Result<ObjectInfo> stat(std::string_view name) = 0;
 

@@ -1,6 +1,7 @@
 #include "storage/disk/disk_store.h"
 
 #include <cerrno>
+#include <limits>
 #include <thread>
 
 #include "base/log.h"
@@ -8,6 +9,7 @@
 #include "storage/disk/disk_journal.h"
 #include "storage/disk/disk_listing.h"
 #include "storage/disk/disk_writer.h"
+#include "storage/disk/network_file_system.h"
 #include "sys/durable.h"
 
 namespace pgstrata {
@@ -22,6 +24,9 @@ std::string version_of(ByteView content) {
 }
 
 }  // namespace
+
+DiskStore::DiskStore(DiskRoot root, const Clock& clock)
+    : root_(std::move(root)), clock_(clock), far_(is_on_network_file_system(root_.path())) {}
 
 Result<std::unique_ptr<DiskStore>> DiskStore::open(const std::filesystem::path& path, const Clock& clock) {
   PGS_TRY(DiskRoot root, DiskRoot::open(path));
@@ -138,11 +143,14 @@ Result<Bytes> DiskStore::get(std::string_view name, std::uint64_t limit_bytes) {
   return content;
 }
 
-Result<void> DiskStore::read(std::string_view name, std::uint64_t offset, MutableByteView into) {
+Result<std::size_t> DiskStore::read_some(std::string_view name, std::uint64_t offset, MutableByteView into) {
   PGS_TRY(const OpenObject object, open_object(name));
-  Result<void> done = read_exactly(object.file, offset, into);
-  if (!done) return std::unexpected(unreadable_or(std::move(done).error(), name));
-  return done;
+  // No file goes that far, and the kernel takes no such offset.
+  constexpr auto last_offset = static_cast<std::uint64_t>(std::numeric_limits<off_t>::max());
+  if (offset > last_offset - into.size()) return 0U;
+  Result<std::size_t> got = read_at_most(object.file, offset, into);
+  if (!got) return std::unexpected(unreadable_or(std::move(got).error(), name));
+  return got;
 }
 
 Result<ObjectInfo> DiskStore::stat(std::string_view name) {

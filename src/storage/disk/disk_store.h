@@ -3,6 +3,7 @@
 // Folders have mode 0700, files 0600. Several processes may use one folder at a time, also over a network
 // file system that has rename without replacing (or hard links) and flock. The folder must not change hands
 // while it is open: a disk that was unmounted is told by the folder's identity and reported as unavailable.
+// On a network file system it is far (network_file_system.h).
 //
 // Errors beside the contract's: no_space hints at what is free. A symbolic link, fifo, socket or device by an
 // object's name is a damaged object; none is followed, nor waited for. So is what the disk fails to read
@@ -27,7 +28,7 @@ class DiskStore : public ObjectStore {
                                                          const Clock& clock = system_clock());
 
   [[nodiscard]] StoreCapabilities capabilities() const override {
-    return {.journals = true, .conditional_writes = true};
+    return {.journals = true, .conditional_writes = true, .far = far_};
   }
   [[nodiscard]] std::string describe() const override { return root_.path().native(); }
 
@@ -35,7 +36,8 @@ class DiskStore : public ObjectStore {
   Result<std::unique_ptr<ObjectWriter>> create(std::string_view name) override;
   Result<std::unique_ptr<ObjectJournal>> create_journal(std::string_view name) override;
   Result<Bytes> get(std::string_view name, std::uint64_t limit_bytes = default_get_limit_bytes) override;
-  Result<void> read(std::string_view name, std::uint64_t offset, MutableByteView into) override;
+  Result<std::size_t> read_some(std::string_view name, std::uint64_t offset, MutableByteView into) override;
+  bool forget_copies(std::string_view, std::uint64_t, std::uint64_t) override { return false; }
   Result<ObjectInfo> stat(std::string_view name) override;
   Result<std::vector<ObjectInfo>> list(std::string_view prefix, std::string_view after,
                                        std::size_t limit) override;
@@ -47,7 +49,7 @@ class DiskStore : public ObjectStore {
   Result<VersionedObject> get_versioned(std::string_view name) override;
 
  private:
-  DiskStore(DiskRoot root, const Clock& clock) : root_(std::move(root)), clock_(clock) {}
+  DiskStore(DiskRoot root, const Clock& clock);
   struct OpenObject {
     FileDescriptor file;
     FileInfo info;
@@ -73,6 +75,7 @@ class DiskStore : public ObjectStore {
 
   DiskRoot root_;
   const Clock& clock_;
+  const bool far_;
 };
 
 }  // namespace pgstrata

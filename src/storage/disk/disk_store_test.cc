@@ -3,6 +3,7 @@
 #include <csignal>
 
 #include <linux/capability.h>
+#include <linux/magic.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "storage/conformance.h"
+#include "storage/disk/network_file_system.h"
 #include "sys/process.h"
 #include "sys/temporary_directory.h"
 
@@ -61,6 +63,19 @@ TEST_F(DiskStoreTest, OpenOrMakeTakesAFolderThatIsThere) {
   ASSERT_TRUE(again);
   EXPECT_EQ(as_text((*again)->get("a/b").value()), "x");
   EXPECT_EQ((*again)->describe(), path_.native());
+}
+
+TEST(NetworkFileSystemTest, IsToldByItsType) {
+  for (const std::uint32_t type : {NFS_SUPER_MAGIC, static_cast<int>(CIFS_SUPER_MAGIC), FUSE_SUPER_MAGIC,
+                                   CEPH_SUPER_MAGIC, V9FS_MAGIC, AFS_SUPER_MAGIC}) {
+    EXPECT_TRUE(is_network_file_system(type)) << type;
+  }
+  for (const std::uint32_t type : {EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, static_cast<int>(BTRFS_SUPER_MAGIC),
+                                   TMPFS_MAGIC, OVERLAYFS_SUPER_MAGIC, 0x2FC12FC1 /* ZFS */, 0}) {
+    EXPECT_FALSE(is_network_file_system(type)) << type;
+  }
+  EXPECT_FALSE(is_on_network_file_system("/proc"));
+  EXPECT_FALSE(is_on_network_file_system("/no/such/folder"));
 }
 
 TEST_F(DiskStoreTest, OneFolderHasManyNames) {

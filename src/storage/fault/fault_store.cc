@@ -131,8 +131,12 @@ Result<Bytes> FaultStore::get(std::string_view name, std::uint64_t limit_bytes) 
   return machine_->step("get", name, [&] { return machine_->beneath.get(name, limit_bytes); });
 }
 
-Result<void> FaultStore::read(std::string_view name, std::uint64_t offset, MutableByteView into) {
-  return machine_->step("read", name, [&] { return machine_->beneath.read(name, offset, into); });
+Result<std::size_t> FaultStore::read_some(std::string_view name, std::uint64_t offset, MutableByteView into) {
+  return machine_->step("read", name, [&] { return machine_->beneath.read_some(name, offset, into); });
+}
+
+bool FaultStore::forget_copies(std::string_view name, std::uint64_t offset, std::uint64_t size_bytes) {
+  return machine_->beneath.forget_copies(name, offset, size_bytes);
 }
 
 Result<ObjectInfo> FaultStore::stat(std::string_view name) {

@@ -77,16 +77,15 @@ Result<Bytes> MemoryStore::get(std::string_view name, std::uint64_t limit_bytes)
   return object->second.content;
 }
 
-Result<void> MemoryStore::read(std::string_view name, std::uint64_t offset, MutableByteView into) {
+Result<std::size_t> MemoryStore::read_some(std::string_view name, std::uint64_t offset,
+                                           MutableByteView into) {
   const std::lock_guard lock(mutex_);
   PGS_TRY(const auto object, find(name));
   const Bytes& content = object->second.content;
-  if (offset > content.size() || into.size() > content.size() - offset) {
-    return fail(ErrorCode::damaged, "object \"{}\" ends at byte {}, not at {} or later", name, content.size(),
-                offset + into.size());
-  }
-  if (!into.empty()) std::memcpy(into.data(), content.data() + offset, into.size());
-  return {};
+  if (offset >= content.size()) return 0U;
+  const auto size = std::min<std::size_t>(into.size(), content.size() - offset);
+  if (size != 0) std::memcpy(into.data(), content.data() + offset, size);
+  return size;
 }
 
 Result<ObjectInfo> MemoryStore::stat(std::string_view name) {

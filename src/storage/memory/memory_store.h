@@ -15,7 +15,7 @@ class MemoryStore : public ObjectStore {
   explicit MemoryStore(const Clock& clock = system_clock()) : clock_(clock) {}
 
   [[nodiscard]] StoreCapabilities capabilities() const override {
-    return {.journals = true, .conditional_writes = true};
+    return {.journals = true, .conditional_writes = true, .far = false};
   }
   [[nodiscard]] std::string describe() const override { return "memory"; }
 
@@ -23,7 +23,8 @@ class MemoryStore : public ObjectStore {
   Result<std::unique_ptr<ObjectWriter>> create(std::string_view name) override;
   Result<std::unique_ptr<ObjectJournal>> create_journal(std::string_view name) override;
   Result<Bytes> get(std::string_view name, std::uint64_t limit_bytes = default_get_limit_bytes) override;
-  Result<void> read(std::string_view name, std::uint64_t offset, MutableByteView into) override;
+  Result<std::size_t> read_some(std::string_view name, std::uint64_t offset, MutableByteView into) override;
+  bool forget_copies(std::string_view, std::uint64_t, std::uint64_t) override { return false; }
   Result<ObjectInfo> stat(std::string_view name) override;
   Result<std::vector<ObjectInfo>> list(std::string_view prefix, std::string_view after,
                                        std::size_t limit) override;
