@@ -31,7 +31,7 @@ std::unexpected<Error> damaged(const std::filesystem::path& path, std::string_vi
               "moment."));
 }
 
-std::filesystem::path new_path(std::filesystem::path path) {
+std::filesystem::path unfinished_path(std::filesystem::path path) {
   path += ".new";
   return path;
 }
@@ -150,11 +150,11 @@ SettledFileWriter::SettledFileWriter(std::filesystem::path path, FileDescriptor 
 SettledFileWriter::SettledFileWriter(SettledFileWriter&& other) noexcept = default;
 
 SettledFileWriter::~SettledFileWriter() {
-  if (file_) static_cast<void>(remove_file(new_path(path_)));
+  if (file_) static_cast<void>(remove_file(unfinished_path(path_)));
 }
 
 Result<SettledFileWriter> SettledFileWriter::create(const std::filesystem::path& path, std::uint64_t serial) {
-  PGS_TRY(auto file, open_file(new_path(path), O_RDWR | O_CREAT | O_TRUNC));
+  PGS_TRY(auto file, open_file(unfinished_path(path), O_RDWR | O_CREAT | O_TRUNC));
   SettledFileWriter writer(path, std::move(file), serial);
   ByteWriter header;
   header.u32(magic);
@@ -182,7 +182,7 @@ Result<std::shared_ptr<const SettledFile>> SettledFileWriter::commit() {
   end.u32(crc);
   PGS_CHECK(write_all(file_, end.view()));
   PGS_CHECK(sync_file_data(file_));
-  PGS_CHECK(rename_file(new_path(path_), path_));
+  PGS_CHECK(rename_file(unfinished_path(path_), path_));
   auto file = std::shared_ptr<const SettledFile>(
       new SettledFile(path_, std::exchange(file_, FileDescriptor()), std::move(index_)));
   PGS_CHECK(sync_directory(path_.parent_path()));
