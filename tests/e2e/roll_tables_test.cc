@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "e2e/roll_test.h"
+#include "support/wait_until.h"
 
 namespace pgstrata::testing {
 namespace {
