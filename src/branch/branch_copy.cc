@@ -23,7 +23,7 @@ constexpr std::string_view overlay_settled_name = "settled";
 struct Written {
   std::optional<std::string> base_path;  // in the snapshot
   std::uint64_t base_limit_bytes = 0;
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> blocks;  // first and count, as they came
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> blocks;  // first and count
 };
 using WrittenNodes = std::unordered_map<NodeId, Written>;
 
@@ -39,10 +39,30 @@ Result<void> add_settled(const std::filesystem::path& folder, WrittenNodes& node
     if (!settled && settled.error().code() == ErrorCode::not_found) continue;  // removed with its node
     if (!settled) return std::unexpected(settled.error());
     (*settled)->for_each_page([&blocks = nodes[*id].blocks](std::uint64_t page) {
-      blocks.emplace_back(page * blocks_per_page, blocks_per_page);
+      const auto first = page * blocks_per_page;
+      if (!blocks.empty() && blocks.back().first + blocks.back().second == first) {
+        blocks.back().second += blocks_per_page;
+      } else {
+        blocks.emplace_back(first, blocks_per_page);
+      }
     });
   }
   return {};
+}
+
+// In order, none of them twice.
+void tidy_up(std::vector<std::pair<std::uint64_t, std::uint64_t>>& blocks) {
+  std::ranges::sort(blocks);
+  std::size_t kept = 0;
+  for (const auto& [first, count] : blocks) {
+    if (kept != 0 && first <= blocks[kept - 1].first + blocks[kept - 1].second) {
+      auto& last = blocks[kept - 1];
+      last.second = std::max(last.first + last.second, first + count) - last.first;
+    } else {
+      blocks[kept++] = {first, count};
+    }
+  }
+  blocks.resize(kept);
 }
 
 Result<WrittenNodes> read_written(const BranchHome& home) {
@@ -61,6 +81,7 @@ Result<WrittenNodes> read_written(const BranchHome& home) {
     }
   }
   PGS_CHECK(add_settled(home.overlay() / overlay_settled_name, nodes));
+  for (auto& [id, node] : nodes) tidy_up(node.blocks);
   return nodes;
 }
 

@@ -109,7 +109,7 @@ class Overlay {
   Result<void> sync_all();
   // Of each file, what was written before the last call and not since. Durable when it returns. After an error
   // what has not settled is as it was, and tried again by the next call.
-  Result<void> settle(const std::stop_token& stop = {});
+  Result<void> settle();
 
   // Which parts of a file the overlay has: for who stores or copies it.
   struct Changes {
@@ -169,7 +169,6 @@ class Overlay {
   Result<void> keep_edges(Node& node, const FileDescriptor& data, std::uint64_t offset,
                           std::uint64_t end);  // node's mutex held
   Result<std::size_t> read_node(Node& node, std::uint64_t offset, MutableByteView into);
-  Result<std::size_t> read_once(Node& node, std::uint64_t offset, MutableByteView into);
   Result<BaseFile*> base_file(Node& node);
   static Result<void> read_base(BaseFile& base, const SettledFile* settled, std::uint64_t offset,
                                 MutableByteView into);
@@ -180,15 +179,18 @@ class Overlay {
   Result<void> sync_log();
   void compact_log();
   void clean_up(const std::stop_token& stop);
-  void remove_dead(const std::vector<NodeId>& dead);
-  void settle_if_quiet(const std::stop_token& stop);
+  bool remove_dead(const std::vector<NodeId>& dead);
 
   // Of settling.
   struct Settling;
-  Result<void> settle_node(const NodePtr& node, const std::stop_token& stop);
-  Result<void> store_differences(Node& node, Settling& settling, const std::stop_token& stop);
+  using GoesOn = std::function<bool()>;
+  bool settle_if_quiet(const std::stop_token& stop);
+  Result<void> settle_while(const GoesOn& goes_on);
+  Result<void> settle_node(const NodePtr& node, const GoesOn& goes_on);
+  Result<void> store_differences(Node& node, Settling& settling, const GoesOn& goes_on);
+  [[nodiscard]] Result<SettledFileWriter> new_settled_file(NodeId node, const SettledFile* before) const;
   Result<void> give_back(const NodePtr& node, const Settling& settling);
-  Result<void> punch(Node& node, const std::vector<std::uint64_t>& extents);
+  Result<void> punch(Node& node, const GoesOn& goes_on);
   [[nodiscard]] std::filesystem::path settled_path(NodeId node) const;
 
   const std::filesystem::path folder_;
@@ -199,8 +201,10 @@ class Overlay {
   std::unique_ptr<DataFiles> data_;
   std::atomic<std::uint64_t> compact_at_bytes_;
   std::atomic<std::uint64_t> written_bytes_ = 0;  // since it was last asked whether there is quiet
-  std::mutex settle_mutex_;  // held while anything settles or goes for good; taken before all others
-  bool settles_ = true;      // the last time it did; the cleaner's alone
+  std::mutex settle_mutex_;  // held while anything settles or goes for good; taken before all others; guards:
+  bool makes_holes_ = true;
+  bool settling_failed_ = false;  // and that was told
+  bool settles_ = true;           // the last time it did; the cleaner's alone
 
   mutable std::shared_mutex tree_mutex_;  // taken before any node's mutex; guards what follows
   std::unordered_map<NodeId, NodePtr> nodes_;

@@ -258,24 +258,12 @@ Result<std::size_t> Overlay::read(NodeId id, std::uint64_t offset, MutableByteVi
 }
 
 Result<std::size_t> Overlay::read_node(Node& node, std::uint64_t offset, MutableByteView into) {
-  const auto punches = [&] {
-    const std::lock_guard lock(node.mutex);
-    return node.punches;
-  };
-  // What was data when it looked may have become a hole before it read.
-  while (true) {
-    const auto before = punches();
-    PGS_TRY(const auto size, read_once(node, offset, into));
-    if (punches() == before) return size;
-  }
-}
-
-Result<std::size_t> Overlay::read_once(Node& node, std::uint64_t offset, MutableByteView into) {
   std::vector<Part> parts;
   std::uint64_t end = 0;
   bool needs_data = false;
   bool needs_base = false;
   std::shared_ptr<const SettledFile> settled;
+  std::shared_lock data_stay(node.holes_mutex);
   {
     const std::lock_guard lock(node.mutex);
     if (offset >= node.size_bytes) return std::size_t{0};
@@ -298,26 +286,30 @@ Result<std::size_t> Overlay::read_once(Node& node, std::uint64_t offset, Mutable
     needs_data = needs_data && node.has_data;
     settled = node.settled;
   }
-  BaseFile* base = nullptr;
-  if (needs_base) {
-    PGS_TRY(base, base_file(node));
-  }
+  const auto piece_of = [&](const Part& part) {
+    return into.subspan(static_cast<std::size_t>(part.offset - offset),
+                        static_cast<std::size_t>(part.size_bytes));
+  };
   std::shared_ptr<FileDescriptor> data;
   if (needs_data) {
     PGS_TRY(data, data_->open(node.id));
   }
   for (const auto& part : parts) {
-    const auto piece = into.subspan(static_cast<std::size_t>(part.offset - offset),
-                                    static_cast<std::size_t>(part.size_bytes));
+    if (part.base) continue;
+    const auto piece = piece_of(part);
     std::size_t got = 0;
-    if (part.base) {
-      PGS_CHECK(read_base(*base, settled.get(), part.offset, piece));
-      got = piece.size();
-    } else if (data) {
+    if (data) {
       PGS_TRY(got, read_at_most(*data, part.offset, piece));
     }
     std::ranges::fill(piece.subspan(got), std::byte{});
   }
+  data_stay.unlock();
+  BaseFile* base = nullptr;
+  if (needs_base) {
+    PGS_TRY(base, base_file(node));
+  }
+  for (const auto& part : parts)
+    if (part.base) PGS_CHECK(read_base(*base, settled.get(), part.offset, piece_of(part)));
   return static_cast<std::size_t>(end - offset);
 }
 

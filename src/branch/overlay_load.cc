@@ -135,7 +135,7 @@ Result<void> Overlay::learn_sizes() {
     if (!data && data.error().code() != ErrorCode::not_found) return std::unexpected(data.error());
     node->has_data = data.has_value();
     node->unsynced = node->has_data;
-    PGS_CHECK(learn_settled(*node));
+    if (node->links != 0) PGS_CHECK(learn_settled(*node));
     const bool needs_data = node->settled || std::ranges::find(node->blocks, true) != node->blocks.end();
     if (!data && node->links != 0 && needs_data)
       return fail(ErrorCode::damaged, "the overlay's data file {} is missing", data_->path(id).native());
@@ -155,8 +155,11 @@ Result<void> Overlay::learn_sizes() {
 Result<void> Overlay::learn_settled(Node& node) const {
   auto settled = SettledFile::open(settled_path(node.id));
   if (!settled && settled.error().code() != ErrorCode::not_found) return std::unexpected(settled.error());
-  if (settled) node.settled = *std::move(settled);
-  if (node.links == 0 || node.settled_serial <= (node.settled ? node.settled->serial() : 0)) return {};
+  if (settled) {
+    node.settled = *std::move(settled);
+    for (const auto& extent : node.settled->extents()) node.unpunched.insert(extent.number);
+  }
+  if (node.settled_serial <= (node.settled ? node.settled->serial() : 0)) return {};
   return std::unexpected(
       make_error(ErrorCode::damaged, "\"{}\" is missing, or an old one", settled_path(node.id).native())
           .with_hint("It holds what was written in the branch: `pgstrata branch reset` "
@@ -175,7 +178,10 @@ Result<void> Overlay::sync_data_of_earlier_process() {
     PGS_CHECK(sync_file_data(data));
     node->unsynced = false;
   }
-  return sync_directory(data_->folder());  // before the log speaks of what they say
+  // Before the log speaks of what they say.
+  PGS_TRY(const bool settled, file_exists(folder_ / settled_folder_name));
+  if (settled) PGS_CHECK(sync_directory(folder_ / settled_folder_name));
+  return sync_directory(data_->folder());
 }
 
 void Overlay::add_live_records(const Node& node, std::vector<OverlayRecord>& records) {

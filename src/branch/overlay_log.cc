@@ -284,12 +284,12 @@ Result<void> OverlayLog::append(std::span<const OverlayRecord> records) {
 Result<void> OverlayLog::sync() {
   const auto wanted = size_bytes();
   const std::lock_guard syncing(sync_mutex_);
-  if (synced_bytes_ >= wanted) return {};
   std::uint64_t reached = 0;
   {
     const std::lock_guard lock(mutex_);
     // The kernel tells of a failure once; what was lost then stays lost.
     if (failed_) return failed_before();
+    if (synced_bytes_ >= wanted) return {};
     reached = size_bytes_;
   }
   if (auto synced = sync_content(file_, durability_); !synced) {

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <list>
 #include <map>
+#include <set>
 
 #include "branch/overlay.h"
 
@@ -29,7 +30,10 @@ struct Overlay::Node {
   std::atomic<bool> own = false;
   std::atomic<std::uint64_t> references = 0;
 
-  std::mutex sync_mutex;     // one sync at a time; taken before `mutex`
+  std::mutex sync_mutex;  // one sync at a time; taken before `mutex`
+  // Held, shared, from the moment when it is seen which blocks are data until those are read, so that they do not
+  // become holes meanwhile; taken before `mutex`.
+  std::shared_mutex holes_mutex;
   mutable std::mutex mutex;  // guards what follows
   std::uint64_t size_bytes = 0;
   std::uint64_t base_limit_bytes = 0;
@@ -42,10 +46,9 @@ struct Overlay::Node {
   bool unsynced = false;
   bool failed = false;  // a sync failed: what the disk holds is not known
   enum class Rest : std::uint8_t { none, written, idle };
-  std::vector<Rest> extents;         // of the base's part, as far as they were written
-  std::uint32_t writers = 0;         // at work, without the mutex
-  std::uint64_t punches = 0;         // so often were blocks made holes: who read meanwhile reads again
-  std::uint64_t settled_serial = 0;  // that the log has spoken of
+  std::vector<Rest> extents;                   // of the base's part, as far as they were written
+  std::uint32_t writers = 0;                   // at work, without the mutex
+  std::uint64_t settled_serial = 0;            // that the log has spoken of
   std::shared_ptr<const SettledFile> settled;  // shared: readers go on with it while the next takes its place
   std::unique_ptr<BaseFile> base;
   Timestamp modified;
@@ -76,6 +79,8 @@ struct Overlay::Node {
   [[nodiscard]] std::uint64_t written_blocks(std::uint64_t extent) const;
   [[nodiscard]] PageBits written_pages(std::uint64_t extent) const;
   // Of settling (overlay_settle.cc).
+  std::set<std::uint64_t>
+      unpunched;  // extents that have settled, and may have data still; under settle_mutex_
   std::vector<std::uint64_t> take_idle(std::uint64_t least_bytes);
   void put_back_idle(const std::vector<std::uint64_t>& idle);
   [[nodiscard]] Runs runs_left_alone(const std::vector<std::uint64_t>& settled_extents) const;

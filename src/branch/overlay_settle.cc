@@ -13,7 +13,8 @@
 #include "base/log.h"
 #include "branch/overlay_node.h"
 #include "codec/compression.h"
-#include "sys/files.h"
+#include "codec/digest.h"
+#include "sys/durable.h"
 
 namespace pgstrata {
 namespace {
@@ -21,117 +22,158 @@ namespace {
 // More than a checkpoint writes that takes its time: then somebody is at work, who is not to be disturbed.
 constexpr std::uint64_t busy_bytes = 16U << 20;
 constexpr int compression_level = 1;
+// What is left to others on the disk while a settled file is written, beside its size.
+constexpr std::uint64_t room_bytes_min = 16U << 20;
+// An old file is not written anew for less than so much of it.
+constexpr std::uint64_t share_min = 4;
+// In one call, which reads of the file wait for.
+constexpr std::uint64_t punched_extents_max = 128;
+
+constexpr std::size_t records_per_frame = 4096;
+
+std::unexpected<Error> called_away() {
+  return fail(ErrorCode::cancelled, "called away while it settled");
+}
 
 }  // namespace
 
 struct Overlay::Settling {
   std::vector<std::uint64_t> extents;         // that have been left alone
   std::shared_ptr<const SettledFile> before;  // what had settled
-  std::shared_ptr<const SettledFile> after;
-  std::vector<std::uint64_t> settled;  // of the extents; the others would not become much smaller
+  std::shared_ptr<const SettledFile> after;   // none where nothing is to be gained
+  std::vector<std::uint64_t> settled;         // of the extents
 };
 
-void Overlay::settle_if_quiet(const std::stop_token& stop) {
-  if (written_bytes_.exchange(0) > busy_bytes) return;
-  const auto settled = settle(stop);
-  if (!settled && settles_ && settled.error().code() != ErrorCode::cancelled)
+bool Overlay::settle_if_quiet(const std::stop_token& stop) {
+  if (written_bytes_.exchange(0) > busy_bytes) return true;
+  const auto settled = settle_while([&] {
+    if (stop.stop_requested()) return false;
+    const std::lock_guard lock(dead_mutex_);
+    return dead_.empty();  // the room that these take may be waited for
+  });
+  if (settled || settled.error().code() == ErrorCode::cancelled) return true;
+  if (!std::exchange(settling_failed_, true))
     log_warning("what a branch wrote does not settle: {}", settled.error().describe());
-  settles_ = settled.has_value();
+  return false;
 }
 
-Result<void> Overlay::settle(const std::stop_token& stop) {
+Result<void> Overlay::settle() {
+  return settle_while([] { return true; });
+}
+
+Result<void> Overlay::settle_while(const GoesOn& goes_on) {
   const std::lock_guard settling(settle_mutex_);
+  if (!makes_holes_) return {};
   std::vector<NodePtr> nodes;
   {
     const std::shared_lock lock(tree_mutex_);
     for (const auto& [id, node] : nodes_) {
       const std::lock_guard node_lock(node->mutex);
-      if (!node->extents.empty() && node->links != 0) nodes.push_back(node);
+      if (node->links != 0 && !(node->extents.empty() && node->unpunched.empty())) nodes.push_back(node);
     }
   }
   Result<void> done;
   for (const auto& node : nodes) {
-    if (auto settled = settle_node(node, stop); !settled && done) done = std::move(settled);
+    if (!goes_on()) return called_away();
+    if (auto settled = settle_node(node, goes_on); !settled && done) done = std::move(settled);
   }
   return done;
 }
 
-Result<void> Overlay::settle_node(const NodePtr& node, const std::stop_token& stop) {
+Result<void> Overlay::settle_node(const NodePtr& node, const GoesOn& goes_on) {
   Settling settling;
   {
     const std::lock_guard lock(node->mutex);
-    settling.extents = node->take_idle(options_.settle_least_bytes);
     settling.before = node->settled;
+    const auto stored_bytes = settling.before ? settling.before->stored_bytes() : 0;
+    settling.extents = node->take_idle(std::max(options_.settle_least_bytes, stored_bytes / share_min));
   }
-  if (settling.extents.empty()) return {};
-  auto done = store_differences(*node, settling, stop);
-  if (done) done = sync_node(node);  // so that the log knows what it is to forget
-  if (done && settling.after) done = give_back(node, settling);
-  if (done) return {};
-  const std::lock_guard lock(node->mutex);
-  node->put_back_idle(settling.extents);
-  return done;
+  if (!settling.extents.empty()) {
+    auto done = store_differences(*node, settling, goes_on);
+    if (done) done = sync_node(node);  // so that the log knows what it is to forget
+    if (done && settling.after) done = give_back(node, settling);
+    if (!done) {
+      const std::lock_guard lock(node->mutex);
+      node->put_back_idle(settling.extents);
+      return done;
+    }
+  }
+  return punch(*node, goes_on);
 }
 
-// Into a settled file, with what had settled before. None where nothing is to be gained.
-Result<void> Overlay::store_differences(Node& node, Settling& settling, const std::stop_token& stop) {
+// Into a settled file, with what had settled before.
+Result<void> Overlay::store_differences(Node& node, Settling& settling, const GoesOn& goes_on) {
   PGS_TRY(auto* const base, base_file(node));
-  PGS_CHECK(make_directories(settled_path(node.id).parent_path()));
-  PGS_TRY(auto writer, SettledFileWriter::create(settled_path(node.id),
-                                                 settling.before ? settling.before->serial() + 1 : 1));
   Compressor compressor(compression_level);
   Bytes whole(extent_bytes);
   Bytes content(extent_bytes);
   Bytes difference(max_extent_difference_bytes);
   Bytes stored(Compressor::bound(max_extent_difference_bytes));
 
-  const auto keep = [&](const SettledExtent& extent) -> Result<void> {
-    PGS_TRY(const auto bytes, settling.before->stored(extent));
-    return writer.add(extent.number, extent.pages, bytes);
-  };
-  const auto settle_extent = [&](std::uint64_t number, const SettledExtent* before) -> Result<void> {
-    const auto as_before = [&] { return before != nullptr ? keep(*before) : Result<void>(); };
+  // Nothing where it would not become much smaller, or somebody writes to it.
+  const auto settled_extent = [&](std::uint64_t number) -> Result<std::optional<SettledExtent>> {
+    const auto* before = settling.before ? settling.before->find(number) : nullptr;
+    SettledExtent extent{.number = number, .pages = before != nullptr ? before->pages : PageBits{0}};
     PGS_TRY(const auto size, read_node(node, number * extent_bytes, content));
     std::uint64_t data_bytes = 0;
-    PageBits pages = before != nullptr ? before->pages : PageBits{0};
     {
       const std::lock_guard lock(node.mutex);
-      // Else somebody writes to it, and it may have been read half written.
+      // Else it may have been read half written.
       if (node.extents[static_cast<std::size_t>(number)] == Node::Rest::none)
         data_bytes = node.written_blocks(number) * overlay_block_bytes;
-      pages |= node.written_pages(number);
+      extent.pages |= node.written_pages(number);
     }
-    if (size < extent_bytes || data_bytes == 0) return as_before();
+    if (size < extent_bytes || data_bytes == 0) return std::nullopt;
     PGS_CHECK(of_base(base->read(number * extent_bytes, whole)));
-    const auto changed = encode_extent_difference(whole, content, difference);
-    const auto stored_size = changed ? compressor.compress(ByteView(difference).first(*changed), stored) : 0;
-    if (stored_size > data_bytes / 2) return as_before();
-    settling.settled.push_back(number);
-    return writer.add(number, pages, ByteView(stored).first(stored_size));
+    if (const auto changed = encode_extent_difference(whole, content, difference)) {
+      extent.stored_size =
+          static_cast<std::uint32_t>(compressor.compress(ByteView(difference).first(*changed), stored));
+    }
+    if (extent.stored_size > data_bytes / 2 + (before != nullptr ? before->stored_size : 0))
+      return std::nullopt;
+    extent.crc32c = crc32c_finish(crc32c_extend(crc32c_begin, content));
+    return extent;
   };
 
-  auto next = settling.extents.begin();
-  const auto settle_up_to = [&](std::uint64_t end) -> Result<void> {
-    for (; next != settling.extents.end() && *next < end; ++next) {
-      if (stop.stop_requested()) return fail(ErrorCode::cancelled, "told to stop");
-      PGS_CHECK(settle_extent(*next, nullptr));
+  std::optional<SettledFileWriter> writer;
+  const std::vector<SettledExtent> none;
+  const auto& old = settling.before ? settling.before->extents() : none;
+  auto next_old = old.begin();
+  const auto copy_old = [&](std::uint64_t end) -> Result<void> {
+    for (; next_old != old.end() && next_old->number < end; ++next_old) {
+      if (!goes_on()) return called_away();
+      PGS_TRY(const auto bytes, settling.before->stored(*next_old));
+      PGS_CHECK(writer->add(*next_old, bytes));
     }
     return {};
   };
-  if (settling.before) {
-    for (const auto& extent : settling.before->extents()) {
-      PGS_CHECK(settle_up_to(extent.number));
-      if (next != settling.extents.end() && *next == extent.number) {
-        PGS_CHECK(settle_extent(*next++, &extent));
-      } else {
-        PGS_CHECK(keep(extent));
-      }
+  for (const auto number : settling.extents) {
+    if (!goes_on()) return called_away();
+    PGS_TRY(const auto extent, settled_extent(number));
+    if (!extent) continue;
+    if (!writer) {
+      PGS_TRY(auto made, new_settled_file(node.id, settling.before.get()));
+      writer.emplace(std::move(made));
     }
+    PGS_CHECK(copy_old(number));
+    if (next_old != old.end() && next_old->number == number) ++next_old;
+    PGS_CHECK(writer->add(*extent, ByteView(stored).first(extent->stored_size)));
+    settling.settled.push_back(number);
   }
-  PGS_CHECK(settle_up_to(UINT64_MAX));
-  if (settling.settled.empty()) return {};
-  PGS_TRY(settling.after, writer.commit());
+  if (!writer) return {};
+  PGS_CHECK(copy_old(UINT64_MAX));
+  PGS_CHECK(data_->sync_names());  // no crash leaves it without its data
+  PGS_TRY(settling.after, writer->commit());
   return {};
+}
+
+Result<SettledFileWriter> Overlay::new_settled_file(NodeId node, const SettledFile* before) const {
+  const auto path = settled_path(node);
+  PGS_CHECK(durable_make_directories(path.parent_path()));
+  PGS_TRY(const auto room, free_space_bytes(folder_));
+  if (room < room_bytes_min + (before != nullptr ? before->stored_bytes() : 0))
+    return fail(ErrorCode::no_space, "\"{}\" has {} bytes left", folder_.native(), room);
+  return SettledFileWriter::create(path, before != nullptr ? before->serial() + 1 : 1);
 }
 
 Result<void> Overlay::give_back(const NodePtr& node, const Settling& settling) {
@@ -140,14 +182,15 @@ Result<void> Overlay::give_back(const NodePtr& node, const Settling& settling) {
     const std::shared_lock tree(tree_mutex_);
     if (!nodes_.contains(node->id)) return {};  // its files go with it
     const std::lock_guard lock(node->mutex);
-    node->settled = settling.after;
     if (node->failed) return {};
+    node->settled = settling.after;
     const auto runs = node->runs_left_alone(settling.settled);
-    std::vector<OverlayRecord> records;
-    for (const auto& [first, count] : runs)
-      records.push_back(SettledRecord{node->id, settling.after->serial(), first, count});
-    if (records.empty()) return {};
-    PGS_CHECK(log_->append(records));
+    for (std::size_t begin = 0; begin < runs.size(); begin += records_per_frame) {
+      std::vector<OverlayRecord> records;
+      for (auto at = begin; at < std::min(begin + records_per_frame, runs.size()); ++at)
+        records.push_back(SettledRecord{node->id, settling.after->serial(), runs[at].first, runs[at].second});
+      PGS_CHECK(log_->append(records));
+    }
     node->settled_serial = settling.after->serial();
     node->unmark(runs);
     for (const auto& [first, count] : runs) {
@@ -156,18 +199,36 @@ Result<void> Overlay::give_back(const NodePtr& node, const Settling& settling) {
     }
   }
   PGS_CHECK(sync_log());
-  return punch(*node, settling.settled);
+  node->unpunched.insert(settling.settled.begin(), settling.settled.end());
+  return {};
 }
 
-Result<void> Overlay::punch(Node& node, const std::vector<std::uint64_t>& extents) {
+Result<void> Overlay::punch(Node& node, const GoesOn& goes_on) {
+  if (node.unpunched.empty()) return {};
   PGS_TRY(const auto data, data_->open(node.id));
-  for (const auto extent : extents) {
+  while (!node.unpunched.empty()) {
+    if (!goes_on()) return called_away();
+    const std::unique_lock holes(node.holes_mutex);
     const std::lock_guard lock(node.mutex);
-    if (!node.is_of_base(extent)) continue;  // some of it is the overlay's again, or about to be
-    ++node.punches;
+    const auto first = *node.unpunched.begin();
+    auto end = first;
+    auto behind = node.unpunched.begin();
+    while (behind != node.unpunched.end() && *behind == end && end < first + punched_extents_max &&
+           node.is_of_base(end)) {
+      ++behind;
+      ++end;
+    }
+    if (end == first) {  // some of it is the overlay's again, or about to be
+      node.unpunched.erase(behind);
+      continue;
+    }
     if (::fallocate(data->get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                    static_cast<off_t>(extent * extent_bytes), extent_bytes) != 0)
+                    static_cast<off_t>(first * extent_bytes),
+                    static_cast<off_t>((end - first) * extent_bytes)) != 0) {
+      makes_holes_ = errno != EOPNOTSUPP;
       return fail_errno(errno, "give back the room of what has settled");
+    }
+    node.unpunched.erase(node.unpunched.begin(), behind);
   }
   return {};
 }
@@ -216,8 +277,8 @@ Overlay::Runs Overlay::Node::runs_left_alone(const std::vector<std::uint64_t>& s
 }
 
 bool Overlay::Node::is_of_base(std::uint64_t extent) const {
-  return has_whole(extent) && extents[static_cast<std::size_t>(extent)] == Rest::none &&
-         written_blocks(extent) == 0;
+  const bool left_alone = extent >= extents.size() || extents[static_cast<std::size_t>(extent)] == Rest::none;
+  return left_alone && has_whole(extent) && written_blocks(extent) == 0;
 }
 
 }  // namespace pgstrata

@@ -386,6 +386,23 @@ TEST_F(OverlaySettleTest, WhileItsFileIsCutAndGrowsInTheMiddleOfIt) {
   }
 }
 
+TEST_F(OverlaySettleTest, GivesBackItsRoomAfterACrashBeforeItDid) {
+  change_pages(0, 64, 'x');
+  ok(overlay_->sync_all());
+  const auto path = data();
+  const auto before = *read_file(path);
+  settle();
+  overlay_.reset();
+  ASSERT_TRUE(write_file(path, before).has_value());
+  open();
+  EXPECT_TRUE(read() == content_);
+  const auto room = data_bytes();
+  change_pages(16, 1, 'y');  // which is data again
+  ok(overlay_->settle());
+  EXPECT_EQ(data_bytes(), room - 48 * page) << "three extents; the fourth is written to";
+  EXPECT_TRUE(read() == content_);
+}
+
 // Each writer has every fourth page, so that all of them meet in all extents, and reads what it wrote itself.
 TEST_F(OverlaySettleTest, WhileOthersReadAndWrite) {
   constexpr std::size_t writers = 4;
@@ -422,6 +439,7 @@ TEST_F(OverlaySettleTest, WhileOthersReadAndWrite) {
   EXPECT_FALSE(strange) << "seed " << seed;
   settle();
   EXPECT_TRUE(read() == content_);
+  ok(overlay_->sync_all());
   open();
   EXPECT_TRUE(read() == content_);
 }

@@ -11,6 +11,8 @@ namespace {
 
 constexpr auto clean_up_again_after = std::chrono::seconds(1);
 constexpr std::uint64_t log_growth_max = 4;
+// After what went wrong again and again: it costs work each time.
+constexpr std::chrono::milliseconds settle_wait_max = std::chrono::minutes(10);
 
 }  // namespace
 
@@ -95,17 +97,21 @@ Result<void> Overlay::sync_all() {
   return sync_log();
 }
 
-void Overlay::remove_dead(const std::vector<NodeId>& dead) {
+bool Overlay::remove_dead(const std::vector<NodeId>& dead) {
+  if (!sync_log()) return false;
   const std::lock_guard settling(settle_mutex_);
   for (const NodeId node : dead) {
     static_cast<void>(data_->remove(node));
     static_cast<void>(remove_file_if_there(settled_path(node)));
   }
+  return true;
 }
 
 void Overlay::clean_up(const std::stop_token& stop) {
+  using std::chrono::steady_clock;
   const bool settles = options_.settle_after.count() != 0 && options_.durability == Durability::kept;
-  auto settle_at = std::chrono::steady_clock::now() + options_.settle_after;
+  auto settle_wait = options_.settle_after;
+  auto settle_at = steady_clock::now() + settle_wait;
   while (!stop.stop_requested()) {
     std::vector<NodeId> dead;
     bool log_is_long = false;
@@ -121,20 +127,16 @@ void Overlay::clean_up(const std::stop_token& stop) {
       log_is_long = std::exchange(log_is_long_, false);
     }
     if (stop.stop_requested()) return;
-    if (settles && std::chrono::steady_clock::now() >= settle_at) {
-      settle_if_quiet(stop);
-      settle_at = std::chrono::steady_clock::now() + options_.settle_after;
-    }
     if (log_is_long) compact_log();
-    if (dead.empty()) continue;
-    if (sync_log()) {
-      remove_dead(dead);
-      continue;
+    if (!dead.empty() && !remove_dead(dead)) {
+      // They are what takes the room, perhaps.
+      std::unique_lock lock(dead_mutex_);
+      dead_.insert(dead_.end(), dead.begin(), dead.end());
+      dead_arrived_.wait_for(lock, stop, clean_up_again_after, [] { return false; });
     }
-    // They are what takes the room, perhaps.
-    std::unique_lock lock(dead_mutex_);
-    dead_.insert(dead_.end(), dead.begin(), dead.end());
-    dead_arrived_.wait_for(lock, stop, clean_up_again_after, [] { return false; });
+    if (!settles || steady_clock::now() < settle_at) continue;
+    settle_wait = settle_if_quiet(stop) ? options_.settle_after : std::min(2 * settle_wait, settle_wait_max);
+    settle_at = steady_clock::now() + settle_wait;
   }
 }
 

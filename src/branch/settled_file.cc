@@ -126,17 +126,23 @@ const SettledExtent* SettledFile::find(std::uint64_t number) const {
 Result<Bytes> SettledFile::stored(const SettledExtent& extent) const {
   Bytes bytes(extent.stored_size);
   PGS_CHECK(read_exactly(file_, extent.offset, bytes));
-  if (crc32c(bytes) != extent.crc32c)
-    return damaged(path_, fmt::format("is damaged at byte {}", extent.offset));
+  return bytes;
+}
+
+std::uint64_t SettledFile::stored_bytes() const {
+  std::uint64_t bytes = 0;
+  for (const auto& extent : index_.extents) bytes += extent.stored_size;
   return bytes;
 }
 
 Result<void> SettledFile::apply(const SettledExtent& extent, MutableByteView content) const {
-  PGS_TRY(const auto bytes, stored(extent));
-  if (bytes.empty()) return {};
-  const auto difference = decompress(bytes, max_extent_difference_bytes);
-  if (!difference || !apply_extent_difference(*difference, content))
-    return damaged(path_, fmt::format("holds no difference at byte {}", extent.offset));
+  const auto wrong = [&] { return damaged(path_, fmt::format("is damaged at byte {}", extent.offset)); };
+  if (extent.stored_size != 0) {
+    PGS_TRY(const auto bytes, stored(extent));
+    const auto difference = decompress(bytes, max_extent_difference_bytes);
+    if (!difference || !apply_extent_difference(*difference, content)) return wrong();
+  }
+  if (crc32c(content) != extent.crc32c) return wrong();
   return {};
 }
 
@@ -163,11 +169,12 @@ Result<SettledFileWriter> SettledFileWriter::create(const std::filesystem::path&
   return writer;
 }
 
-Result<void> SettledFileWriter::add(std::uint64_t number, PageBits pages, ByteView stored) {
-  PGS_ASSERT(index_.extents.empty() || index_.extents.back().number < number);
+Result<void> SettledFileWriter::add(SettledExtent extent, ByteView stored) {
+  PGS_ASSERT(index_.extents.empty() || index_.extents.back().number < extent.number);
+  PGS_ASSERT(extent.stored_size == stored.size());
   PGS_CHECK(write_all(file_, stored));
-  index_.extents.push_back(
-      {number, pages, size_bytes_, static_cast<std::uint32_t>(stored.size()), crc32c(stored)});
+  extent.offset = size_bytes_;
+  index_.extents.push_back(extent);
   size_bytes_ += stored.size();
   return {};
 }

@@ -18,7 +18,7 @@ struct SettledExtent {
   PageBits pages = 0;             // that were ever written, also those that are as the base has them
   std::uint64_t offset = 0;       // of the compressed difference
   std::uint32_t stored_size = 0;  // 0: all are as the base has them
-  std::uint32_t crc32c = 0;       // of what is stored
+  std::uint32_t crc32c = 0;       // of what the extent holds then
 };
 
 // The extents that the end of a settled file lists, in order, and its serial number. Error: damaged;
@@ -43,10 +43,13 @@ class SettledFile {
   void for_each_page(const std::function<void(std::uint64_t page)>& call) const;
   // Nothing where the extent is the base's.
   [[nodiscard]] const SettledExtent* find(std::uint64_t number) const;
-  // `content` holds the whole extent as the base has it, and becomes what was settled. Error: damaged.
+  // `content` holds the whole extent as the base has it, and becomes what was settled. Error: damaged, also where
+  // the base is not the one it was.
   Result<void> apply(const SettledExtent& extent, MutableByteView content) const;
-  // As it is stored. Error: damaged.
+  // As it is stored, right or wrong.
   Result<Bytes> stored(const SettledExtent& extent) const;
+  // Of all its differences.
+  [[nodiscard]] std::uint64_t stored_bytes() const;
 
  private:
   friend class SettledFileWriter;
@@ -66,8 +69,9 @@ class SettledFileWriter {
   SettledFileWriter& operator=(SettledFileWriter&&) = delete;
   ~SettledFileWriter();
 
-  // In the order of their numbers. `stored` is the compressed difference.
-  Result<void> add(std::uint64_t number, PageBits pages, ByteView stored);
+  // In the order of their numbers. `stored` is the compressed difference, of the size that `extent` says; its
+  // offset is of no account.
+  Result<void> add(SettledExtent extent, ByteView stored);
   // In the place of what was at the path, durably.
   Result<std::shared_ptr<const SettledFile>> commit();
 
