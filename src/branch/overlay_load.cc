@@ -142,6 +142,10 @@ Result<void> Overlay::learn_sizes() {
     if (!data) node->blocks.clear();
     node->size_bytes = data ? data->size_bytes : node->base_limit_bytes;
     node->cut_base(node->size_bytes);
+    for (std::uint64_t extent = 0; extent < node->extents.size(); ++extent) {
+      if (node->written_blocks(extent) == 0)
+        node->extents[static_cast<std::size_t>(extent)] = Node::Rest::none;
+    }
     node->logged = node->blocks;  // as the log will say that open() writes
     node->logged_limit_bytes = node->base_limit_bytes;
   }
