@@ -3,8 +3,21 @@
 #include <unistd.h>
 
 #include "codec/digest.h"
+#include "storage/disk/network_file_system.h"
 
 namespace pgstrata {
+namespace {
+
+// Where `folder` is or would be made.
+bool would_be_far(std::filesystem::path folder) {
+  std::error_code ignored;
+  while (folder.has_relative_path() && !std::filesystem::exists(folder, ignored)) {
+    folder = folder.parent_path();
+  }
+  return is_on_network_file_system(folder);
+}
+
+}  // namespace
 
 std::string shared_name(const ClusterSpace& space) {
   const auto key = space.object_key({}, "cache name v1");
@@ -16,10 +29,12 @@ std::unique_ptr<NearStore> open_near_copies(const ClusterSpace& space,
   if (!space.store().capabilities().far) return nullptr;
   NearStoreOptions options;
   options.folder = state_directory / "cache" / shared_name(space);
-  // Packs, and of the WAL what is sealed: tails grow.
-  options.is_written_once = [packs = space.object_name("packs/"),
-                             wal = space.object_name("wal/")](std::string_view name) {
-    return name.starts_with(packs) || (name.starts_with(wal) && !name.ends_with(".tail"));
+  if (would_be_far(options.folder)) return nullptr;
+  // Packs, and of the WAL what is sealed: tails grow. The name of a segment comes again when a longer one
+  // replaces what there was of it.
+  options.kept_by = [packs = space.object_name("packs/"), wal = space.object_name("wal/")](auto name) {
+    if (name.starts_with(packs)) return KeptBy::name;
+    return name.starts_with(wal) && !name.ends_with(".tail") ? KeptBy::name_and_version : KeptBy::nothing;
   };
   return std::make_unique<NearStore>(space.store(), std::move(options));
 }

@@ -16,7 +16,7 @@ namespace pgstrata {
 // called. Only who has the cluster's key can know it.
 [[nodiscard]] std::string shared_name(const ClusterSpace& space);
 
-// Over the space's store, which is borrowed; empty where that is near.
+// Over the space's store, which is borrowed; empty where that is near, or the state folder as far away.
 [[nodiscard]] std::unique_ptr<NearStore> open_near_copies(const ClusterSpace& space,
                                                           const std::filesystem::path& state_directory);
 

@@ -121,22 +121,24 @@ Result<void> NearFolder::keep(const NearBlockKey& key, ByteView content) {
     static_cast<void>(remove_file_if_there(path));
     return kept;
   }
-  return trim(folder, to_hex(key));
+  trim(folder, to_hex(key));
+  return {};
 }
 
 bool NearFolder::drop(const NearBlockKey& key) const {
   return ::unlink(path_of(key).c_str()) == 0;
 }
 
-Result<void> NearFolder::trim(const std::filesystem::path& folder, const std::string& added) const {
+void NearFolder::trim(const std::filesystem::path& folder, const std::string& added) const {
   struct Block {
     Timestamp used;
     const DirectoryEntry* entry;
   };
-  PGS_TRY(const auto entries, list_directory(folder));
+  const auto entries = list_directory(folder);
+  if (!entries) return;
   const Timestamp now = clock_.now();
   std::vector<Block> blocks;
-  for (const auto& entry : entries) {
+  for (const auto& entry : *entries) {
     const bool is_new = entry.name.starts_with(new_prefix);
     if (!is_new && (!is_block_name(entry.name) || entry.name == added)) continue;
     const auto info = stat_file(folder / entry.name);
@@ -149,11 +151,10 @@ Result<void> NearFolder::trim(const std::filesystem::path& folder, const std::st
     }
   }
   const std::size_t spared = blocks_per_folder_ - 1;  // beside the one just added
-  if (blocks.size() <= spared) return {};
+  if (blocks.size() <= spared) return;
   std::ranges::sort(blocks, {}, &Block::used);
   blocks.resize(blocks.size() - spared);
-  for (const auto& [used, entry] : blocks) PGS_CHECK(remove_tree(folder / entry->name));
-  return {};
+  for (const auto& [used, entry] : blocks) static_cast<void>(remove_tree(folder / entry->name));
 }
 
 }  // namespace pgstrata

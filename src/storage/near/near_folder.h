@@ -47,8 +47,9 @@ class NearFolder {
   [[nodiscard]] std::filesystem::path folder_of(const NearBlockKey& key) const;
   [[nodiscard]] std::filesystem::path path_of(const NearBlockKey& key) const;
   [[nodiscard]] std::filesystem::path new_path(const std::filesystem::path& folder);
-  // Of blocks, all but the one just added, and of what writers that died have left.
-  [[nodiscard]] Result<void> trim(const std::filesystem::path& folder, const std::string& added) const;
+  // Of blocks beyond the share, without the one just added, and of what writers that died have left. What
+  // cannot be removed stays: whoever adds next tries again.
+  void trim(const std::filesystem::path& folder, const std::string& added) const;
 
   const std::filesystem::path path_;
   const std::size_t blocks_per_folder_;

@@ -7,13 +7,14 @@
 // anyway; whoever finds it wrong says so with forget_copies. Everything else goes to the store itself.
 //
 // Only objects that are written once may be kept: what is read of one may be of before its last change, or
-// its removal. An object that was asked for by stat is known by its size and time, too: one that was removed,
-// and another written under its name, are two.
+// its removal. One whose name may come again is known by the size and time that stat last said, too, so that
+// two of one name are two; before stat was asked, nothing of it is kept.
 //
 // What goes wrong with the folder is never the reader's error: the store answers. It is made where it is
 // missing, also when somebody removes it meanwhile, with mode 0700. The first thing that goes wrong is told
-// in the log. Errors are not kept. Within a process, a block is read from the store once at a time: whoever
-// else wants it waits. Thread-safe.
+// in the log. For a minute after a block could not be kept, what is not there is read from the store as it is
+// asked for, no whole blocks. Errors are not kept. Within a process, a block is read from the store once at a
+// time: whoever else wants it waits. Thread-safe.
 #pragma once
 
 #include <condition_variable>
@@ -27,12 +28,18 @@
 
 namespace pgstrata {
 
+enum class KeptBy : std::uint8_t {
+  nothing,           // not kept: it changes
+  name,              // written once, and its name never comes again
+  name_and_version,  // written once; another may be written under its name later
+};
+
 struct NearStoreOptions {
   std::filesystem::path folder;  // of one repository and cluster, and of nothing else
   std::uint64_t limit_bytes = 4ULL << 30;
   unsigned free_percent_min = 10;  // nothing is added where less of the disk is free
-  // Whether an object of that name is never changed. Called from any thread.
-  std::function<bool(std::string_view name)> is_written_once;
+  // How an object of that name is kept. Called from any thread.
+  std::function<KeptBy(std::string_view name)> kept_by;
 };
 
 class NearStore : public ObjectStore {
@@ -76,24 +83,33 @@ class NearStore : public ObjectStore {
  private:
   using Content = std::shared_ptr<const Bytes>;  // shared by all who wait for it
   struct Fetch {
-    bool done = false;
-    Result<Content> content = Content();
+    std::optional<Result<Content>> content;  // once it is there
+    bool is_over = false;  // its fetcher has left it: without content, whoever waits fetches for himself
+    bool keeping = false;  // its fetcher is about to write it to the folder
+    bool forgotten = false;
   };
+  class OwnFetch;
 
-  // From `offset` in the block, as far as it goes.
-  Result<std::size_t> read_block(const NearBlockPlace& place, std::size_t offset, MutableByteView into);
+  // From `offset` in the block into `into`, as far as it goes.
+  Result<std::size_t> read_fetched(const NearBlockKey& key, const NearBlockPlace& place, std::size_t offset,
+                                   MutableByteView into);
   Result<Content> fetch(const NearBlockKey& key, const NearBlockPlace& place);
   Result<Content> fetch_alone(const NearBlockKey& key, const NearBlockPlace& place, bool& kept);
   void keep(const NearBlockKey& key, ByteView content);
-  ObjectVersion version_of(std::string_view name);
+  bool can_keep();
+  bool forget_block(const NearBlockKey& key);
+  // By which its blocks are known; nothing when they are not kept.
+  std::optional<ObjectVersion> version_of(std::string_view name);
 
   ObjectStore& beneath_;
   const NearStoreOptions options_;
+  const Clock& clock_;
   NearFolder folder_;
   std::atomic<bool> warned_ = false;
-  std::mutex mutex_;  // guards what follows
+  std::mutex mutex_;  // guards what follows, and all that is in a Fetch
   std::condition_variable fetched_;
-  std::map<NearBlockKey, std::shared_ptr<Fetch>> fetches_;  // shared with those who wait
+  std::map<NearBlockKey, std::shared_ptr<Fetch>> fetches_;  // shared with those who fetch and wait
+  SteadyTime keeps_from_ = SteadyTime::min();               // nothing is kept before
   std::map<std::string, ObjectVersion, std::less<>> versions_;
 };
 

@@ -22,9 +22,10 @@ constexpr std::uint64_t small_limit_bytes = 1;  // a block for each of the folde
 
 // However full the disk is that tests run on.
 NearStoreOptions options_in(const std::filesystem::path& folder, unsigned free_percent_min = 0) {
-  return {.folder = folder,
-          .free_percent_min = free_percent_min,
-          .is_written_once = [](std::string_view name) { return !name.starts_with("wal/j"); }};
+  return {.folder = folder, .free_percent_min = free_percent_min, .kept_by = [](std::string_view name) {
+            if (name.starts_with("wal/j")) return KeptBy::nothing;
+            return name.starts_with("wal/") ? KeptBy::name_and_version : KeptBy::name;
+          }};
 }
 
 class NearHarness {
@@ -64,6 +65,21 @@ class LogLines : public LogSink {
     if (severity == Severity::warning) warnings.emplace_back(message);
   }
   std::vector<std::string> warnings;
+};
+
+// The machine's, and what a test adds.
+class PassingClock : public Clock {
+ public:
+  [[nodiscard]] Timestamp now() const override { return system_clock().now(); }
+  [[nodiscard]] SteadyTime steady() const override {
+    if (before_steady) before_steady();
+    return system_clock().steady() + passed_.load();
+  }
+  void pass(std::chrono::seconds span) { passed_ = passed_.load() + span; }
+  std::function<void()> before_steady;
+
+ private:
+  std::atomic<std::chrono::seconds> passed_{std::chrono::seconds(0)};
 };
 
 Bytes content_of(std::size_t size, unsigned seed) {
@@ -123,7 +139,8 @@ class NearStoreTest : public testing::Test {
   TemporaryDirectory directory_ = TemporaryDirectory::create("pgstrata-near-").value();
   std::filesystem::path folder_ = directory_.path() / "state" / "near";
   CountedStore beneath_;
-  NearStore store_{beneath_, options_in(folder_)};
+  PassingClock clock_;
+  NearStore store_{beneath_, options_in(folder_), clock_};
 };
 
 TEST_F(NearStoreTest, ReadsTheStoreOnceForEachBlock) {
@@ -191,6 +208,21 @@ TEST_F(NearStoreTest, AnotherObjectOfTheSameNameIsAnother) {
   EXPECT_EQ(reads_for(store_, "wal/segment", 0, 1000), 0);
 }
 
+TEST_F(NearStoreTest, NothingIsKeptByAVersionThatIsNotKnown) {
+  put("wal/segment", 1000);
+  EXPECT_EQ(reads_for(store_, "wal/segment", 0, 1000), 1);
+  EXPECT_THAT(files(), IsEmpty());
+  EXPECT_FALSE(store_.forget_copies("wal/segment", 0, 1000));
+}
+
+TEST_F(NearStoreTest, WhoAskedForAPackFindsWhatOthersHaveKept) {
+  put("packs/a", 1000);
+  EXPECT_EQ(reads_for(store_, "packs/a", 0, 1000), 1);
+  ASSERT_TRUE(store_.stat("packs/a"));
+  EXPECT_EQ(reads_for(store_, "packs/a", 0, 1000), 0);
+  EXPECT_EQ(files().size(), 1U);
+}
+
 TEST_F(NearStoreTest, ErrorsPassThroughAndAreNotKept) {
   put("packs/a", 10);
   FaultStore faults(beneath_, 1);
@@ -233,6 +265,25 @@ TEST_F(NearStoreTest, AllWhoWaitAreToldOfAFailure) {
   }
   for (auto& reader : readers) reader.join();
   EXPECT_EQ(told, 4);
+}
+
+TEST_F(NearStoreTest, NobodyWaitsForWhoGaveUp) {
+  put("packs/a", 1000);
+  std::atomic<bool> begun = false;
+  beneath_.before_read = [&] {
+    if (begun.exchange(true)) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    throw std::bad_alloc();
+  };
+  std::thread other([&] {
+    while (!begun) std::this_thread::yield();
+    EXPECT_TRUE(reads_right(store_, "packs/a", 0, 1000));
+  });
+  Bytes into(10);
+  EXPECT_THROW(static_cast<void>(store_.read_some("packs/a", 0, into)), std::bad_alloc);
+  other.join();
+  EXPECT_EQ(beneath_.reads, 2);
+  EXPECT_EQ(reads_for(store_, "packs/a", 0, 1000), 0);
 }
 
 TEST_F(NearStoreTest, StaysWithinItsBoundWhoeverAdds) {
@@ -376,6 +427,37 @@ TEST_F(NearStoreTest, WhoFindsItWrongHasItReadAgain) {
   EXPECT_EQ(reads_for(store_, "packs/a", 0, 3 * near_block_bytes), 2);
 }
 
+TEST_F(NearStoreTest, WhatIsForgottenWhileItIsFetchedIsNotKept) {
+  put("packs/a", 1000);
+  bool forgotten = false;
+  beneath_.before_read = [&] { forgotten = store_.forget_copies("packs/a", 0, 10); };
+  EXPECT_EQ(reads_for(store_, "packs/a", 0, 1000), 1);
+  beneath_.before_read = {};
+  EXPECT_TRUE(forgotten);
+  EXPECT_THAT(files(), IsEmpty());
+  EXPECT_EQ(reads_for(store_, "packs/a", 0, 1000), 1);
+  EXPECT_EQ(reads_for(store_, "packs/a", 0, 1000), 0);
+}
+
+TEST_F(NearStoreTest, WhatIsForgottenWhileItIsBeingKeptDoesNotStay) {
+  put("packs/a", 1000);
+  std::atomic<bool> fetched = false;
+  std::atomic<bool> keeping = false;
+  beneath_.before_read = [&] { fetched = true; };
+  // The file's name has a time in it.
+  clock_.before_steady = [&] {
+    if (!fetched || keeping.exchange(true)) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  };
+  std::thread fetcher([&] { EXPECT_TRUE(reads_right(store_, "packs/a", 0, 1000)); });
+  while (!keeping) std::this_thread::yield();
+  EXPECT_EQ(reads_for(store_, "packs/a", 0, 1000), 0) << "of what was fetched";
+  EXPECT_TRUE(store_.forget_copies("packs/a", 0, 1000));
+  fetcher.join();
+  EXPECT_THAT(files(), IsEmpty());
+  EXPECT_EQ(reads_for(store_, "packs/a", 0, 1000), 1);
+}
+
 TEST_F(NearStoreTest, OnlyThePiecesThatAreAskedForAreLookedAt) {
   put("packs/a", 200'000);
   EXPECT_EQ(reads_for(store_, "packs/a", 0, 1), 1);
@@ -422,8 +504,32 @@ TEST_F(NearStoreTest, WithoutAFolderTheStoreAnswers) {
   ASSERT_EQ(log.warnings.size(), 1U) << "it is said once";
   EXPECT_THAT(log.warnings[0], HasSubstr(folder_.native()));
   ASSERT_TRUE(remove_file(directory_.path() / "state"));
+  clock_.pass(std::chrono::minutes(1));
   EXPECT_EQ(reads_for(store_, "packs/a", 0, 1000), 1);
   EXPECT_EQ(reads_for(store_, "packs/a", 0, 1000), 0);
+}
+
+TEST_F(NearStoreTest, WhereNothingCanBeKeptOnlyWhatIsAskedForIsRead) {
+  put("packs/a", 4 * near_block_bytes);
+  ASSERT_TRUE(write_file(directory_.path() / "state", {}));
+  LogLines log;
+  const auto reads_bytes = [&](std::uint64_t offset, std::size_t size) {
+    const std::uint64_t before = beneath_.read_bytes;
+    EXPECT_EQ(reads_for(store_, "packs/a", offset, size), 1);
+    return beneath_.read_bytes - before;
+  };
+  EXPECT_EQ(reads_bytes(0, 10), near_block_bytes);
+  EXPECT_EQ(reads_bytes(0, 10), 10U);
+  EXPECT_EQ(reads_bytes(near_block_bytes - 5, 2 * near_block_bytes), 2 * near_block_bytes);
+  EXPECT_EQ(reads_bytes(4 * near_block_bytes - 5, 10), 5U);
+  clock_.pass(std::chrono::minutes(1));
+  EXPECT_EQ(reads_bytes(0, 10), near_block_bytes) << "it is tried again";
+  EXPECT_EQ(reads_bytes(0, 10), 10U);
+  ASSERT_TRUE(remove_file(directory_.path() / "state"));
+  EXPECT_EQ(reads_bytes(0, 10), 10U);
+  clock_.pass(std::chrono::minutes(1));
+  EXPECT_EQ(reads_bytes(0, 10), near_block_bytes);
+  EXPECT_EQ(reads_for(store_, "packs/a", 10, 10), 0);
 }
 
 // A disk of 10 MiB, of which a test may use as much as it likes.
@@ -446,7 +552,7 @@ class NearStoreDiskTest : public NearStoreTest {
 TEST_F(NearStoreDiskTest, NothingIsAddedWhereLessThanATenthIsFree) {
   put("packs/a", near_block_bytes);
   put("packs/b", near_block_bytes);
-  NearStore store(beneath_, options_in(folder_, NearStoreOptions().free_percent_min));
+  NearStore store(beneath_, options_in(folder_, NearStoreOptions().free_percent_min), clock_);
   LogLines log;
   EXPECT_EQ(reads_for(store, "packs/a", 0, near_block_bytes), 1);
   fill(9U << 20);
@@ -457,6 +563,7 @@ TEST_F(NearStoreDiskTest, NothingIsAddedWhereLessThanATenthIsFree) {
   ASSERT_EQ(log.warnings.size(), 1U);
   EXPECT_THAT(log.warnings[0], HasSubstr("less than 10 % of the disk"));
   fill(0);
+  clock_.pass(std::chrono::minutes(1));
   EXPECT_EQ(reads_for(store, "packs/b", 0, near_block_bytes), 1);
   EXPECT_EQ(reads_for(store, "packs/b", 0, near_block_bytes), 0);
 }
@@ -470,6 +577,26 @@ TEST_F(NearStoreDiskTest, ABlockThatCannotBeWrittenLeavesNothing) {
   EXPECT_EQ(reads_for(store_, "packs/a", 0, near_block_bytes), 1);
   EXPECT_THAT(files(), IsEmpty());
   EXPECT_EQ(log.warnings.size(), 1U);
+}
+
+// Nobody can remove what something is mounted at.
+TEST_F(NearStoreDiskTest, WhatCannotBeRemovedIsNoFailureToKeep) {
+  const auto names = of_one_folder(3);
+  for (const auto& name : names) put(name, 100);
+  const auto store = another(small_limit_bytes);
+  LogLines log;
+  EXPECT_EQ(reads_for(*store, names[0], 0, 100), 1);
+  const auto stuck = only_file().parent_path() / std::string(32, '0');
+  ASSERT_TRUE(make_directories(stuck));
+  ASSERT_EQ(::mount("tmpfs", stuck.c_str(), "tmpfs", 0, "size=1m,mode=0700"), 0);
+  const timespec times[2] = {{.tv_sec = 1000, .tv_nsec = 0}, {.tv_sec = 1000, .tv_nsec = 0}};
+  ASSERT_EQ(::utimensat(AT_FDCWD, stuck.c_str(), times, 0), 0);
+  EXPECT_EQ(reads_for(*store, names[1], 0, 100), 1);
+  EXPECT_EQ(reads_for(*store, names[2], 0, 100), 1);
+  EXPECT_EQ(reads_for(*store, names[2], 0, 100), 0);
+  EXPECT_EQ(files().size(), 1U) << "the others are removed";
+  EXPECT_THAT(log.warnings, IsEmpty());
+  ::umount2(stuck.c_str(), MNT_DETACH);
 }
 
 TEST_F(NearStoreDiskTest, AReadOnlyDiskStillServes) {
