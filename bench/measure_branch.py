@@ -160,7 +160,13 @@ def scan_rows(pair, size_gb, at):
 
 def disk_bytes(folder):
     """What it takes on the disk."""
-    return sum(os.lstat(os.path.join(parent, name)).st_blocks * 512 for parent, _, names in os.walk(folder) for name in names)
+    def one(path):
+        try:
+            return os.lstat(path).st_blocks * 512
+        except FileNotFoundError:  # the server has just removed it
+            return 0
+
+    return sum(one(os.path.join(parent, name)) for parent, _, names in os.walk(folder) for name in names)
 
 
 def memory_of(pid, field):
