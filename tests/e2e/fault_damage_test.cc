@@ -297,9 +297,22 @@ TEST_F(FaultDamageTest, OfWhatMayNotBeRead) {
 
 // A new backup goes on using the damaged pack until it is moved away.
 TEST_F(FaultDamageAndStreamTest, OfAPackIsCuredAsVerifySays) {
-  const auto name = largest("clusters/app/packs/");
-  damage(name, "one byte changed");
-  const Json damaged = expect_verify_names(name).at("clusters").at(0).at("damaged").at(0);
+  // The largest that the second snapshot needs: which of the two writers had which extents is up to them.
+  auto packs = objects("clusters/app/packs/");
+  std::ranges::sort(packs, std::greater(),
+                    [&](const auto& pack) { return std::filesystem::file_size(repository() / pack); });
+  std::string name;
+  Json damaged;
+  for (const auto& pack : packs) {
+    name = pack;
+    const auto kept = path("kept");
+    std::filesystem::copy_file(repository() / name, kept, std::filesystem::copy_options::overwrite_existing);
+    damage(name, "one byte changed");
+    damaged = expect_verify_names(name).at("clusters").at(0).at("damaged").at(0);
+    const std::vector<std::string> snapshots = damaged.at("snapshots");
+    if (std::ranges::find(snapshots, second_) != snapshots.end()) break;
+    std::filesystem::copy_file(kept, repository() / name, std::filesystem::copy_options::overwrite_existing);
+  }
   EXPECT_THAT(std::string(damaged.at("cure")),
               AllOf(HasSubstr("move this object out of the repository"), HasSubstr("pgstrata backup app")));
   EXPECT_THAT(pgstrata({"verify"}).out, HasSubstr("cure: move this object"));
