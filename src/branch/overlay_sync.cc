@@ -2,6 +2,9 @@
 #include <algorithm>
 #include <cerrno>
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include "base/log.h"
 #include "branch/overlay_node.h"
 #include "sys/durable.h"
@@ -11,6 +14,7 @@ namespace {
 
 constexpr auto clean_up_again_after = std::chrono::seconds(1);
 constexpr std::uint64_t log_growth_max = 4;
+constexpr int cleaner_niceness = 5;
 // After what went wrong again and again: it costs work each time.
 constexpr std::chrono::milliseconds settle_wait_max = std::chrono::minutes(10);
 
@@ -109,6 +113,8 @@ bool Overlay::remove_dead(const std::vector<NodeId>& dead) {
 
 void Overlay::clean_up(const std::stop_token& stop) {
   using std::chrono::steady_clock;
+  // It is in no hurry. On Linux this is the thread's alone; without the right to change it, it stays as it was.
+  static_cast<void>(::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), cleaner_niceness));
   const bool settles = options_.settle_after.count() != 0 && options_.durability == Durability::kept;
   auto settle_wait = options_.settle_after;
   auto settle_at = steady_clock::now() + settle_wait;
