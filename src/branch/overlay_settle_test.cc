@@ -411,7 +411,7 @@ TEST_F(OverlaySettleTest, WhileOthersReadAndWrite) {
   std::vector<std::thread> threads;
   std::atomic<bool> strange = false;
   std::atomic<std::size_t> at_work = writers;
-  const auto reference = at().find("table");
+  std::optional reference = at().find("table").value();
   const auto id = reference->node();
   for (std::size_t writer = 0; writer < writers; ++writer) {
     threads.emplace_back([&, writer] {
@@ -436,6 +436,7 @@ TEST_F(OverlaySettleTest, WhileOthersReadAndWrite) {
   }
   while (at_work != 0) ok(overlay_->settle());
   for (auto& thread : threads) thread.join();
+  reference.reset();
   EXPECT_FALSE(strange) << "seed " << seed;
   settle();
   EXPECT_TRUE(read() == content_);
