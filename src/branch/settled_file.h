@@ -19,6 +19,7 @@ struct SettledExtent {
   std::uint64_t offset = 0;       // of the compressed difference
   std::uint32_t stored_size = 0;  // 0: all are as the base has them
   std::uint32_t crc32c = 0;       // of what the extent holds then
+  bool operator==(const SettledExtent&) const = default;
 };
 
 // The extents that the end of a settled file lists, in order, and its serial number. Error: damaged;
