@@ -22,6 +22,11 @@ using testing::wait_until;
 
 constexpr std::size_t page = page_size;
 constexpr std::size_t file_extents = 8;
+#ifdef PGSTRATA_SANITIZED  // which makes each round some ten times as long
+constexpr int rounds_beside_others = 60;
+#else
+constexpr int rounds_beside_others = 300;
+#endif
 constexpr std::size_t file_bytes =
     file_extents * extent_bytes + 3 * overlay_block_bytes;  // and the base ends within an extent
 
@@ -418,7 +423,7 @@ TEST_F(OverlaySettleTest, WhileOthersReadAndWrite) {
       std::mt19937_64 random(seed + writer);
       std::string one(page, '\0');
       std::string all(pages * page, '\0');
-      for (int round = 0; round < 300; ++round) {
+      for (int round = 0; round < rounds_beside_others; ++round) {
         const auto number = random() % (pages / writers) * writers + writer;
         const auto mine = std::span(content_).subspan(number * page, page);
         if (random() % 3 == 0) {

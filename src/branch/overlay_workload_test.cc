@@ -15,7 +15,11 @@ namespace {
 using ::testing::Eq;
 using testing::TemporaryDirectory;
 
+#ifdef PGSTRATA_SANITIZED  // which makes each run some ten times as long
+constexpr int workload_runs = 3;
+#else
 constexpr int workload_runs = 12;
+#endif
 constexpr int workload_steps = 200;
 
 std::unique_ptr<Overlay> open_or_throw(const std::filesystem::path& folder, BaseFiles& base,
