@@ -203,7 +203,7 @@ class Overlay {
   std::atomic<std::uint64_t> written_bytes_ = 0;  // since it was last asked whether there is quiet
   std::mutex settle_mutex_;  // held while anything settles or goes for good; taken before all others; guards:
   bool makes_holes_ = true;
-  bool settling_failed_ = false;  // and that was told
+  bool settling_failed_ = false;  // and that was told; the cleaner's alone
   bool settles_ = true;           // the last time it did; the cleaner's alone
 
   mutable std::shared_mutex tree_mutex_;  // taken before any node's mutex; guards what follows

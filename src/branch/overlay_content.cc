@@ -57,6 +57,14 @@ void Overlay::Node::unmark(const Runs& runs) {
   }
 }
 
+void Overlay::Node::unmark_logged(const Runs& runs) {
+  unmark(runs);
+  for (const auto& [first, count] : runs) {
+    for (auto block = first; block < first + count && block < logged.size(); ++block)
+      logged[static_cast<std::size_t>(block)] = false;
+  }
+}
+
 std::uint64_t Overlay::Node::written_blocks(std::uint64_t extent) const {
   if (!has_whole(extent)) return 0;
   std::uint64_t count = 0;

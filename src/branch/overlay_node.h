@@ -71,6 +71,8 @@ struct Overlay::Node {
   void mark_logged(const std::vector<OverlayRecord>& records);
   // As if they had not been written.
   void unmark(const Runs& runs);
+  // The same, and the log has been told.
+  void unmark_logged(const Runs& runs);
   // Whether the extent is all of the base's part.
   [[nodiscard]] bool has_whole(std::uint64_t extent) const {
     return (extent + 1) * extent_bytes <= base_limit_bytes;

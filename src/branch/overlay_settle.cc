@@ -29,7 +29,7 @@ constexpr std::uint64_t share_min = 4;
 // In one call, which reads of the file wait for.
 constexpr std::uint64_t punched_extents_max = 128;
 
-constexpr std::size_t records_per_frame = 4096;
+constexpr std::size_t runs_per_frame = 256;
 
 std::unexpected<Error> called_away() {
   return fail(ErrorCode::cancelled, "called away while it settled");
@@ -184,18 +184,17 @@ Result<void> Overlay::give_back(const NodePtr& node, const Settling& settling) {
     const std::lock_guard lock(node->mutex);
     if (node->failed) return {};
     node->settled = settling.after;
-    const auto runs = node->runs_left_alone(settling.settled);
-    for (std::size_t begin = 0; begin < runs.size(); begin += records_per_frame) {
+    auto runs = node->runs_left_alone(settling.settled);
+    while (!runs.empty()) {
+      const auto begin = runs.end() - static_cast<std::ptrdiff_t>(std::min(runs.size(), runs_per_frame));
+      const Runs told(begin, runs.end());
       std::vector<OverlayRecord> records;
-      for (auto at = begin; at < std::min(begin + records_per_frame, runs.size()); ++at)
-        records.push_back(SettledRecord{node->id, settling.after->serial(), runs[at].first, runs[at].second});
+      for (const auto& [first, count] : told)
+        records.push_back(SettledRecord{node->id, settling.after->serial(), first, count});
+      // What the log was told holds here as well, also when it takes no more after that.
       PGS_CHECK(log_->append(records));
-    }
-    node->settled_serial = settling.after->serial();
-    node->unmark(runs);
-    for (const auto& [first, count] : runs) {
-      for (auto block = first; block < first + count && block < node->logged.size(); ++block)
-        node->logged[static_cast<std::size_t>(block)] = false;
+      node->unmark_logged(told);
+      runs.erase(begin, runs.end());
     }
   }
   PGS_CHECK(sync_log());

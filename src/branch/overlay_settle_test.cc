@@ -111,6 +111,27 @@ TEST_F(OverlaySettleTest, TakesAFractionOfTheRoom) {
   EXPECT_EQ(data_bytes(), 0U);
 }
 
+TEST_F(OverlaySettleTest, InMoreRunsThanAFrameOfTheLogTakes) {
+  constexpr std::size_t pages = 700;
+  base_.add_file("scattered", std::string(pages * page, 'b'));
+  open();
+  std::string expected(pages * page, 'b');
+  for (std::size_t number = 0; number < pages; number += 2) {
+    const std::string bytes(page, static_cast<char>('c' + number % 20));
+    ok(at().write("scattered", number * page, bytes));
+    expected.replace(number * page, page, bytes);
+  }
+  settle();
+  for (int round = 0; round < 2; ++round) {
+    const auto id = at().find("scattered")->node();
+    EXPECT_LE(stat_file(folder_.path() / "data" / std::to_string(id))->allocated_bytes, extent_bytes)
+        << "of its last extent, which is none";
+    EXPECT_TRUE(at().read("scattered").value() == expected);
+    ok(overlay_->sync_all());
+    open();
+  }
+}
+
 TEST_F(OverlaySettleTest, OnlyWhatIsLeftAlone) {
   change_pages(0, 32, 'x');
   ok(overlay_->settle());

@@ -62,7 +62,8 @@ class SettledFile {
   const SettledIndex index_;
 };
 
-// Belongs to one thread. Dropping it leaves what is at `path` as it was.
+// Belongs to one thread. Dropping it leaves what is at `path` as it was. Errors: those of the disk; after one it is
+// of no more use.
 class SettledFileWriter {
  public:
   static Result<SettledFileWriter> create(const std::filesystem::path& path, std::uint64_t serial);
