@@ -23,7 +23,7 @@ constexpr std::string_view overlay_settled_name = "settled";
 struct Written {
   std::optional<std::string> base_path;  // in the snapshot
   std::uint64_t base_limit_bytes = 0;
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> blocks;  // first and count
+  BlockRuns blocks;  // first and count
 };
 using WrittenNodes = std::unordered_map<NodeId, Written>;
 
@@ -39,19 +39,14 @@ Result<void> add_settled(const std::filesystem::path& folder, WrittenNodes& node
     if (!settled && settled.error().code() == ErrorCode::not_found) continue;  // removed with its node
     if (!settled) return std::unexpected(settled.error());
     (*settled)->for_each_page([&blocks = nodes[*id].blocks](std::uint64_t page) {
-      const auto first = page * blocks_per_page;
-      if (!blocks.empty() && blocks.back().first + blocks.back().second == first) {
-        blocks.back().second += blocks_per_page;
-      } else {
-        blocks.emplace_back(first, blocks_per_page);
-      }
+      add_blocks(blocks, page * blocks_per_page, blocks_per_page);
     });
   }
   return {};
 }
 
 // In order, none of them twice.
-void tidy_up(std::vector<std::pair<std::uint64_t, std::uint64_t>>& blocks) {
+void tidy_up(BlockRuns& blocks) {
   std::ranges::sort(blocks);
   std::size_t kept = 0;
   for (const auto& [first, count] : blocks) {

@@ -124,7 +124,6 @@ class Overlay {
   struct Node;
   struct Change;
   class DataFiles;
-  using Runs = std::vector<std::pair<std::uint64_t, std::uint64_t>>;  // of blocks: the first, and how many
   using NodePtr = std::shared_ptr<Node>;  // shared: a call goes on with a node that another one removes
 
   Overlay(std::filesystem::path folder, BaseFiles& base, const OverlayOptions& options);
@@ -174,7 +173,7 @@ class Overlay {
                                 MutableByteView into);
   Result<void> allow_growth(const NodePtr& node, std::uint64_t end);
   Result<void> sync_node(const NodePtr& node);
-  Result<void> sync_data(Node& node, const FileDescriptor& data, const Runs& blocks);
+  Result<void> sync_data(Node& node, const FileDescriptor& data, const BlockRuns& blocks);
   Result<void> log_blocks(Node& node, const std::vector<OverlayRecord>& records);
   Result<void> sync_log();
   void compact_log();

@@ -25,11 +25,7 @@ void Overlay::Node::mark_written(std::uint64_t first, std::uint64_t count) {
   for (auto block = first; block < end; ++block) {
     if (blocks[static_cast<std::size_t>(block)]) continue;
     blocks[static_cast<std::size_t>(block)] = true;
-    if (!unlogged.empty() && unlogged.back().first + unlogged.back().second == block) {
-      ++unlogged.back().second;
-    } else {
-      unlogged.emplace_back(block, 1);
-    }
+    add_blocks(unlogged, block, 1);
   }
 }
 
@@ -50,14 +46,14 @@ void Overlay::Node::mark_logged(const std::vector<OverlayRecord>& records) {
   }
 }
 
-void Overlay::Node::unmark(const Runs& runs) {
+void Overlay::Node::unmark(const BlockRuns& runs) {
   for (const auto& [first, count] : runs) {
     for (auto block = first; block < first + count && block < blocks.size(); ++block)
       blocks[static_cast<std::size_t>(block)] = false;
   }
 }
 
-void Overlay::Node::unmark_logged(const Runs& runs) {
+void Overlay::Node::unmark_logged(const BlockRuns& runs) {
   unmark(runs);
   for (const auto& [first, count] : runs) {
     for (auto block = first; block < first + count && block < logged.size(); ++block)

@@ -24,6 +24,17 @@ inline constexpr NodeId root_node = 1;
 
 enum class OverlayNodeKind : std::uint8_t { regular = 1, directory = 2, symbolic_link = 3 };
 
+// Blocks of a file: the first of each run, and how many.
+using BlockRuns = std::vector<std::pair<std::uint64_t, std::uint64_t>>;
+// Those behind all others, to the last run where they follow it.
+inline void add_blocks(BlockRuns& runs, std::uint64_t first, std::uint64_t count) {
+  if (!runs.empty() && runs.back().first + runs.back().second == first) {
+    runs.back().second += count;
+  } else {
+    runs.emplace_back(first, count);
+  }
+}
+
 // A node begins to be the overlay's own: it was made, or it is of the base and about to be changed.
 struct NodeRecord {
   NodeId node = 0;

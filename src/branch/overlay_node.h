@@ -41,7 +41,7 @@ struct Overlay::Node {
   // What the log says of both: it learns of them by a sync, after the data are durable.
   std::uint64_t logged_limit_bytes = 0;
   std::vector<bool> logged;
-  Runs unlogged;  // written since
+  BlockRuns unlogged;  // written since
   bool has_data = false;
   bool unsynced = false;
   bool failed = false;  // a sync failed: what the disk holds is not known
@@ -70,9 +70,9 @@ struct Overlay::Node {
   // The log has been told.
   void mark_logged(const std::vector<OverlayRecord>& records);
   // As if they had not been written.
-  void unmark(const Runs& runs);
+  void unmark(const BlockRuns& runs);
   // The same, and the log has been told.
-  void unmark_logged(const Runs& runs);
+  void unmark_logged(const BlockRuns& runs);
   // Whether the extent is all of the base's part.
   [[nodiscard]] bool has_whole(std::uint64_t extent) const {
     return (extent + 1) * extent_bytes <= base_limit_bytes;
@@ -85,7 +85,7 @@ struct Overlay::Node {
       unpunched;  // extents that have settled, and may have data still; under settle_mutex_
   std::vector<std::uint64_t> take_idle(std::uint64_t least_bytes);
   void put_back_idle(const std::vector<std::uint64_t>& idle);
-  [[nodiscard]] Runs runs_left_alone(const std::vector<std::uint64_t>& settled_extents) const;
+  [[nodiscard]] BlockRuns runs_left_alone(const std::vector<std::uint64_t>& settled_extents) const;
   // All of it, and nobody is about to write to it.
   [[nodiscard]] bool is_of_base(std::uint64_t extent) const;
 };

@@ -187,7 +187,7 @@ Result<void> Overlay::give_back(const NodePtr& node, const Settling& settling) {
     auto runs = node->runs_left_alone(settling.settled);
     while (!runs.empty()) {
       const auto begin = runs.end() - static_cast<std::ptrdiff_t>(std::min(runs.size(), runs_per_frame));
-      const Runs told(begin, runs.end());
+      const BlockRuns told(begin, runs.end());
       std::vector<OverlayRecord> records;
       for (const auto& [first, count] : told)
         records.push_back(SettledRecord{node->id, settling.after->serial(), first, count});
@@ -258,18 +258,13 @@ void Overlay::Node::put_back_idle(const std::vector<std::uint64_t>& idle) {
   }
 }
 
-// Runs of written blocks in those of these extents that nobody has written to since.
-Overlay::Runs Overlay::Node::runs_left_alone(const std::vector<std::uint64_t>& settled_extents) const {
-  Runs runs;
+// BlockRuns of written blocks in those of these extents that nobody has written to since.
+BlockRuns Overlay::Node::runs_left_alone(const std::vector<std::uint64_t>& settled_extents) const {
+  BlockRuns runs;
   for (const auto extent : settled_extents) {
     if (extents[static_cast<std::size_t>(extent)] != Rest::none || written_blocks(extent) == 0) continue;
     for (auto block = extent * blocks_per_extent; block < (extent + 1) * blocks_per_extent; ++block) {
-      if (!is_written(block)) continue;
-      if (!runs.empty() && runs.back().first + runs.back().second == block) {
-        ++runs.back().second;
-      } else {
-        runs.emplace_back(block, 1);
-      }
+      if (is_written(block)) add_blocks(runs, block, 1);
     }
   }
   return runs;

@@ -28,7 +28,7 @@ Result<void> Overlay::sync(NodeId id) {
 Result<void> Overlay::sync_node(const NodePtr& node) {
   const std::lock_guard syncing(node->sync_mutex);
   std::vector<OverlayRecord> records;
-  Runs blocks;
+  BlockRuns blocks;
   std::shared_ptr<FileDescriptor> data;
   {
     const std::lock_guard lock(node->mutex);
@@ -54,7 +54,7 @@ Result<void> Overlay::sync_node(const NodePtr& node) {
   return sync_log();
 }
 
-Result<void> Overlay::sync_data(Node& node, const FileDescriptor& data, const Runs& blocks) {
+Result<void> Overlay::sync_data(Node& node, const FileDescriptor& data, const BlockRuns& blocks) {
   auto synced = sync_content(data, options_.durability);
   if (synced) return {};
   const std::lock_guard lock(node.mutex);
