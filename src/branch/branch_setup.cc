@@ -184,8 +184,12 @@ Result<void> mount_branch(const ClusterSpace& space, const BranchHome& home, con
                           const Cancellation& cancellation) {
   PGS_CHECK(end_left_server(home));
   PGS_CHECK(start_mount_process(home, record.repository, space, cancellation));
-  // Whatever process has that id by now, it is not this branch's server.
-  return as_server_user(record, [&] { return remove_file_if_there(home.data() / "postmaster.pid"); });
+  // Whatever process has the id that these name, it is not this branch's server: that has ended, or is about to
+  // be taken off the list of processes.
+  return as_server_user(record, [&]() -> Result<void> {
+    PGS_CHECK(remove_file_if_there(home.data() / "postmaster.pid"));
+    return remove_sockets(home);
+  });
 }
 
 Result<void> write_wal_of(const ClusterSpace& space, const BranchHome& home, const BranchRecord& record,
@@ -244,7 +248,6 @@ Result<void> bring_branch_back(const ClusterSpace& space, const BranchHome& home
     // An advance notes the WAL before it writes it.
     if (record.read_only) PGS_CHECK(write_wal_of(space, home, record, record.wal_settled_to));
     PGS_CHECK(keep_or_change_port(home, record));
-    PGS_CHECK(as_server_user(record, [&] { return remove_sockets(home); }));
     return start_compute(home, record, installation, options, cancellation);
   }();
   if (!opened) return std::unexpected(explained_by_mount(home, opened.error()));

@@ -100,6 +100,10 @@ TEST_F(BranchLifeTest, ResetTakesItBackToItsMomentOrAnother) {
   const auto port = there.port();
   const auto expires = there.created().at("expires");
 
+  // What a server that was killed leaves beside its socket, naming a process that lives.
+  there.kill9_postmaster();
+  std::ofstream(there.home() / "run" / fmt::format(".s.PGSQL.{}.lock", port))
+      << other.mount_process() << '\n';
   there = moved("reset", "try");
   EXPECT_EQ(there.value(count), "1010");
   EXPECT_EQ(there.value("SELECT count(*) FROM pg_database WHERE datname = 'gone'"), "0");
