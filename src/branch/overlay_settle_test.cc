@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/sanitized.h"
 #include "branch/overlay_workload.h"
 #include "support/child_process.h"
 #include "support/test_seed.h"
@@ -22,11 +23,7 @@ using testing::wait_until;
 
 constexpr std::size_t page = page_size;
 constexpr std::size_t file_extents = 8;
-#ifdef PGSTRATA_SANITIZED  // which makes each round some ten times as long
-constexpr int rounds_beside_others = 60;
-#else
-constexpr int rounds_beside_others = 300;
-#endif
+constexpr int rounds_beside_others = sanitized ? 60 : 300;
 constexpr std::size_t file_bytes =
     file_extents * extent_bytes + 3 * overlay_block_bytes;  // and the base ends within an extent
 

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/sanitized.h"
 #include "support/child_process.h"
 #include "support/test_seed.h"
 #include "sys/files.h"
@@ -15,11 +16,7 @@ namespace {
 using ::testing::Eq;
 using testing::TemporaryDirectory;
 
-#ifdef PGSTRATA_SANITIZED  // which makes each run some ten times as long
-constexpr int workload_runs = 3;
-#else
-constexpr int workload_runs = 12;
-#endif
+constexpr int workload_runs = sanitized ? 2 : 12;
 constexpr int workload_steps = 200;
 
 std::unique_ptr<Overlay> open_or_throw(const std::filesystem::path& folder, BaseFiles& base,

@@ -1,5 +1,6 @@
 #include "capture/wal_sink_test.h"
 
+#include "base/sanitized.h"
 #include "catalog/wal_run.h"
 
 namespace pgstrata {
@@ -147,7 +148,7 @@ TEST_F(WalSinkTest, NorWhenItsTimelineEnds) {
 }
 
 TEST_F(WalSinkTest, GoesOnAnywhereInASegmentAsIfNothingHadHappened) {
-  for (const std::uint64_t seed : {1U, 2U, 3U, 4U, 5U, 6U}) {
+  for (std::uint64_t seed = 1; seed <= (sanitized ? 2U : 6U); ++seed) {
     MemoryStore store;
     const auto space = space_over(store);
     std::mt19937_64 random(seed);

@@ -9,6 +9,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/sanitized.h"
 #include "branch/branch_files.h"
 #include "snapshot/extent_reader.h"
 #include "snapshot/file_tree_reader.h"
@@ -335,7 +336,8 @@ TEST_F(OverlayStoreTest, AcrossTheEdgesOfMaps) {
   make_file("base/1");
   write("base/1", 7 * extent_bytes + page_size, noise(page_size, 1));
   roll();
-  for (const std::uint64_t extents : {9, 8, 1024, 1025, 1030, 1024, 1023, 2049, 9, 8, 3}) {
+  const std::vector<std::uint64_t> all{9, 8, 1024, 1025, 1030, 1024, 1023, 2049, 9, 8, 3};
+  for (const auto extents : sanitized ? std::vector<std::uint64_t>{9, 1024, 1025, 1023, 3} : all) {
     SCOPED_TRACE(extents);
     resize("base/1", extents * extent_bytes);
     write("base/1", (extents - 1) * extent_bytes, noise(page_size, extents));

@@ -88,9 +88,10 @@ TEST(ExtentDifference, RefusesWhatDoesNotFitAndLeavesTheContentAlone) {
   content[2 * page_size] ^= std::byte{1};
   content[0] ^= std::byte{1};
   const auto difference = encode(whole, content);
+  const auto before_of_any_size = noise(extent_bytes, 5);
   const auto expect_refused = [&](ByteView broken, std::size_t size_bytes, ErrorCode code) {
-    auto target = noise(size_bytes, 5);
-    const auto before = target;
+    const auto before = to_bytes(ByteView(before_of_any_size).first(size_bytes));
+    auto target = before;
     const auto applied = apply_extent_difference(broken, target);
     ASSERT_FALSE(applied);
     EXPECT_EQ(applied.error().code(), code);

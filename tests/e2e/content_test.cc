@@ -130,7 +130,7 @@ TEST_P(ContentOnMajors, AClusterWithoutChecksumsAndOddNames) {
   EXPECT_EQ(restored_odd.value("SELECT rolreplication FROM pg_roles WHERE rolname = $1", {odd}), "t");
 }
 
-INSTANTIATE_TEST_SUITE_P(Majors, ContentOnMajors, ::testing::ValuesIn(sample_majors()),
+INSTANTIATE_TEST_SUITE_P(Majors, ContentOnMajors, ::testing::ValuesIn(newest_major()),
                          [](const auto& major) { return fmt::format("PostgreSQL{}", major.param); });
 
 class WalSegmentSize : public MainJobTest, public ::testing::WithParamInterface<int> {};

@@ -42,7 +42,7 @@ TEST_P(RestoreOverLeftovers, RecoverySettingsOfAnEarlierTimeDoNothing) {
   EXPECT_FALSE(std::filesystem::exists(ended));
 }
 
-INSTANTIATE_TEST_SUITE_P(Majors, RestoreOverLeftovers, ::testing::ValuesIn(sample_majors()));
+INSTANTIATE_TEST_SUITE_P(Majors, RestoreOverLeftovers, ::testing::ValuesIn(newest_major()));
 
 class RestoreLeftoversTest : public MainJobTest {};
 

@@ -44,7 +44,7 @@ TEST_P(RestoreAfterRaisedLimits, RecoveryGoesOn) {
   EXPECT_EQ(by_hand.query_value("SELECT count(*) FROM late"), "100");
 }
 
-INSTANTIATE_TEST_SUITE_P(Majors, RestoreAfterRaisedLimits, ::testing::ValuesIn(sample_majors()));
+INSTANTIATE_TEST_SUITE_P(Majors, RestoreAfterRaisedLimits, ::testing::ValuesIn(newest_major()));
 
 class RestoreStartTest : public MainJobTest {
  protected:

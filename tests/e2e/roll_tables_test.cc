@@ -156,9 +156,9 @@ TEST_F(RollTablespacesTest, OneThatWasMadeDuringTheCheckpointWaitsForTheNext) {
   roll();
 }
 
-INSTANTIATE_TEST_SUITE_P(Majors, RollNewTablespacesTest, ::testing::ValuesIn(sample_majors()),
+INSTANTIATE_TEST_SUITE_P(Majors, RollNewTablespacesTest, ::testing::ValuesIn(newest_major()),
                          [](const auto& major) { return fmt::format("PostgreSQL{}", major.param); });
-INSTANTIATE_TEST_SUITE_P(Majors, RollTablesTest, ::testing::ValuesIn(sample_majors()),
+INSTANTIATE_TEST_SUITE_P(Majors, RollTablesTest, ::testing::ValuesIn(newest_major()),
                          [](const auto& major) { return fmt::format("PostgreSQL{}", major.param); });
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "base/sanitized.h"
 #include "support/test_failure.h"
 #include "support/thoroughness.h"
 
@@ -71,11 +72,7 @@ std::vector<int> newest_major() {
 }
 
 std::vector<int> available_majors() {
-#ifdef PGSTRATA_SANITIZED
-  std::vector<int> majors{14, 15, 18};
-#else
-  std::vector<int> majors = supported_majors();
-#endif
+  std::vector<int> majors = sanitized ? std::vector<int>{14, 15, 18} : supported_majors();
   std::erase_if(majors, [](int major) { return !directory_of(major); });
   return majors;
 }

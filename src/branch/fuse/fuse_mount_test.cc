@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/sanitized.h"
 #include "branch/memory_base_files.h"
 #include "support/child_process.h"
 #include "support/file_exerciser.h"
@@ -120,11 +121,10 @@ void add_varied_tree(MemoryBaseFiles& base, std::uint64_t seed) {
 class FuseMountTest : public ::testing::Test {
  protected:
   void SetUp() override {
-#ifdef PGSTRATA_SANITIZED
-    GTEST_SKIP()
-        << "SKIPPED: it is served by a child that goes on after fork, which the sanitizers do not follow; "
-           "the overlay's own tests run under them";
-#endif
+    if (sanitized) {
+      GTEST_SKIP() << "SKIPPED: it is served by a child that goes on after fork, which the sanitizers do not "
+                      "follow; the overlay's own tests run under them";
+    }
     if (const auto possible = check_fuse(); !possible)
       GTEST_SKIP() << "SKIPPED: " << possible.error().describe();
   }

@@ -3,13 +3,11 @@
 
 #include <cstdint>
 
+#include "base/sanitized.h"
+
 namespace pgstrata {
 
-// Every step; under a sanitizer, which makes each run some ten times as long, every eleventh.
-#ifdef PGSTRATA_SANITIZED
-inline constexpr std::uint64_t fault_step_stride = 11;
-#else
-inline constexpr std::uint64_t fault_step_stride = 1;
-#endif
+// Every step, or every eleventh.
+inline constexpr std::uint64_t fault_step_stride = sanitized ? 11 : 1;
 
 }  // namespace pgstrata
