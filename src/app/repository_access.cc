@@ -61,7 +61,7 @@ Result<std::unique_ptr<ObjectStore>> open_store(const std::string& location) {
 Result<Repository> open_repository(const RepositoryAccess& access) {
   auto opened = open_store(access.location);
   if (!opened && opened.error().code() == ErrorCode::not_found) {
-    auto hint = "Make a new one with `pgstrata init`. " + opened.error().hint();
+    auto hint = opened.error().hint() + " Where there has never been one, `pgstrata init` makes it.";
     return std::unexpected(std::move(opened).error().with_hint(std::move(hint)));
   }
   PGS_TRY(auto store, std::move(opened));

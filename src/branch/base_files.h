@@ -21,8 +21,8 @@ namespace pgstrata {
 class BaseFile {
  public:
   virtual ~BaseFile() = default;
-  // Fills `into` from `offset`; all of it lies within the file. Errors: damaged (names the object, never wrong
-  // bytes); those of the store.
+  // Fills `into` from `offset`. Errors: damaged (names the object, never wrong bytes), also where that is not
+  // all within the file; those of the store.
   virtual Result<void> read(std::uint64_t offset, MutableByteView into) = 0;
 };
 

@@ -241,8 +241,7 @@ Result<BranchSight> look_at_branch(const BranchHome& home) {
   }
   if (sight.state == BranchState::broken) sight.trouble = trouble_of(home, mounted);
   PGS_TRY(sight.overlay_bytes, allocated_bytes(home.overlay()));
-  PGS_TRY(const auto wal_bytes, allocated_bytes(home.wal()));
-  sight.overlay_bytes += wal_bytes;
+  PGS_TRY(sight.wal_bytes, allocated_bytes(home.wal()));
   return sight;
 }
 

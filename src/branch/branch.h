@@ -23,8 +23,9 @@ enum class BranchState {
 struct BranchSight {
   BranchRecord record;
   BranchState state = BranchState::stopped;
-  std::uint64_t overlay_bytes = 0;  // on the disk
-  std::string trouble = {};         // of one that is broken: what it lacks
+  std::uint64_t overlay_bytes = 0;  // on the disk, without its WAL
+  std::uint64_t wal_bytes = 0;
+  std::string trouble = {};  // of one that is broken: what it lacks
 };
 
 struct NewBranch {

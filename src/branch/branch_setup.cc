@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "branch/branch_files.h"
+#include "branch/branch_trouble.h"
 #include "branch/branch_wal.h"
 #include "branch/compute_questions.h"
 #include "branch/left_server.h"
@@ -115,6 +116,24 @@ Result<void> make_folders(const BranchHome& home, const FileOwner& owner) {
   return {};
 }
 
+// The lock goes last, and from elsewhere: its holder has it open, and on NFS and FUSE a file that is open when it is
+// removed stays in its folder, under another name, until it is closed.
+Result<void> remove_branch_folder(const BranchHome& home) {
+  const auto entries = list_directory(home.path());
+  if (!entries && entries.error().code() == ErrorCode::not_found) return {};
+  PGS_CHECK(entries);
+  for (const auto& entry : *entries) {
+    const auto path = home.path() / entry.name;
+    if (path != home.lock()) PGS_CHECK(remove_tree(path));
+  }
+  const auto lock = home.path().parent_path() / fmt::format(".{}.gone", home.path().filename().native());
+  if (const auto moved = rename_file(home.lock(), lock);
+      !moved && moved.error().code() != ErrorCode::not_found)
+    return moved;
+  PGS_CHECK(remove_tree(home.path()));
+  return remove_file_if_there(lock);
+}
+
 // Of a branch that was cut off while it was made or taken away: without a record it is none.
 Result<void> remove_leftovers(const BranchHome& home) {
   PGS_TRY(const bool there, file_exists(home.path()));
@@ -177,7 +196,7 @@ Result<void> stop_branch_processes(const BranchHome& home, StopMode mode) {
 Result<void> remove_branch(const BranchHome& home) {
   PGS_CHECK(stop_branch_processes(home, StopMode::immediate));
   PGS_CHECK(remove_file_if_there(home.record()));
-  return remove_tree(home.path());
+  return remove_branch_folder(home);
 }
 
 Result<void> mount_branch(const ClusterSpace& space, const BranchHome& home, const BranchRecord& record,
@@ -241,6 +260,7 @@ Result<bool> branch_serves(const BranchHome& home, const ComputeOptions& options
 Result<void> bring_branch_back(const ClusterSpace& space, const BranchHome& home, BranchRecord& record,
                                const ServerInstallation& installation, const ComputeOptions& options,
                                const Cancellation& cancellation) {
+  if (const auto lack = lack_of_room(home)) log_warning("{}", *lack);
   const auto opened = [&]() -> Result<void> {
     // Also where a mount is left: a new process has forgotten which syncs failed, and the kernel what it
     // could not write.

@@ -18,9 +18,7 @@ std::optional<std::filesystem::path> keep_log(const BranchHome& home, const std:
   return kept;
 }
 
-}  // namespace
-
-std::string trouble_of(const BranchHome& home, bool mounted) {
+std::string what_it_lacks(const BranchHome& home, bool mounted) {
   if (!mounted) {
     return fmt::format(
         "its file system is not there: the machine was started anew, or the process died (its log is {})",
@@ -31,6 +29,21 @@ std::string trouble_of(const BranchHome& home, bool mounted) {
   return explained_by_mount(home, ended).describe();
 }
 
+}  // namespace
+
+std::optional<std::string> lack_of_room(const BranchHome& home) {
+  constexpr std::uint64_t little_bytes = 64U << 20;  // PostgreSQL writes segments of 16 MiB, and checkpoints
+  const auto room = free_space_bytes(home.path());
+  if (!room || *room >= little_bytes) return std::nullopt;
+  return fmt::format("the disk of \"{}\" has {} MiB left: make room ({} may go)", home.path().native(),
+                     *room >> 20U, (home.state_directory() / "cache").native());
+}
+
+std::string trouble_of(const BranchHome& home, bool mounted) {
+  auto trouble = what_it_lacks(home, mounted);
+  if (const auto lack = lack_of_room(home)) trouble += "; " + *lack;
+  return trouble;
+}
 Error with_kept_logs(const BranchHome& home, Error error) {
   auto hint = error.hint();
   for (const auto& log : {home.server_log(), home.mount_log()}) {

@@ -25,6 +25,8 @@ class MemoryBaseFiles final : public BaseFiles {
   [[nodiscard]] const std::map<std::string, std::string>& files() const { return files_; }
   [[nodiscard]] const std::set<std::string>& folders() const { return folders_; }
 
+  // From now on a read of that byte fails as one of a damaged object would.
+  void damage(const std::string& path, std::uint64_t offset) { damaged_[path] = offset; }
   // From now on each call fails as a repository whose object is missing would.
   void fail_all() { failing_ = true; }
 
@@ -48,16 +50,21 @@ class MemoryBaseFiles final : public BaseFiles {
     if (failing_) return lost();
     const auto file = files_.find(std::string(path));
     if (file == files_.end()) return fail(ErrorCode::not_found, "no such file of the base");
-    return std::make_unique<File>(*this, file->second);
+    return std::make_unique<File>(*this, file->first, file->second);
   }
 
  private:
   class File final : public BaseFile {
    public:
-    File(MemoryBaseFiles& files, const std::string& content) : files_(files), content_(content) {}
+    File(MemoryBaseFiles& files, const std::string& path, const std::string& content)
+        : files_(files), path_(path), content_(content) {}
     Result<void> read(std::uint64_t offset, MutableByteView into) override {
       if (files_.failing_) return lost();
-      PGS_ASSERT(offset + into.size() <= content_.size());
+      if (offset + into.size() > content_.size())
+        return fail(ErrorCode::damaged, "the base ends before that");
+      const auto wrong = files_.damaged_.find(path_);
+      if (wrong != files_.damaged_.end() && wrong->second >= offset && wrong->second < offset + into.size())
+        return fail(ErrorCode::damaged, "chunk is damaged");
       const auto part = as_byte_view(content_).subspan(static_cast<std::size_t>(offset), into.size());
       std::ranges::copy(part, into.begin());
       return {};
@@ -65,6 +72,7 @@ class MemoryBaseFiles final : public BaseFiles {
 
    private:
     MemoryBaseFiles& files_;
+    const std::string& path_;
     const std::string& content_;
   };
 
@@ -81,6 +89,7 @@ class MemoryBaseFiles final : public BaseFiles {
 
   std::set<std::string> folders_{""};
   std::map<std::string, std::string> files_;
+  std::map<std::string, std::uint64_t> damaged_;
   std::atomic<bool> failing_ = false;
 };
 

@@ -16,7 +16,9 @@ namespace pgstrata {
 // called. Only who has the cluster's key can know it.
 [[nodiscard]] std::string shared_name(const ClusterSpace& space);
 
-// Over the space's store, which is borrowed; empty where that is near, or the state folder as far away.
+// Over the space's store, which is borrowed; empty where that is near, or the state folder as far away. Makes the
+// state folder where it is missing. Empty with a warning where that cannot be, and where somebody else may
+// put something into the folder: what is removed and written there is to be ours.
 [[nodiscard]] std::unique_ptr<NearStore> open_near_copies(const ClusterSpace& space,
                                                           const std::filesystem::path& state_directory);
 

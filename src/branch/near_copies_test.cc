@@ -2,6 +2,7 @@
 
 #include <deque>
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "repo/test_store.h"
@@ -42,6 +43,49 @@ TEST_F(NearCopiesTest, AreOfAStoreThatIsFarAlone) {
   EXPECT_EQ(open_near_copies(near, directory_.path()), nullptr);
   const auto far = cluster_in(std::make_unique<FarStore>(other_));
   EXPECT_NE(open_near_copies(far, directory_.path() / "not" / "made"), nullptr);
+}
+
+// The servers of a root's branches, which are another user's, have to get to their files.
+TEST_F(NearCopiesTest, TheStateFolderThatTheyMakeCanBePassedThrough) {
+  const auto cluster = cluster_in(std::make_unique<FarStore>(store_));
+  const auto state = directory_.path() / "not" / "made";
+  ASSERT_NE(open_near_copies(cluster, state), nullptr);
+  EXPECT_EQ(stat_file(state)->permissions, 0711U);
+  EXPECT_EQ(stat_file(state / "cache")->permissions, 0700U);
+}
+
+TEST_F(NearCopiesTest, AreNotKeptWhereSomebodyElseMayPutThings) {
+  const auto cluster = cluster_in(std::make_unique<FarStore>(store_));
+  const auto state = directory_.path() / "state";
+  const auto cache = state / "cache";
+  const auto are_kept = [&] { return open_near_copies(cluster, state) != nullptr; };
+  ASSERT_TRUE(are_kept());
+  const auto with_modes = [&](mode_t of_state, mode_t of_cache) {
+    ::chmod(state.c_str(), of_state);
+    ::chmod(cache.c_str(), of_cache);
+    return are_kept();
+  };
+  EXPECT_FALSE(with_modes(0777, 0700));
+  EXPECT_TRUE(with_modes(01777, 0700)) << "nobody else may rename what is ours";
+  EXPECT_FALSE(with_modes(0711, 0777));
+  EXPECT_FALSE(with_modes(0711, 01777));
+  EXPECT_TRUE(with_modes(0711, 0750));
+  std::filesystem::rename(cache, state / "elsewhere");
+  std::filesystem::create_directory_symlink(state / "elsewhere", cache);
+  EXPECT_FALSE(are_kept());
+}
+
+TEST_F(NearCopiesTest, AreNotKeptInAFolderOfSomebodyElse) {
+  if (::geteuid() != 0) GTEST_SKIP() << "SKIPPED: needs root";
+  constexpr uid_t somebody = 65'534;
+  const auto cluster = cluster_in(std::make_unique<FarStore>(store_));
+  const auto state = directory_.path() / "state";
+  ASSERT_NE(open_near_copies(cluster, state), nullptr);
+  ASSERT_EQ(::chown(state.c_str(), somebody, somebody), 0);
+  EXPECT_EQ(open_near_copies(cluster, state), nullptr);
+  ASSERT_EQ(::chown(state.c_str(), 0, 0), 0);
+  ASSERT_EQ(::chown((state / "cache").c_str(), somebody, somebody), 0);
+  EXPECT_EQ(open_near_copies(cluster, state), nullptr);
 }
 
 TEST_F(NearCopiesTest, AreNotKeptWhereTheStateFolderIsAsFar) {

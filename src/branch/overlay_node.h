@@ -33,7 +33,7 @@ struct Overlay::Node {
   std::mutex sync_mutex;  // one sync at a time; taken before `mutex`
   // Held, shared, from the moment when it is seen which blocks are data until those are read, so that they do not
   // become holes meanwhile; taken before `mutex`.
-  std::shared_mutex holes_mutex;
+  std::shared_timed_mutex holes_mutex;
   mutable std::mutex mutex;  // guards what follows
   std::uint64_t size_bytes = 0;
   std::uint64_t base_limit_bytes = 0;

@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include <fcntl.h>
+#include <sys/resource.h>
 
 #include "base/log.h"
 #include "branch/overlay_node.h"
@@ -26,10 +27,22 @@ constexpr int compression_level = 1;
 constexpr std::uint64_t room_bytes_min = 16U << 20;
 // An old file is not written anew for less than so much of it.
 constexpr std::uint64_t share_min = 4;
+// More is no gain, however little else of the extent is written.
+constexpr std::uint64_t settled_extent_bytes_max = extent_bytes / 2;
 // In one call, which reads of the file wait for.
 constexpr std::uint64_t punched_extents_max = 128;
+// For readers of a file to leave it for a moment. They go before whoever waits for all of them to be gone.
+constexpr std::chrono::milliseconds patience_with_readers{100};
+// For other files, of those that the process may have open.
+constexpr std::uint64_t open_files_share = 4;
 
 constexpr std::size_t runs_per_frame = 256;
+
+std::size_t settled_files_max() {
+  rlimit limit{};
+  const bool known = ::getrlimit(RLIMIT_NOFILE, &limit) == 0;
+  return static_cast<std::size_t>((known ? limit.rlim_cur : rlim_t{1024}) / open_files_share);
+}
 
 std::unexpected<Error> called_away() {
   return fail(ErrorCode::cancelled, "called away while it settled");
@@ -67,9 +80,16 @@ Result<void> Overlay::settle_while(const GoesOn& goes_on) {
   std::vector<NodePtr> nodes;
   {
     const std::shared_lock lock(tree_mutex_);
+    auto files = std::ranges::count_if(nodes_, [](const auto& known) {
+      const std::lock_guard node_lock(known.second->mutex);
+      return known.second->settled != nullptr;
+    });
     for (const auto& [id, node] : nodes_) {
       const std::lock_guard node_lock(node->mutex);
-      if (node->links != 0 && !(node->extents.empty() && node->unpunched.empty())) nodes.push_back(node);
+      if (node->links == 0 || (node->extents.empty() && node->unpunched.empty())) continue;
+      // Each is open as long as the overlay is.
+      if (!node->settled && static_cast<std::size_t>(files++) >= settled_files_max()) continue;
+      nodes.push_back(node);
     }
   }
   Result<void> done;
@@ -129,8 +149,8 @@ Result<void> Overlay::store_differences(Node& node, Settling& settling, const Go
       extent.stored_size =
           static_cast<std::uint32_t>(compressor.compress(ByteView(difference).first(*changed), stored));
     }
-    if (extent.stored_size > data_bytes / 2 + (before != nullptr ? before->stored_size : 0))
-      return std::nullopt;
+    const auto worth_bytes = data_bytes / 2 + (before != nullptr ? before->stored_size : 0);
+    if (extent.stored_size > std::min(worth_bytes, settled_extent_bytes_max)) return std::nullopt;
     extent.crc32c = crc32c_finish(crc32c_extend(crc32c_begin, content));
     return extent;
   };
@@ -149,15 +169,16 @@ Result<void> Overlay::store_differences(Node& node, Settling& settling, const Go
   };
   for (const auto number : settling.extents) {
     if (!goes_on()) return called_away();
-    PGS_TRY(const auto extent, settled_extent(number));
-    if (!extent) continue;
+    const auto extent = settled_extent(number);
+    if (!extent && extent.error().code() != ErrorCode::damaged) return std::unexpected(extent.error());
+    if (!extent || !*extent) continue;
     if (!writer) {
       PGS_TRY(auto made, new_settled_file(node.id, settling.before.get()));
       writer.emplace(std::move(made));
     }
     PGS_CHECK(copy_old(number));
     if (next_old != old.end() && next_old->number == number) ++next_old;
-    PGS_CHECK(writer->add(*extent, ByteView(stored).first(extent->stored_size)));
+    PGS_CHECK(writer->add(**extent, ByteView(stored).first((*extent)->stored_size)));
     settling.settled.push_back(number);
   }
   if (!writer) return {};
@@ -207,7 +228,8 @@ Result<void> Overlay::punch(Node& node, const GoesOn& goes_on) {
   PGS_TRY(const auto data, data_->open(node.id));
   while (!node.unpunched.empty()) {
     if (!goes_on()) return called_away();
-    const std::unique_lock holes(node.holes_mutex);
+    const std::unique_lock holes(node.holes_mutex, patience_with_readers);
+    if (!holes) return {};  // next time
     const std::lock_guard lock(node.mutex);
     const auto first = *node.unpunched.begin();
     auto end = first;

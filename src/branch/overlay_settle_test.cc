@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include "base/sanitized.h"
 #include "branch/overlay_workload.h"
@@ -149,6 +150,50 @@ TEST_F(OverlaySettleTest, NotWhatWouldNotBecomeSmaller) {
   settle();
   EXPECT_EQ(data_bytes(), 2 * page);
   EXPECT_TRUE(read() == content_);
+}
+
+// Each time half of what is written is as it was, until nothing is.
+TEST_F(OverlaySettleTest, WhatDoesNotBecomeSmallerBitByBitStaysAsItIs) {
+  std::mt19937_64 random(3);
+  for (const std::size_t pages_of_noise : {7, 14, 16}) {
+    std::string extent = content_.substr(0, extent_bytes);
+    for (std::size_t at = 0; at < pages_of_noise * page; ++at) extent[at] = static_cast<char>(random());
+    write(0, extent);
+    settle();
+    EXPECT_TRUE(read() == content_);
+    ok(overlay_->sync_all());
+    open();
+    EXPECT_TRUE(read() == content_);
+  }
+  EXPECT_EQ(data_bytes(), extent_bytes);
+}
+
+TEST_F(OverlaySettleTest, OverDamageOfTheBaseItStaysAsItIs) {
+  change_pages(0, 64, 'x');
+  base_.damage("table", extent_bytes);
+  settle();
+  EXPECT_EQ(data_bytes(), extent_bytes);
+}
+
+// Each settled file is open; others are to be opened, too.
+TEST_F(OverlaySettleTest, NotInMoreFilesThanMayBeOpen) {
+  constexpr std::size_t files = 80;
+  for (std::size_t i = 0; i < files; ++i) base_.add_file(std::to_string(i), content_.substr(0, extent_bytes));
+  open();
+  for (std::size_t i = 0; i < files; ++i)
+    ok(at().write(std::to_string(i), 0, content_.substr(0, extent_bytes - 10) + "0123456789"));
+  ok(overlay_->sync_all());
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit few{.rlim_cur = 200, .rlim_max = before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  settle();
+  settle();
+  open();
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_.path() / "settled"), {}), 50);
+  for (std::size_t i = 0; i < files; ++i)
+    EXPECT_TRUE(at().read(std::to_string(i)).value().ends_with("0123456789")) << i;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
 TEST_F(OverlaySettleTest, WhatIsAsTheBaseHasItTakesNothing) {

@@ -17,6 +17,8 @@ constexpr std::size_t header_bytes = 8;
 constexpr std::size_t footer_bytes = 16;
 constexpr std::uint64_t number_max =
     (std::uint64_t{1} << 44) / extent_bytes;  // PostgreSQL's files have 1 GiB
+// What does not compress becomes a little longer.
+const std::size_t stored_size_max = Compressor::bound(max_extent_difference_bytes);
 constexpr std::size_t index_bytes_max = 64U << 20;
 
 std::uint32_t crc32c(ByteView bytes) {
@@ -69,7 +71,7 @@ Result<SettledIndex> parse_settled_index(ByteView bytes) {
     extent.stored_size = static_cast<std::uint32_t>(stored_size);
     extent.crc32c = in.u32();
     if (extent.number < next || extent.number > number_max || extent.pages == 0 ||
-        stored_size > max_extent_difference_bytes)
+        stored_size > stored_size_max)
       break;
     next = extent.number + 1;
     index.extents.push_back(extent);
@@ -171,7 +173,7 @@ Result<SettledFileWriter> SettledFileWriter::create(const std::filesystem::path&
 
 Result<void> SettledFileWriter::add(SettledExtent extent, ByteView stored) {
   PGS_ASSERT(index_.extents.empty() || index_.extents.back().number < extent.number);
-  PGS_ASSERT(extent.stored_size == stored.size());
+  PGS_ASSERT(extent.stored_size == stored.size() && stored.size() <= stored_size_max);
   PGS_CHECK(write_all(file_, stored));
   extent.offset = size_bytes_;
   index_.extents.push_back(extent);

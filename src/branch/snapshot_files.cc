@@ -184,6 +184,9 @@ class SnapshotFiles final : public BaseFiles {
 
 Result<void> SnapshotFile::read(std::uint64_t offset, MutableByteView into) {
   const auto end = offset + into.size();
+  if (end > entry_.size_bytes)
+    return fail(ErrorCode::damaged, "{} has {} bytes in the snapshot, and is read up to byte {}", entry_.path,
+                entry_.size_bytes, end);
   const bool scan = read_to_.exchange(end) == offset && offset != 0;
   while (!into.empty()) {
     const auto number = offset / extent_bytes;

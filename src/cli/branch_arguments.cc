@@ -47,6 +47,7 @@ Json branch_json(const BranchHome& home, const BranchSight& sight) {
   auto json = branch_json(home, sight.record);
   json["state"] = to_string(sight.state);
   json["overlay_bytes"] = sight.overlay_bytes;
+  json["wal_bytes"] = sight.wal_bytes;
   json["trouble"] = sight.trouble.empty() ? Json() : Json(sight.trouble);
   return json;
 }

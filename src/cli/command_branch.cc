@@ -19,6 +19,7 @@ Result<int> run_branch_list(const CommandContext& context, const std::string& cl
                {.title = "MOMENT"},
                {.title = "AGE"},
                {.title = "OVERLAY", .align = Align::right},
+               {.title = "WAL", .align = Align::right},
                {.title = "STATE"},
                {.title = "EXPIRES"}});
   Json json = Json::array();
@@ -28,7 +29,7 @@ Result<int> run_branch_list(const CommandContext& context, const std::string& cl
     const auto& record = branch.record;
     json.push_back(branch_json(home_of(context, {record.cluster, record.name}), branch));
     table.add({record.name, human_time(record.moment), human_duration(now - record.created),
-               human_size(branch.overlay_bytes),
+               human_size(branch.overlay_bytes), human_size(branch.wal_bytes),
                fmt::format("{}{}", to_string(branch.state), record.read_only ? ", read-only" : ""),
                record.expires ? human_time(*record.expires) : "-"});
     if (branch.trouble.empty()) continue;

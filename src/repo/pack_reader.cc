@@ -103,8 +103,8 @@ Result<PackReader> PackReader::open_frame(ObjectStore& store, std::string object
                                           PackKind kind,
                                           const std::function<SecretKey(const PackId&)>& key_of) {
   auto reader = open_frame_once(store, object_name, name, kind, key_of);
-  const bool damaged = !reader.has_value() && reader.error().code() == ErrorCode::damaged;
-  if (!damaged || !forget_frame_copies(store, object_name)) return reader;
+  const bool wrong = !reader.has_value() && may_be_wrong_copy(reader.error());
+  if (!wrong || !forget_frame_copies(store, object_name)) return reader;
   return open_frame_once(store, std::move(object_name), std::move(name), kind, key_of);
 }
 

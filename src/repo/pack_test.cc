@@ -295,13 +295,28 @@ class StoreWithBadCopies : public BorrowedStore {
   using BorrowedStore::BorrowedStore;
   Result<std::size_t> read_some(std::string_view name, std::uint64_t offset, MutableByteView into) override {
     auto got = BorrowedStore::read_some(name, offset, into);
-    if (bad && got && *got != 0) into[*got / 2] ^= std::byte{1};
+    if (bad && newer && offset == 0) {
+      make_newer(into);
+    } else if (bad && !newer && got && *got != 0) {
+      into[*got / 2] ^= std::byte{1};
+    }
     return got;
   }
   bool forget_copies(std::string_view, std::uint64_t, std::uint64_t) override {
     return std::exchange(bad, false);
   }
   bool bad = false;
+  bool newer = false;  // of a version that there is not, with a checksum that is right
+
+ private:
+  static void make_newer(MutableByteView object) {
+    constexpr std::size_t version_offset = 4;
+    constexpr std::size_t checksum_offset = object_header_size_bytes - 4;
+    object[version_offset + 1] = std::byte{0x7f};
+    ByteWriter checksum;
+    checksum.u32(crc32c_finish(crc32c_extend(crc32c_begin, object.first(checksum_offset))));
+    std::ranges::copy(checksum.view(), object.begin() + checksum_offset);
+  }
 };
 
 TEST_F(PackTest, DamageOfACopyIsReadPast) {
@@ -328,6 +343,15 @@ TEST_F(PackTest, DamageOfACopyIsReadPast) {
             })),
             "ok");
   EXPECT_TRUE(seen == contents);
+}
+
+// The version is read before anything is authenticated: whoever can write to the copy can make one up.
+TEST_F(PackTest, ACopyOfANewerVersionIsReadPast) {
+  write({sample_content(50'000, 1)});
+  StoreWithBadCopies store(store_);
+  store.bad = store.newer = true;
+  EXPECT_EQ(code_of(PackReader::open(ClusterSpace(store, "app", fixed_key(1)), name_, PackKind::data)), "ok");
+  EXPECT_FALSE(store.bad) << "it was the copy that was read first";
 }
 
 // Counts what is asked of a store.

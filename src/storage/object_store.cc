@@ -52,7 +52,11 @@ Result<void> check_replaceable(std::string_view name, ByteView content) {
 }
 
 Result<void> ObjectStore::read(std::string_view name, std::uint64_t offset, MutableByteView into) {
-  PGS_TRY(const std::size_t got, read_some(name, offset, into));
+  PGS_TRY(std::size_t got, read_some(name, offset, into));
+  // It may have seemed to end there when what is kept of it was read.
+  if (got < into.size() && forget_copies(name, offset, into.size())) {
+    PGS_TRY(got, read_some(name, offset, into));
+  }
   if (got == into.size()) return {};
   return fail(ErrorCode::damaged, "object \"{}\" ends before byte {}: there are {} of {} bytes from {} on",
               name, offset + into.size(), got, into.size(), offset);

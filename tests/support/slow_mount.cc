@@ -111,6 +111,10 @@ int slow_fsyncdir(const char*, int, fuse_file_info*) {
   return 0;
 }
 
+int slow_chown(const char* path, uid_t user, gid_t group, fuse_file_info*) {
+  return result_of(::lchown(real_path(path).c_str(), user, group));
+}
+
 int slow_open(const char* path, fuse_file_info* info) {
   const int file = ::open(real_path(path).c_str(), info->flags & ~(O_NOFOLLOW | O_CREAT | O_EXCL));
   if (file < 0) return -errno;
@@ -144,6 +148,7 @@ int serve(const std::filesystem::path& mount_point, int ready) {
   operations.rmdir = slow_rmdir;
   operations.rename = slow_rename;
   operations.chmod = slow_chmod;
+  operations.chown = slow_chown;
   operations.truncate = slow_truncate;
   operations.create = slow_create;
   operations.write = slow_write;

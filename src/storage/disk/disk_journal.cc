@@ -62,7 +62,9 @@ Result<void> DiskJournal::check_whole() {
   return std::unexpected(
       make_error(ErrorCode::failed, "journal \"{}\" in {} {} while it was being written", name_,
                  root_.path().native(), what)
-          .with_hint("Find out who did it: nobody but pgstrata may change what is in a repository."));
+          .with_hint(
+              "Find out whether the disk was mounted anew, or who did it: nobody but pgstrata may change "
+              "what is in a repository."));
 }
 
 // Where a folder was moved the file is whole and nobody finds it. Asked once a second: it costs a walk.

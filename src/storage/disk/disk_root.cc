@@ -67,6 +67,10 @@ Result<DiskRoot> DiskRoot::open(const std::filesystem::path& path) {
   Result<FileDescriptor> folder = open_file(error ? path : absolute, O_RDONLY | O_DIRECTORY);
   if (!folder) {
     Error failure = std::move(folder).error();
+    if (failure.error_number() == ENOTCONN)
+      failure = std::move(failure).with_hint(fmt::format(
+          "The file system mounted at or above {} has died: unmount it (`umount -l`), and mount it again.",
+          absolute.native()));
     if (failure.code() != ErrorCode::not_found) return std::unexpected(std::move(failure));
     return std::unexpected(
         make_error(ErrorCode::not_found, "there is no folder \"{}\"", absolute.native())
@@ -93,7 +97,10 @@ Result<void> DiskRoot::check_present() const {
   }
   return std::unexpected(
       make_error(ErrorCode::unavailable, "the folder \"{}\" is not the one that was opened", path_.native())
-          .with_hint(fmt::format("Check that the disk that holds {} is still mounted.", path_.native())));
+          .with_hint(
+              fmt::format("Check that the disk that holds {} is still mounted; if it was mounted anew, stop "
+                          "this command and start it again.",
+                          path_.native())));
 }
 
 // Through a link, files would be made and removed in a folder that is somebody else's.

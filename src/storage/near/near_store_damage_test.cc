@@ -67,6 +67,19 @@ TEST_F(NearStoreTest, WhoFindsItWrongHasItReadAgain) {
   EXPECT_EQ(reads_for(store_, "packs/a", 0, 3 * near_block_bytes), 2);
 }
 
+// As over a network that cut a read short.
+TEST_F(NearStoreTest, OneThatSeemedToEndEarlyIsReadAgain) {
+  put("packs/a", 1000);
+  EXPECT_EQ(reads_for(store_, "packs/a", 0, 1000), 1);
+  ASSERT_TRUE(beneath_.remove("packs/a"));
+  put("packs/a", 3 * near_block_bytes);
+  Bytes into(3 * near_block_bytes);
+  const auto done = store_.read("packs/a", 0, into);
+  ASSERT_TRUE(done) << done.error().describe();
+  EXPECT_TRUE(into == beneath_.get("packs/a").value());
+  EXPECT_EQ(reads_for(store_, "packs/a", 0, 3 * near_block_bytes), 0);
+}
+
 TEST_F(NearStoreTest, WhatIsForgottenWhileItIsFetchedIsNotKept) {
   put("packs/a", 1000);
   bool forgotten = false;
