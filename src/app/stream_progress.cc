@@ -65,7 +65,13 @@ Result<void> StreamProgress::wait(const Cancellation& cancellation, Patience pat
 }
 
 Result<void> StreamProgress::wait_until_connected(const Cancellation& cancellation, Patience patience) {
-  return wait(cancellation, patience, [this] { return receives(status_.state); });
+  std::string blocked_by;
+  PGS_CHECK(wait(cancellation, patience, [&] {
+    if (patience && status_.state == WalReceiverState::blocked) blocked_by = status_.problem;
+    return receives(status_.state) || !blocked_by.empty();
+  }));
+  if (blocked_by.empty()) return {};
+  return fail(ErrorCode::unavailable, "the repository takes no WAL: {}", blocked_by);
 }
 
 Result<void> StreamProgress::wait_until_durable(Lsn lsn, const Cancellation& cancellation,

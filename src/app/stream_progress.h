@@ -20,7 +20,8 @@ class StreamProgress final : public WalReceiverObserver {
   // Of a stream that receives nothing, because the source is away or the repository takes nothing.
   using Patience = std::optional<std::chrono::milliseconds>;  // nothing: without an end
   // Waits until WAL comes from the source, so that a slot that was lost is known to be. Errors: cancelled;
-  // unavailable (the patience is used up: why it receives nothing); what the receiver ended with.
+  // unavailable (the patience is used up: why it receives nothing; or there is an end to it and the repository
+  // takes nothing, before anything was received); what the receiver ended with.
   [[nodiscard]] Result<void> wait_until_connected(const Cancellation& cancellation, Patience patience = {});
   // Waits until everything before `lsn` is durable. Errors: as above.
   [[nodiscard]] Result<void> wait_until_durable(Lsn lsn, const Cancellation& cancellation,

@@ -50,6 +50,19 @@ TEST(StreamProgress, PatienceEndsAWaitForAStreamThatReceivesNothing) {
   EXPECT_THAT(waited.error().message(), ::testing::HasSubstr("no space left"));
 }
 
+// The disk is full, say: a backup says so at once.
+TEST(StreamProgress, ARepositoryThatTakesNothingIsNotWaitedForToTheEndOfPatience) {
+  StreamProgress progress;
+  const Cancellation cancellation;
+  auto status = at(WalReceiverState::blocked, 0);
+  status.problem = "no space left";
+  progress.wal_status(status);
+  const auto waited = progress.wait_until_connected(cancellation, std::chrono::hours(1));
+  ASSERT_FALSE(waited);
+  EXPECT_EQ(waited.error().code(), ErrorCode::unavailable);
+  EXPECT_THAT(waited.error().message(), ::testing::HasSubstr("no space left"));
+}
+
 TEST(StreamProgress, AStopEndsEveryWait) {
   StreamProgress progress;
   Cancellation cancellation;

@@ -42,8 +42,9 @@ Result<LockFile> lock_branch(const BranchHome& home) {
 Result<LockFile> lock_folder_of(const BranchHome& home) {
   auto lock = LockFile::try_acquire(home.lock());
   if (!lock && lock.error().code() == ErrorCode::busy) {
-    return fail(ErrorCode::busy, "another command is at work on branch \"{}\"",
-                home.path().filename().native());
+    return std::unexpected(make_error(ErrorCode::busy, "another command is at work on branch \"{}\"",
+                                      home.path().filename().native())
+                               .with_hint("Wait until it has ended."));
   }
   return lock;
 }

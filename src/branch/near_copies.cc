@@ -33,7 +33,8 @@ Result<void> make_folder_of_ours(const std::filesystem::path& state_directory,
   const bool is_ours = own.kind == FileType::directory && own.owner == ::geteuid() &&
                        (own.permissions & others_may_write) == 0;
   if (is_ours && !others_replace_it) return {};
-  return fail(ErrorCode::permission, "\"{}\" is not this user's alone", folder.native());
+  return fail(ErrorCode::permission, "\"{}\" has to be this user's, and writable for nobody else",
+              folder.native());
 }
 
 }  // namespace
@@ -49,7 +50,8 @@ std::unique_ptr<NearStore> open_near_copies(const ClusterSpace& space,
   const auto cache = state_directory / "cache";
   if (would_be_far(cache)) return nullptr;
   if (const auto made = make_folder_of_ours(state_directory, cache); !made) {
-    log_warning("what is read of {} is not kept: {}", space.store().describe(), made.error().describe());
+    log_warning("what is read of {} is not kept, and read again each time: {}", space.store().describe(),
+                made.error().describe());
     return nullptr;
   }
   NearStoreOptions options;

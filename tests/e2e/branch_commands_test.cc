@@ -26,6 +26,23 @@ TEST_F(BranchCommandsTest, PsqlStaysInTheBranchWhateverItIsTold) {
   EXPECT_EQ(run.out, "template1" + (home_of("try") / "fs/data").native() + "\n");
 }
 
+TEST_F(BranchCommandsTest, RolesAndPasswordsAreTheSources) {
+  protect_rows(1);
+  source_.query("CREATE ROLE teacher LOGIN PASSWORD 'chalk'");
+  source_.query("CREATE DATABASE school OWNER teacher");
+  add_rows(1);
+  const auto there = branch("try");
+  there.query("CREATE EXTENSION hstore", "school");
+  const auto as_teacher = [&](const std::string& password) {
+    return SqlConnection(
+        fmt::format("host=localhost port={} dbname=school user=teacher password={}", there.port(), password));
+  };
+  EXPECT_EQ(as_teacher("chalk").value("SELECT 'a=>1'::hstore -> 'a'"), "1");
+  EXPECT_THROW(as_teacher("cheese"), SqlError);
+  EXPECT_THAT(there.created().at("tcp_url").get<std::string>(),
+              HasSubstr(fmt::format("localhost:{}", there.port())));
+}
+
 TEST_F(BranchCommandsTest, NothingIsPutWhereItWouldGoWithABranch) {
   protect_rows(1);
   branch("try");

@@ -46,7 +46,7 @@ TEST_F(BranchPgbenchTest, ItsSumsAgree) {
   pgbench(source_.socket_directory().string(), source_.port(), {"-i", "-q", "-s", "5"});
   backup();
   auto there = branch("busy");
-  const int transactions = thorough() ? 180'000 : 4'000;
+  const int transactions = thorough() ? 180'000 : 2'000;
   run_transactions(there, transactions);
   expect_sums_agree(there, transactions);
   there.kill9_mount_process();

@@ -3,6 +3,8 @@
 
 #include "codec/digest.h"
 #include "e2e/fault_test.h"
+#include "support/slow_mount.h"
+#include "sys/files.h"
 
 namespace pgstrata::testing {
 namespace {
@@ -40,6 +42,34 @@ TEST_F(FaultRepositoryTest, AFolderThatIsMissingOrHoldsNoRepository) {
   std::filesystem::remove_all(repository());
   std::filesystem::rename(away, repository());
   ok({"status"});
+}
+
+TEST_F(FaultRepositoryTest, ADiskThatIsMountedAnewIsGoneOnWith) {
+  if (::access("/dev/fuse", R_OK | W_OK) != 0) GTEST_SKIP() << "SKIPPED: needs /dev/fuse";
+  PostgresServer server;
+  protect(server);
+  const TemporaryDirectory places;
+  const auto place = places.make("far");
+  const auto mounted = [&](const std::filesystem::path& at) {
+    return std::make_unique<SlowMount>(repository(), at, std::chrono::microseconds(0));
+  };
+  const auto device = [&] { return stat_file(place)->device; };
+  auto disk = mounted(place);
+  const auto before = device();
+  Environment variables = environment();
+  variables["PGSTRATA_REPO"] = place.string();
+  BackgroundPgstrata stream({"stream", "app"}, variables);
+  wait_for_lease("stream");
+  wait_flushed(server);
+  disk.reset();
+  server.query("CREATE TABLE meanwhile (n int)");
+  stream.wait_for_output("does not take WAL");
+  const auto other = mounted(places.make("other"));  // it gets the number that is free
+  disk = mounted(place);
+  EXPECT_NE(device(), before);
+  server.query("CREATE TABLE afterwards (n int)");
+  wait_flushed(server);
+  EXPECT_EQ(stream.terminate().exit_code, 0);
 }
 
 TEST_F(FaultRepositoryTest, AWrongKeyInItsManyForms) {

@@ -13,6 +13,7 @@
 #include "support/random_workload.h"
 #include "support/sql.h"
 #include "support/test_seed.h"
+#include "support/thoroughness.h"
 #include "support/wait_until.h"
 
 namespace pgstrata::testing {
@@ -89,7 +90,7 @@ TEST_P(OracleTest, ARestoreIsWhatStockPostgresRecovers) {
   source_.stop();
 
   std::vector<StockTarget> targets;
-  for (int i = 0; i < 2; ++i) {
+  for (int i = 0; i < (thorough() ? 2 : 1); ++i) {
     targets.push_back(stock_target_lsn(to_string(first + random() % (last - first))));
   }
   targets.push_back(stock_target_time(times[random() % times.size()]));

@@ -19,6 +19,7 @@
 #include "support/fio_verify.h"
 #include "support/test_failure.h"
 #include "support/test_seed.h"
+#include "support/thoroughness.h"
 #include "support/wait_until.h"
 #include "sys/durable.h"
 
@@ -133,7 +134,7 @@ class FuseMountTest : public ::testing::Test {
 TEST_F(FuseMountTest, DoesAsAnyFileSystemDoes) {
   const std::uint64_t first_seed = testing::test_seed(20261130);
   std::map<std::string, int> successes;
-  for (std::uint64_t seed = first_seed; seed < first_seed + 4; ++seed) {
+  for (std::uint64_t seed = first_seed; seed < first_seed + (testing::thorough() ? 4 : 2); ++seed) {
     MemoryBaseFiles base;
     add_varied_tree(base, seed);
     const TemporaryDirectory model;

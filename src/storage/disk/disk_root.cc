@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "codec/digest.h"
 #include "storage/object_store.h"
 #include "sys/durable.h"
 
@@ -36,6 +37,26 @@ std::optional<ProcessIdentity> process_of(std::string_view name) {
   const Result<ProcessIdentity> process = parse_process_identity(rest);
   if (!process || to_string(*process) != rest) return std::nullopt;
   return *process;
+}
+
+// The names and contents of the files right in it, those of a repository its descriptor. Empty where there is
+// none, and where they cannot be told.
+std::string marks_of(const FileDescriptor& folder) {
+  constexpr std::uint64_t mark_bytes_max = 64U << 10;
+  const auto entries = list_directory(folder);
+  if (!entries) return {};
+  std::string marks;
+  for (const auto& entry : *entries) {
+    if (entry.kind != FileType::regular || entry.name.starts_with('.')) continue;
+    const auto file = open_file_in(folder, entry.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    if (!file) return {};
+    const auto info = stat_file(*file);
+    if (!info || info->size_bytes > mark_bytes_max) return {};
+    Bytes content(static_cast<std::size_t>(info->size_bytes));
+    if (!read_exactly(*file, 0, content)) return {};
+    marks += fmt::format("{} {}\n", entry.name, to_hex(sha256(content)));
+  }
+  return marks;
 }
 
 bool abandoned(const ProcessIdentity& process, Timestamp modified, Timestamp now) {
@@ -78,29 +99,34 @@ Result<DiskRoot> DiskRoot::open(const std::filesystem::path& path) {
   }
   PGS_TRY(const FileInfo info, stat_file(*folder));
   PGS_TRY(ProcessIdentity process, ProcessIdentity::self());
-  return DiskRoot(absolute, info, std::move(process));
+  return DiskRoot(absolute, info, marks_of(*folder), std::move(process));
 }
 
 DiskRoot::DiskRoot(DiskRoot&& other) noexcept
     : path_(other.path_),
       info_(other.info_),
+      marks_(other.marks_),
       process_(other.process_),
+      place_(other.place_),
       durable_folders_(std::move(other.durable_folders_)) {}
 
 Result<void> DiskRoot::check_present() const {
   const Result<FileDescriptor> folder = open_file(path_, O_RDONLY | O_DIRECTORY);
   if (folder) {
     PGS_TRY(const FileInfo info, stat_file(*folder));
-    if (info.device == info_.device && info.inode == info_.inode) return {};
+    const std::lock_guard lock(mutex_);
+    if (info.device == place_.device && info.inode == place_.inode) return {};
+    if (!marks_.empty() && marks_of(*folder) == marks_) {
+      place_ = info;
+      durable_folders_.clear();
+      return {};
+    }
   } else if (folder.error().code() != ErrorCode::not_found) {
     return std::unexpected(folder.error());
   }
   return std::unexpected(
       make_error(ErrorCode::unavailable, "the folder \"{}\" is not the one that was opened", path_.native())
-          .with_hint(
-              fmt::format("Check that the disk that holds {} is still mounted; if it was mounted anew, stop "
-                          "this command and start it again.",
-                          path_.native())));
+          .with_hint(fmt::format("Check that the disk that holds {} is still mounted.", path_.native())));
 }
 
 // Through a link, files would be made and removed in a folder that is somebody else's.

@@ -50,7 +50,8 @@ class DiskRoot {
   [[nodiscard]] std::filesystem::path path_of(std::string_view name) const { return path_ / name; }
   [[nodiscard]] std::filesystem::path lock_path() const { return path_ / ".lock"; }
 
-  // Error: unavailable, when the folder has gone or another one is in its place (the disk was unmounted).
+  // Error: unavailable, when the folder has gone or another one is in its place (the disk was unmounted). One with
+  // the same files right in it is the same: its disk was mounted anew, and may be another device by now.
   Result<void> check_present() const;
 
   // As root in somebody else's folder: the lock file, when it is missing.
@@ -76,8 +77,12 @@ class DiskRoot {
   [[nodiscard]] Error explain(Error error, std::string_view name) const;
 
  private:
-  DiskRoot(std::filesystem::path path, FileInfo info, ProcessIdentity process)
-      : path_(std::move(path)), info_(info), process_(std::move(process)) {}
+  DiskRoot(std::filesystem::path path, FileInfo info, std::string marks, ProcessIdentity process)
+      : path_(std::move(path)),
+        info_(info),
+        marks_(std::move(marks)),
+        process_(std::move(process)),
+        place_(info) {}
   [[nodiscard]] std::filesystem::path temporaries() const { return path_ / ".tmp"; }
   // Error: not_found; failed, as for make_temporary.
   [[nodiscard]] Result<FileDescriptor> open_temporaries() const;
@@ -90,11 +95,13 @@ class DiskRoot {
   void forget_folders();
 
   const std::filesystem::path path_;
-  const FileInfo info_;
+  const FileInfo info_;      // when it was opened
+  const std::string marks_;  // by which it is known again; empty: by none
   const ProcessIdentity process_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;  // guards what follows
+  mutable FileInfo place_;    // the folder as it was seen last
   // Folders this process has seen durable. One that another thread or process made may not be so yet.
-  std::set<std::filesystem::path> durable_folders_;  // guarded by mutex_
+  mutable std::set<std::filesystem::path> durable_folders_;
 };
 
 }  // namespace pgstrata

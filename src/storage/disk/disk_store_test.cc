@@ -194,6 +194,25 @@ TEST_F(DiskStoreTest, ADiskThatWentAwayIsUnavailableNotEmpty) {
   EXPECT_TRUE(list_directory(path_).value().empty());
 }
 
+// Its device may have another number then, and with it the folder another identity.
+TEST_F(DiskStoreTest, ADiskThatIsMountedAnewIsKnownByTheFilesRightInIt) {
+  ASSERT_TRUE(store_->put("descriptor", as_byte_view("of this repository")));
+  const auto store = DiskStore::open(path_).value();
+  ASSERT_TRUE(store->put("a/b", as_byte_view("x")));
+  const auto elsewhere = directory_.path() / "elsewhere";
+  ASSERT_TRUE(rename_file(path_, elsewhere));
+  EXPECT_EQ(store->get("a/b").error().code(), ErrorCode::unavailable);
+  std::filesystem::copy(elsewhere, path_, std::filesystem::copy_options::recursive);
+  EXPECT_EQ(as_text(store->get("a/b").value()), "x");
+  EXPECT_TRUE(store->put("a/c", {}));
+  EXPECT_TRUE(store->replace("lease", std::nullopt, {}));
+  ASSERT_TRUE(remove_tree(path_));
+  std::filesystem::copy(elsewhere, path_, std::filesystem::copy_options::recursive);
+  ASSERT_TRUE(write_file(path_ / "descriptor", as_byte_view("of another repository")));
+  EXPECT_EQ(store->list_all("").error().code(), ErrorCode::unavailable);
+  EXPECT_EQ(store->put("a/d", {}).error().code(), ErrorCode::unavailable);
+}
+
 TEST_F(DiskStoreTest, AFolderRemovedByHandIsMadeAgain) {
   ASSERT_TRUE(store_->put("a/b/c", as_byte_view("x")));
   ASSERT_TRUE(remove_tree(path_ / "a"));

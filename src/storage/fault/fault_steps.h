@@ -7,7 +7,7 @@
 
 namespace pgstrata {
 
-// Every step, or every eleventh.
-inline constexpr std::uint64_t fault_step_stride = sanitized ? 11 : 1;
+// Every step, or every 23rd.
+inline constexpr std::uint64_t fault_step_stride = sanitized ? 23 : 1;
 
 }  // namespace pgstrata

@@ -183,8 +183,8 @@ void NearStore::keep(const NearBlockKey& key, ByteView content) {
     keeps_from_ = clock_.steady() + keeps_again_after;
   }
   if (warned_.exchange(true)) return;
-  log_warning("what is read of {} is not kept in {}: {}", describe(), folder_.path().native(),
-              kept.error().describe());
+  log_warning("what is read of {} is not kept in {}, and read again each time: {}", describe(),
+              folder_.path().native(), kept.error().describe());
 }
 
 bool NearStore::can_keep() {
