@@ -1,3 +1,4 @@
+#include "base/sanitized.h"
 #include "restore/restore_test_support.h"
 
 namespace pgstrata {
@@ -115,7 +116,7 @@ TEST_F(RecoveryPlanTest, AMomentInAGapNamesBothSides) {
 }
 
 TEST_F(RecoveryPlanTest, LsnsStopAtTheFirstRecordFromThereOn) {
-  for (std::size_t index = 1; index < records().size(); index += 97) {
+  for (std::size_t index = 1; index < records().size(); index += sanitized ? 389 : 97) {
     const auto& record = records()[index];
     const auto with = must(cluster_.plan(LsnTarget{record.start}));
     EXPECT_EQ(with.expected_end_lsn, record.end);
@@ -129,8 +130,9 @@ TEST_F(RecoveryPlanTest, LsnsStopAtTheFirstRecordFromThereOn) {
 }
 
 TEST_F(RecoveryPlanTest, EveryTransactionIsFoundByItsNumber) {
+  std::size_t number = 0;
   for (const auto& end : transactions()) {
-    if (end.start < first_.consistent_lsn) continue;
+    if (end.start < first_.consistent_lsn || ++number % (sanitized ? 4 : 1) != 0) continue;
     const auto plan = must(cluster_.plan(XidTarget{end.transaction->xid}));
     EXPECT_EQ(plan.expected_end_lsn, end.end) << end.transaction->xid.value;
     EXPECT_EQ(must(cluster_.plan(XidTarget{end.transaction->xid}, false)).expected_end_lsn, end.start);

@@ -72,7 +72,7 @@ std::vector<int> newest_major() {
 }
 
 std::vector<int> available_majors() {
-  std::vector<int> majors = sanitized ? std::vector<int>{14, 15, 18} : supported_majors();
+  std::vector<int> majors = sanitized && !thorough() ? std::vector<int>{14, 18} : supported_majors();
   std::erase_if(majors, [](int major) { return !directory_of(major); });
   return majors;
 }

@@ -38,7 +38,7 @@ class PostgresBinaries {
 [[nodiscard]] std::vector<int> newest_major();
 
 // Those of all that this machine has. Under a sanitizer, which makes all take several times as long, only
-// one of each kind: the last before the base backup protocol of 15, Debian's, the newest.
+// one of each kind: the last before the base backup protocol of 15, and the newest.
 [[nodiscard]] std::vector<int> available_majors();
 
 }  // namespace pgstrata::testing
