@@ -130,7 +130,10 @@ Result<void> remove_branch_folder(const BranchHome& home) {
   if (const auto moved = rename_file(home.lock(), lock);
       !moved && moved.error().code() != ErrorCode::not_found)
     return moved;
-  PGS_CHECK(remove_tree(home.path()));
+  // No more than the folder: from now on another command may make the branch anew in it.
+  if (::rmdir(home.path().c_str()) != 0 && errno != ENOTEMPTY && errno != EEXIST && errno != ENOENT)
+    return std::unexpected(
+        error_from_errno(errno, fmt::format("could not remove \"{}\"", home.path().native())));
   return remove_file_if_there(lock);
 }
 

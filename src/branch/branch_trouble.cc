@@ -44,6 +44,7 @@ std::string trouble_of(const BranchHome& home, bool mounted) {
   if (const auto lack = lack_of_room(home)) trouble += "; " + *lack;
   return trouble;
 }
+
 Error with_kept_logs(const BranchHome& home, Error error) {
   auto hint = error.hint();
   for (const auto& log : {home.server_log(), home.mount_log()}) {

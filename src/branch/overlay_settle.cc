@@ -79,6 +79,7 @@ Result<void> Overlay::settle_while(const GoesOn& goes_on) {
   if (!makes_holes_) return {};
   std::vector<NodePtr> nodes;
   {
+    const auto files_max = settled_files_max();
     const std::shared_lock lock(tree_mutex_);
     auto files = std::ranges::count_if(nodes_, [](const auto& known) {
       const std::lock_guard node_lock(known.second->mutex);
@@ -88,7 +89,7 @@ Result<void> Overlay::settle_while(const GoesOn& goes_on) {
       const std::lock_guard node_lock(node->mutex);
       if (node->links == 0 || (node->extents.empty() && node->unpunched.empty())) continue;
       // Each is open as long as the overlay is.
-      if (!node->settled && static_cast<std::size_t>(files++) >= settled_files_max()) continue;
+      if (!node->settled && static_cast<std::size_t>(files++) >= files_max) continue;
       nodes.push_back(node);
     }
   }
@@ -280,7 +281,7 @@ void Overlay::Node::put_back_idle(const std::vector<std::uint64_t>& idle) {
   }
 }
 
-// BlockRuns of written blocks in those of these extents that nobody has written to since.
+// Runs of written blocks in those of these extents that nobody has written to since.
 BlockRuns Overlay::Node::runs_left_alone(const std::vector<std::uint64_t>& settled_extents) const {
   BlockRuns runs;
   for (const auto extent : settled_extents) {

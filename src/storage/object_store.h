@@ -103,7 +103,8 @@ class ObjectStore {
   // Less than `into` has means that the object ends there. Error: not_found, also where nothing is asked for.
   virtual Result<std::size_t> read_some(std::string_view name, std::uint64_t offset,
                                         MutableByteView into) = 0;
-  // The whole of `into`. Error: damaged, when the object ends before that; not_found.
+  // The whole of `into`, past what is kept beside the object where that ends too soon. Error: damaged, when the
+  // object ends before that; not_found.
   Result<void> read(std::string_view name, std::uint64_t offset, MutableByteView into);
   // For who found what he read of an object to be wrong: forgets what is kept of that range beside the object
   // itself, so that the next read says what the object says. Whether there was anything.
