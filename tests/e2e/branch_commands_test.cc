@@ -81,6 +81,10 @@ TEST_F(BranchCommandsTest, ExpiredOnesGo) {
   EXPECT_EQ(run.exit_code, 0) << "whoever names it wants it still: " << run.describe();
   run = run_branch("list", {});
   EXPECT_EQ(run.out.find("goes"), std::string::npos);
+  EXPECT_THAT(run.out, ::testing::ContainsRegex("BRANCH +MOMENT +AGE +OVERLAY +WAL +STATE +EXPIRES"));
+  EXPECT_THAT(run.out, ::testing::ContainsRegex("stays .* s +[0-9.]+ [KM]iB +[0-9.]+ MiB +running +20"));
+  EXPECT_GT(listed().at(0).at("overlay_bytes").get<std::uint64_t>(), 0U);
+  EXPECT_GE(listed().at(0).at("wal_bytes").get<std::uint64_t>(), 16U << 20);
   EXPECT_THAT(run.err, HasSubstr("branch \"goes\" of app expired"));
   EXPECT_FALSE(std::filesystem::exists(home_of("goes")));
   EXPECT_EQ(state_of("stays"), "running");
