@@ -4,7 +4,6 @@
 
 #include "codec/digest.h"
 #include "restore/no_intrusion.h"
-#include "storage/disk/disk_store.h"
 #include "sys/files.h"
 
 namespace pgstrata {
@@ -25,34 +24,43 @@ Result<void> check_key_choice(const KeyChoice& key) {
               "the variable V; --no-encryption leaves everything readable."));
 }
 
-Result<Repository> make_repository(const fs::path& folder, const KeySource& key, const Clock& clock) {
-  PGS_TRY(auto store, DiskStore::open_or_make(folder));
+Result<Repository> make_repository(const RepositoryPlace& place, const KeySource& key, const Clock& clock) {
+  PGS_TRY(auto store, make_store(place));
   return Repository::create(std::move(store), key, clock);
+}
+
+// What only a folder can be wrong by. Returns the whole path.
+Result<fs::path> check_folder(const fs::path& given, const std::optional<fs::path>& key_file) {
+  PGS_TRY(const fs::path folder, resolved_path(given));
+  if (key_file && lies_in(*key_file, folder)) {
+    return std::unexpected(
+        make_error(ErrorCode::usage, "the key file \"{}\" would lie in the repository", key_file->string())
+            .with_hint("Keep the key apart from what it protects."));
+  }
+  PGS_CHECK(check_no_intrusion(given));
+  return folder;
 }
 
 }  // namespace
 
 Result<InitOutcome> init_repository(const InitRequest& request, const Clock& clock) {
   PGS_CHECK(check_key_choice(request.key));
-  PGS_TRY(const fs::path given, parse_repository_location(request.location));
-  PGS_TRY(const fs::path folder, resolved_path(given));
-  InitOutcome outcome{.location = folder.string(), .id = {}, .key_slot = {}, .key_file = {}};
+  PGS_TRY(RepositoryPlace place, parse_repository_location(request.location));
+  InitOutcome outcome;
   if (request.key.key_file) {
     PGS_TRY(outcome.key_file, resolved_path(*request.key.key_file));
-    if (lies_in(*outcome.key_file, folder)) {
-      return std::unexpected(make_error(ErrorCode::usage, "the key file \"{}\" would lie in the repository",
-                                        outcome.key_file->string())
-                                 .with_hint("Keep the key apart from what it protects."));
-    }
   }
-  PGS_CHECK(check_no_intrusion(given));
+  if (auto* folder = std::get_if<fs::path>(&place)) {
+    PGS_TRY(*folder, check_folder(*folder, outcome.key_file));
+  }
   // The key first: where it is of no use, no folder is made.
   PGS_TRY(const NewKey key, read_or_generate_key(request.key));
   outcome.key_file_generated = key.generated;
-  auto repository = make_repository(folder, key.source, clock);
+  auto repository = make_repository(place, key.source, clock);
   if (!repository.has_value()) {
     return std::unexpected(without_useless_key_file(std::move(repository).error(), request.key, key));
   }
+  outcome.location = repository->store().describe();
   outcome.id = to_hex(repository->id().bytes);
   PGS_TRY(const auto slots, repository->key_slots());
   if (!slots.empty()) outcome.key_slot = slots.front();

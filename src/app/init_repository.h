@@ -13,7 +13,7 @@ struct InitRequest {
 };
 
 struct InitOutcome {
-  std::string location;  // absolute
+  std::string location;  // as open_store takes it from anywhere on this machine
   std::string id;        // hexadecimal
   KeySlotInfo key_slot;
   std::optional<std::filesystem::path> key_file;  // absolute

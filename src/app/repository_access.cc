@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "storage/disk/disk_store.h"
+#include "storage/s3/s3_store.h"
 
 namespace pgstrata {
 namespace {
@@ -10,8 +11,10 @@ namespace {
 constexpr std::string_view file_scheme = "file://";
 
 std::unexpected<Error> bad_location(std::string_view location) {
-  return std::unexpected(make_error(ErrorCode::usage, "\"{}\" is no place for a repository", location)
-                             .with_hint("Name a folder, as /srv/backup or file:///srv/backup."));
+  return std::unexpected(
+      make_error(ErrorCode::usage, "\"{}\" is no place for a repository", location)
+          .with_hint(
+              "Name a folder, as /srv/backup or file:///srv/backup, or a bucket, as s3://bucket/prefix."));
 }
 
 // The key that was given, or what the repository lets us ask for.
@@ -34,28 +37,29 @@ Result<KeySource> choose_key(const RepositoryAccess& access, ObjectStore& store)
 
 }  // namespace
 
-Result<std::filesystem::path> parse_repository_location(std::string_view location) {
+Result<RepositoryPlace> parse_repository_location(std::string_view location) {
+  if (is_s3_location(location)) {
+    PGS_TRY(S3Location place, parse_s3_location(location));
+    return place;
+  }
   if (location.starts_with(file_scheme)) {
     const std::string_view path = location.substr(file_scheme.size());
     if (!path.starts_with('/')) return bad_location(location);
     return std::filesystem::path(path);
   }
-  if (const auto scheme = location.find("://"); scheme != std::string_view::npos) {
-    if (location.starts_with("s3://")) {
-      return std::unexpected(
-          make_error(ErrorCode::unsupported, "repositories in S3 are not there yet")
-              .with_hint("Name a folder, as /srv/backup; it may lie on a network file system."));
-    }
-    return bad_location(location);
-  }
-  if (location.empty()) return bad_location(location);
+  if (location.empty() || location.find("://") != std::string_view::npos) return bad_location(location);
   return std::filesystem::path(location);
 }
 
 Result<std::unique_ptr<ObjectStore>> open_store(const std::string& location) {
-  PGS_TRY(const auto path, parse_repository_location(location));
-  PGS_TRY(auto store, DiskStore::open(path));
-  return std::unique_ptr<ObjectStore>(std::move(store));
+  PGS_TRY(const RepositoryPlace place, parse_repository_location(location));
+  if (const auto* s3 = std::get_if<S3Location>(&place)) return S3Store::open(*s3);
+  return DiskStore::open(std::get<std::filesystem::path>(place));
+}
+
+Result<std::unique_ptr<ObjectStore>> make_store(const RepositoryPlace& place) {
+  if (const auto* s3 = std::get_if<S3Location>(&place)) return S3Store::open_or_make(*s3);
+  return DiskStore::open_or_make(std::get<std::filesystem::path>(place));
 }
 
 Result<Repository> open_repository(const RepositoryAccess& access) {

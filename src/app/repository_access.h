@@ -1,21 +1,28 @@
 // Getting at a repository: from the words of a command to an open Repository.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
+#include <variant>
 
 #include "app/key_choice.h"
 #include "repo/repository.h"
+#include "storage/s3/s3_location.h"
 
 namespace pgstrata {
 
-// A repository's place as the operator writes it: "/srv/backup", "backup" or "file:///srv/backup".
-// Errors: usage; unsupported ("s3://...", in this version).
-[[nodiscard]] Result<std::filesystem::path> parse_repository_location(std::string_view location);
+using RepositoryPlace = std::variant<std::filesystem::path, S3Location>;
 
-// The store at that place. Errors: those of parse_repository_location; not_found, permission.
+// A repository's place as the operator writes it: "/srv/backup", "backup", "file:///srv/backup" or
+// "s3://bucket/prefix?endpoint=..." (storage/s3/s3_location.h). Error: usage.
+[[nodiscard]] Result<RepositoryPlace> parse_repository_location(std::string_view location);
+
+// The store at that place. Errors: those of parse_repository_location, DiskStore::open and S3Store::open.
 [[nodiscard]] Result<std::unique_ptr<ObjectStore>> open_store(const std::string& location);
+// The same where there may be nothing yet: a folder is made, a bucket is not.
+[[nodiscard]] Result<std::unique_ptr<ObjectStore>> make_store(const RepositoryPlace& place);
 
 struct RepositoryAccess {
   std::string location;

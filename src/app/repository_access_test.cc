@@ -8,12 +8,15 @@
 namespace pgstrata {
 namespace {
 
-TEST(RepositoryLocation, IsAFolder) {
-  EXPECT_EQ(parse_repository_location("/srv/backup").value(), "/srv/backup");
-  EXPECT_EQ(parse_repository_location("backup").value(), "backup");
-  EXPECT_EQ(parse_repository_location("file:///srv/backup").value(), "/srv/backup");
-  EXPECT_EQ(parse_repository_location("s3://bucket/x").error().code(), ErrorCode::unsupported);
-  for (const char* text : {"", "file://host/x", "ftp://host/x", "file://"}) {
+TEST(RepositoryLocation, IsAFolderOrABucket) {
+  const auto folder = [](std::string_view location) {
+    return std::get<std::filesystem::path>(parse_repository_location(location).value());
+  };
+  EXPECT_EQ(folder("/srv/backup"), "/srv/backup");
+  EXPECT_EQ(folder("backup"), "backup");
+  EXPECT_EQ(folder("file:///srv/backup"), "/srv/backup");
+  EXPECT_EQ(std::get<S3Location>(parse_repository_location("s3://bucket/x").value()).bucket, "bucket");
+  for (const char* text : {"", "file://host/x", "ftp://host/x", "file://", "s3://", "s3://bucket?x=y"}) {
     EXPECT_EQ(parse_repository_location(text).error().code(), ErrorCode::usage) << text;
   }
 }

@@ -32,6 +32,8 @@ Result<void> read_all_segments(const std::string& location, const ClusterSpace& 
 // another user, that user may not be able to, be it one object that root wrote.
 Result<bool> recovery_can_read(const RestoreRequest& request, const ClusterSpace& space,
                                const RecoveryPlan& plan, const Cancellation& cancellation) {
+  // Our access keys are not the server's, and are none to leave lying beside its data.
+  if (is_s3_location(request.repository_location)) return false;
   PGS_TRY(const FileOwner owner, choose_owner(request.directory));
   if (!owner.change) return true;
   PGS_TRY(const auto inventory, WalInventory::load(space, plan.wal_segment_bytes));

@@ -219,7 +219,11 @@ Result<void> start_mount_process(const BranchHome& home, const std::string& repo
   PGS_TRY(const auto program, own_program());
   ProcessOptions options;
   options.arguments = {program.native(), "mount-branch", home.path().native()};
-  options.inherited_environment = std::vector<std::string>{"PATH", "HOME", "LANG", "LC_*", "TZ", "TMPDIR"};
+  // With what a store in S3 is asked by.
+  options.inherited_environment =
+      std::vector<std::string>{"PATH",        "HOME",      "LANG",       "LC_*",       "TZ",
+                               "TMPDIR",      "AWS_*",     "SSL_CERT_*", "http_proxy", "https_proxy",
+                               "HTTPS_PROXY", "all_proxy", "ALL_PROXY",  "no_proxy",   "NO_PROXY"};
   options.working_directory = "/";
   options.new_session = true;
   options.input = Redirect::pipe();

@@ -12,13 +12,16 @@ struct CrashCase {
   ErrorCode code = ErrorCode::unavailable;
   int threads = 0;
   std::uint64_t seed = 1;
+  bool journals = true;
 };
 
 class WalCrashTest : public WalSinkTest {
  protected:
   // Receives the sample with a fault at `step`; false when the run had fewer steps.
   bool run(const CrashCase& crash, std::uint64_t step) {
-    MemoryStore beneath;
+    MemoryStore with_journals;
+    StoreWithoutJournals without_journals;
+    MemoryStore& beneath = crash.journals ? with_journals : without_journals;
     FaultStore faulty(beneath, crash.seed * 1000 + step);
     faulty.set_fault({.kind = crash.kind, .at_step = step, .step_count = 1, .code = crash.code});
     std::mt19937_64 random(crash.seed);
@@ -57,6 +60,13 @@ TEST_F(WalCrashTest, ACrashAtAnyStepLosesNothingThatWasDurable) {
 
 TEST_F(WalCrashTest, NorWithSegmentsSealedSideBySide) {
   run_all({.kind = Fault::Kind::crash, .threads = 2, .seed = 3}, 2);
+}
+
+TEST_F(WalCrashTest, NorWhereEachTailIsPutWhole) {
+  run_all({.kind = Fault::Kind::crash, .seed = 6, .journals = false}, 1);
+  run_all({.kind = Fault::Kind::crash, .threads = 2, .seed = 7, .journals = false}, 2);
+  run_all({.kind = Fault::Kind::lost_answer, .seed = 8, .journals = false}, 1);
+  run_all({.kind = Fault::Kind::error, .seed = 9, .journals = false}, 1);
 }
 
 TEST_F(WalCrashTest, AFullDiskAtAnyStepLosesNothing) {

@@ -6,6 +6,9 @@
 // taken, the receiver rests. Where the source's commits wait for us there is no rest, and a flush is due as
 // soon as nothing more is at hand; what arrives meanwhile makes the next batch. While more than a segment is
 // known to be on its way, a pause says nothing, and the segment will be sealed sooner than a flush would pay.
+//
+// Where each flush is a request that is paid for (a store without journals), bytes are gathered for longer: what is
+// left of the second is enough for a request.
 // Belongs to one thread.
 #pragma once
 
@@ -25,13 +28,14 @@ class WalFlushPolicy {
   // added to it; what is left is for the store.
   static constexpr std::chrono::milliseconds longest_wait{200};
   static constexpr std::chrono::milliseconds longest_wait_behind{1000};
-  // A busy server pauses at each of its own syncs.
-  static constexpr std::chrono::milliseconds between_flushes = longest_wait;
+  static constexpr std::chrono::milliseconds longest_wait_for_request{400};
   // How long a flush that is due waits for what is at hand to be taken along.
   static constexpr std::chrono::milliseconds longest_taking_along = longest_wait;
   static constexpr std::chrono::milliseconds rest{50};
   // A server that has more to send fills its messages: 128 KiB, less where a segment ends or a page begins.
   static constexpr std::size_t full_message_bytes = 64U << 10;
+
+  explicit WalFlushPolicy(std::chrono::milliseconds wait_max = longest_wait) : wait_max_(wait_max) {}
 
   // A message came, and with it bytes that are not durable yet.
   void received(SteadyTime now, std::size_t message_bytes) {
@@ -57,12 +61,13 @@ class WalFlushPolicy {
   [[nodiscard]] std::optional<SteadyTime> due() const {
     if (!oldest_) return std::nullopt;
     if (behind_) return *oldest_ + longest_wait_behind;
-    const SteadyTime at_pause =
-        flushed_ ? std::max(newest_ + pause, *flushed_ + between_flushes) : newest_ + pause;
-    return std::min(*oldest_ + longest_wait, at_pause);
+    // A busy server pauses at each of its own syncs.
+    const SteadyTime at_pause = flushed_ ? std::max(newest_ + pause, *flushed_ + wait_max_) : newest_ + pause;
+    return std::min(*oldest_ + wait_max_, at_pause);
   }
 
  private:
+  const std::chrono::milliseconds wait_max_;
   std::optional<SteadyTime> oldest_;
   SteadyTime newest_;
   std::optional<SteadyTime> flushed_;

@@ -47,9 +47,9 @@ TEST(WalFlushPolicyTest, PausesOfABusyServerDoNotMakeAFlushEach) {
   policy.received(at(0), 100);
   policy.flushed(at(6));
   policy.received(at(10), 100);
-  EXPECT_EQ(policy.due(), at(6) + WalFlushPolicy::between_flushes);
+  EXPECT_EQ(policy.due(), at(6) + WalFlushPolicy::longest_wait);
   policy.received(at(150), 100);
-  EXPECT_EQ(policy.due(), at(6) + WalFlushPolicy::between_flushes);
+  EXPECT_EQ(policy.due(), at(6) + WalFlushPolicy::longest_wait);
   policy.flushed(at(206));
   policy.received(at(1000), 100);
   EXPECT_EQ(policy.due(), at(1000) + WalFlushPolicy::pause) << "a single commit does not wait";
@@ -59,6 +59,18 @@ TEST(WalFlushPolicyTest, NoByteWaitsLongerThanTheLimitHoweverMuchFollows) {
   WalFlushPolicy policy;
   for (int ms = 0; ms < 400; ++ms) policy.received(at(ms), 100);
   EXPECT_EQ(policy.due(), at(0) + WalFlushPolicy::longest_wait);
+}
+
+TEST(WalFlushPolicyTest, WhereEachFlushIsPaidForBytesWaitLonger) {
+  WalFlushPolicy policy(WalFlushPolicy::longest_wait_for_request);
+  for (int ms = 0; ms < 600; ++ms) policy.received(at(ms), 100);
+  EXPECT_EQ(policy.due(), at(0) + WalFlushPolicy::longest_wait_for_request);
+  policy.flushed(at(600));
+  policy.received(at(700), 100);
+  EXPECT_EQ(policy.due(), at(600) + WalFlushPolicy::longest_wait_for_request);
+  policy.flushed(at(1000));
+  policy.received(at(5000), 100);
+  EXPECT_EQ(policy.due(), at(5000) + WalFlushPolicy::pause) << "a single commit does not wait";
 }
 
 TEST(WalFlushPolicyTest, APauseSaysNothingWhileMuchIsStillToCome) {

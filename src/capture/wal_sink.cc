@@ -30,6 +30,7 @@ WalIndexerOptions indexer_options(const WalSinkOptions& options, const WalResume
 
 WalSink::WalSink(const WalSinkOptions& options, const WalResume& resume)
     : options_(options),
+      has_journals_(options.space.store().capabilities().journals),
       timeline_(resume.timeline),
       received_(resume.segment_start),
       sent_(resume.sent),
@@ -121,7 +122,7 @@ Result<WalPiece> WalSink::take_piece() {
   // Too much of a large segment waits for a flush that has not been due yet.
   PGS_CHECK(pipeline_.wait_committed(std::nullopt));
   PGS_CHECK(poll());
-  PGS_CHECK(append_to_tail());
+  PGS_CHECK(append_to_tail(std::nullopt));
   return pieces_.take();
 }
 
@@ -133,34 +134,62 @@ void WalSink::push_piece() {
 
 void WalSink::finish_segment() {
   if (current_->piece) push_piece();
-  if (current_->tail) current_->obsolete.push_back(current_->tail->name());
+  note_tails_obsolete();
   sealing_.push_back(current_->durable_end);
   pipeline_.finish(indexer_.seal(received_, sent_, complete_until_), std::move(current_->obsolete));
   current_.reset();
 }
 
-Result<void> WalSink::append_to_tail() {
-  if (!current_->tail) {
-    PGS_CHECK(check_allowed());
-    PGS_TRY(auto tail,
-            WalTailWriter::create(options_.space, timeline_, current_->tailed_end, options_.segment_bytes));
-    current_->tail.emplace(std::move(tail));
-    current_->tail_start = current_->tailed_end;
-  }
-  const auto append_from = [this](const Buffer& piece, Lsn piece_end) -> Result<void> {
-    const auto rest = piece_end - current_->tailed_end;
-    PGS_CHECK(current_->tail->append(piece.view().last(std::min<std::size_t>(piece.size(), rest))));
-    current_->tailed_end = piece_end;
-    return {};
+void WalSink::note_tails_obsolete() {
+  if (current_->tail) current_->obsolete.push_back(current_->tail->name());
+  if (!current_->small_tails) return;
+  std::ranges::move(current_->small_tails->names(), std::back_inserter(current_->obsolete));
+}
+
+// From tailed_end on, as the pieces lie in memory.
+std::vector<ByteView> WalSink::untailed() const {
+  std::vector<ByteView> parts;
+  std::uint64_t left = received_ - current_->tailed_end;
+  const auto take = [&](const Buffer& piece) {
+    const auto part = piece.view().last(std::min<std::size_t>(piece.size(), left));
+    left -= part.size();
+    if (!part.empty()) parts.push_back(part);
   };
-  const auto filling = current_->piece ? current_->piece->size() : 0;
-  const auto filling_start = received_.value - filling;
-  for (auto behind = current_->held.size(); behind > 0; --behind) {
-    const auto& piece = *current_->held.front();
-    PGS_CHECK(append_from(piece, {filling_start - (behind - 1) * wal_piece_bytes}));
-    current_->held.pop_front();
+  // The newest first, as it is known where that ends.
+  if (current_->piece) take(*current_->piece);
+  for (auto piece = current_->held.rbegin(); piece != current_->held.rend(); ++piece) take(**piece);
+  std::ranges::reverse(parts);
+  return parts;
+}
+
+Result<void> WalSink::append_to_tail(const std::optional<WalMark>& mark) {
+  if (!has_journals_) {
+    PGS_CHECK(put_small_tail(mark));
+  } else {
+    if (!current_->tail) {
+      PGS_CHECK(check_allowed());
+      PGS_TRY(auto tail,
+              WalTailWriter::create(options_.space, timeline_, current_->tailed_end, options_.segment_bytes));
+      current_->tail.emplace(std::move(tail));
+      current_->tail_start = current_->tailed_end;
+    }
+    for (const auto part : untailed()) PGS_CHECK(current_->tail->append(part));
+    if (mark) PGS_CHECK(current_->tail->mark(*mark));
   }
-  if (filling > 0 && current_->tailed_end < received_) PGS_CHECK(append_from(*current_->piece, received_));
+  current_->held.clear();
+  current_->tailed_end = received_;
+  return {};
+}
+
+Result<void> WalSink::put_small_tail(const std::optional<WalMark>& mark) {
+  if (!current_->small_tails) {
+    current_->small_tails.emplace(options_.space, timeline_, options_.segment_bytes, options_.clock);
+  }
+  PGS_CHECK(check_allowed());
+  PGS_CHECK(current_->small_tails->put(current_->tailed_end, untailed(), mark));
+  // As for those that grow: see write_tail.
+  PGS_CHECK(check_allowed());
+  current_->durable_end = received_;
   return {};
 }
 
@@ -189,9 +218,8 @@ Result<void> WalSink::write_tail(const std::optional<WalMark>& mark) {
     (has_bytes ? current_->obsolete.emplace_back() : superseded) = current_->tail->name();
     current_->tail.reset();
   }
-  PGS_CHECK(append_to_tail());
-  if (mark) PGS_CHECK(current_->tail->mark(*mark));
-  PGS_CHECK(current_->tail->sync());
+  PGS_CHECK(append_to_tail(mark));
+  if (has_journals_) PGS_CHECK(current_->tail->sync());
   // While the store kept us waiting, another receiver may have taken over, read the tail as it was before and
   // be about to remove it.
   PGS_CHECK(check_allowed());
@@ -230,7 +258,7 @@ Result<void> WalSink::end_timeline() {
   PGS_CHECK(options_.still_allowed());
   pipeline_.abandon();
   if (received_ == current_->start) return {};
-  if (current_->tail) current_->obsolete.push_back(current_->tail->name());
+  note_tails_obsolete();
   PGS_TRY(const auto inventory, WalInventory::load(options_.space, options_.segment_bytes));
   // What others had received beyond where the way leaves this timeline is kept, as far as it can be read.
   PGS_TRY(const auto content,

@@ -20,6 +20,7 @@
 #include "capture/wal_piece.h"
 #include "capture/wal_resume.h"
 #include "capture/wal_segment_pipeline.h"
+#include "capture/wal_small_tails.h"
 #include "catalog/wal_tail.h"
 
 namespace pgstrata {
@@ -77,9 +78,10 @@ class WalSink {
     Lsn tailed_end;   // bytes before it are in tails
     std::optional<WalTailWriter> tail;
     Lsn tail_start;
-    std::vector<std::string> obsolete;  // once the segment is sealed
-    std::deque<WalPiece> held;          // whole pieces, of which some bytes are not in a tail
-    WalPiece piece;                     // the one being filled
+    std::optional<WalSmallTails> small_tails;  // in its place, on a store without journals
+    std::vector<std::string> obsolete;         // once the segment is sealed
+    std::deque<WalPiece> held;                 // whole pieces, of which some bytes are not in a tail
+    WalPiece piece;                            // the one being filled
   };
 
   WalSink(const WalSinkOptions& options, const WalResume& resume);
@@ -90,15 +92,20 @@ class WalSink {
   void begin_segment();
   void push_piece();
   void finish_segment();
-  // All that is not in a tail yet.
-  Result<void> append_to_tail();
+  // All that is not in a tail yet. On a store without journals it is durable then, with the mark.
+  Result<void> append_to_tail(const std::optional<WalMark>& mark);
+  Result<void> put_small_tail(const std::optional<WalMark>& mark);
+  [[nodiscard]] std::vector<ByteView> untailed() const;
   Result<void> write_tail(const std::optional<WalMark>& mark);
+  // Of the current segment: obsolete once that is sealed.
+  void note_tails_obsolete();
   // A tail that could not be written must not fill the disk with its attempts.
   void discard_tail();
   Result<void> check_allowed();
   [[nodiscard]] Lsn segment_end() const { return current_->start + options_.segment_bytes; }
 
   const WalSinkOptions options_;
+  const bool has_journals_;
   const TimelineId timeline_;
   Lsn received_;
   Timestamp sent_;            // the newest of it, by the source's clock

@@ -7,8 +7,7 @@ namespace pgstrata {
 namespace {
 
 TEST_F(WalSinkTest, SealsAndIndexesEachSegmentAndLeavesNoTails) {
-  for (const int threads : {0, 2}) {
-    MemoryStore store;
+  const auto receive_all = [this](ObjectStore& store, int threads) {
     const auto space = space_over(store);
     auto sink = open(space, threads);
     ASSERT_TRUE(sink) << sink.error().describe();
@@ -18,6 +17,12 @@ TEST_F(WalSinkTest, SealsAndIndexesEachSegmentAndLeavesNoTails) {
     EXPECT_EQ(durable, wal_sample().end());
     sink->reset();  // a segment is committed before its tails are removed
     expect_complete(space, fmt::format("{} threads", threads));
+  };
+  for (const int threads : {0, 2}) {
+    MemoryStore store;
+    receive_all(store, threads);
+    StoreWithoutJournals without_journals;
+    receive_all(without_journals, threads);
   }
 }
 

@@ -14,12 +14,18 @@ constexpr std::chrono::seconds idle_after{1};
 // Work of our own that took longer than this is no silence of the source's.
 constexpr std::chrono::seconds long_work{1};
 
+std::chrono::milliseconds flush_wait(const ClusterSpace& space) {
+  return space.store().capabilities().journals ? WalFlushPolicy::longest_wait
+                                               : WalFlushPolicy::longest_wait_for_request;
+}
+
 }  // namespace
 
 WalStreamLoop::WalStreamLoop(WalReception& reception, ReplicationConnection& connection)
     : reception_(reception),
       connection_(connection),
       sink_(*reception.sink),
+      flushing_(flush_wait(reception.options.space)),
       now_(reception.options.clock.steady()),
       begun_at_(now_),
       begun_durable_(sink_.durable()),

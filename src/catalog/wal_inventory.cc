@@ -58,8 +58,18 @@ std::string wal_object_name(TimelineId timeline, Lsn start, std::uint32_t segmen
 }
 
 Result<WalInventory> WalInventory::load(const ClusterSpace& space, std::uint32_t segment_bytes) {
+  return load_prefix(space, segment_bytes, wal_prefix);
+}
+
+Result<WalInventory> WalInventory::load_segment(const ClusterSpace& space, std::uint32_t segment_bytes,
+                                                TimelineId timeline, Lsn segment_start) {
+  return load_prefix(space, segment_bytes, wal_object_name(timeline, segment_start, segment_bytes));
+}
+
+Result<WalInventory> WalInventory::load_prefix(const ClusterSpace& space, std::uint32_t segment_bytes,
+                                               std::string_view prefix) {
   WalInventory inventory(segment_bytes);
-  PGS_TRY(const auto objects, space.list(wal_prefix));
+  PGS_TRY(const auto objects, space.list(prefix));
   for (const auto& object : objects) {
     const auto name = parse_wal_object_name(object.name, segment_bytes);
     const auto offset = name ? tail_offset(name->suffix) : std::nullopt;

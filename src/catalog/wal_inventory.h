@@ -35,6 +35,10 @@ class WalInventory {
   // of the store, here and below.
   static Result<WalInventory> load(const ClusterSpace& space, std::uint32_t segment_bytes);
 
+  // The same of one segment alone.
+  static Result<WalInventory> load_segment(const ClusterSpace& space, std::uint32_t segment_bytes,
+                                           TimelineId timeline, Lsn segment_start);
+
   // As load, and every name in it is durable when it returns: for who confirms to a server what is behind it.
   static Result<WalInventory> load_durable(const ClusterSpace& space, std::uint32_t segment_bytes);
 
@@ -50,6 +54,8 @@ class WalInventory {
 
  private:
   explicit WalInventory(std::uint32_t segment_bytes) : segment_bytes_(segment_bytes) {}
+  static Result<WalInventory> load_prefix(const ClusterSpace& space, std::uint32_t segment_bytes,
+                                          std::string_view prefix);
 
   std::uint32_t segment_bytes_;
   std::map<TimelineId, Segments> timelines_;

@@ -1,6 +1,7 @@
 #include "catalog/wal_reader.h"
 
 #include <algorithm>
+#include <future>
 
 namespace pgstrata {
 
@@ -95,6 +96,27 @@ bool made_good(const WalTailContent& tail, Lsn segment_start, Lsn end) {
   return end > whole_to && end >= known_to;
 }
 
+// Each in its turn; several at once where there are many, each a request: a store without journals.
+Result<std::vector<WalTailContent>> read_each_tail(const ClusterSpace& space,
+                                                   const WalSegmentObjects& objects) {
+  constexpr std::size_t at_once = 8;
+  const std::size_t width = space.store().capabilities().journals ? 1 : at_once;
+  std::vector<WalTailContent> contents;
+  for (std::size_t first = 0; first < objects.tails.size(); first += width) {
+    std::vector<std::future<Result<WalTailContent>>> reads;
+    const auto policy = width > 1 ? std::launch::async : std::launch::deferred;
+    for (std::size_t i = first; i < std::min(first + width, objects.tails.size()); ++i) {
+      reads.push_back(
+          std::async(policy, [&space, &name = objects.tails[i].name] { return read_wal_tail(space, name); }));
+    }
+    for (auto& read : reads) {
+      PGS_TRY(auto content, read.get());
+      contents.push_back(std::move(content));
+    }
+  }
+  return contents;
+}
+
 // What the unsealed objects of a segment hold from its start on. `partial` may be empty.
 Result<WalSegmentBytes> read_tails(const ClusterSpace& space, const WalSegmentObjects& objects, Bytes partial,
                                    Lsn needed_to) {
@@ -103,8 +125,8 @@ Result<WalSegmentBytes> read_tails(const ClusterSpace& space, const WalSegmentOb
   if (!partial.empty()) pieces.push_back({objects.start, std::move(partial)});
   std::vector<WalMark> marks;
   std::vector<WalTailContent> damaged;
-  for (const auto& object : objects.tails) {
-    PGS_TRY(auto tail, read_wal_tail(space, object.name));
+  PGS_TRY(auto contents, read_each_tail(space, objects));
+  for (auto& tail : contents) {
     marks.insert(marks.end(), tail.marks.begin(), tail.marks.end());
     if (!tail.pieces.empty()) durable.emplace_back(tail.pieces.front().start, tail.durable_to);
     if (tail.damage) {
@@ -131,30 +153,35 @@ Result<WalSegmentBytes> read_tails(const ClusterSpace& space, const WalSegmentOb
   return segment;
 }
 
+Result<WalSegmentBytes> read_objects(const ClusterSpace& space, TimelineId timeline,
+                                     const WalSegmentObjects& objects, Lsn needed_to) {
+  if (!objects.sealed.empty()) return read_sealed(space, objects.sealed, timeline, objects.start);
+  if (objects.partial.empty()) return read_tails(space, objects, {}, needed_to);
+  auto partial = read_sealed(space, objects.partial, timeline, objects.start);
+  if (partial) return read_tails(space, objects, std::move(partial->bytes), needed_to);
+  const auto end = end_of_partial(space, objects.partial);
+  if (partial.error().code() != ErrorCode::damaged || !end) return partial;
+  auto tails = read_tails(space, objects, {}, needed_to);
+  const bool made_up_for = tails && tails->start + tails->bytes.size() >= std::min(*end, needed_to);
+  return made_up_for ? std::move(tails) : std::move(partial);
+}
+
 }  // namespace
 
 Result<WalSegmentBytes> read_wal_segment(const ClusterSpace& space, const WalInventory& inventory,
                                          TimelineId timeline, Lsn segment_start, Lsn needed_to) {
+  constexpr int looks_max = 3;
   const auto* objects = inventory.find(timeline, segment_start);
-  if (objects == nullptr) {
-    return fail(ErrorCode::not_found, "the repository holds no WAL of timeline {} at {}", timeline,
-                segment_start);
+  std::optional<WalInventory> newer;
+  for (int looks = 1; objects != nullptr; ++looks) {
+    auto segment = read_objects(space, timeline, *objects, needed_to);
+    if (segment || segment.error().code() != ErrorCode::not_found || looks == looks_max) return segment;
+    // A stream is at work: since the listing it has sealed the segment, or put its tails together.
+    PGS_TRY(newer, WalInventory::load_segment(space, inventory.segment_bytes(), timeline, segment_start));
+    objects = newer->find(timeline, segment_start);
   }
-  if (!objects->sealed.empty()) return read_sealed(space, objects->sealed, timeline, segment_start);
-  if (!objects->partial.empty()) {
-    auto partial = read_sealed(space, objects->partial, timeline, segment_start);
-    if (partial) return read_tails(space, *objects, std::move(partial->bytes), needed_to);
-    const auto end = end_of_partial(space, objects->partial);
-    if (partial.error().code() != ErrorCode::damaged || !end) return partial;
-    auto tails = read_tails(space, *objects, {}, needed_to);
-    const bool made_up_for = tails && tails->start + tails->bytes.size() >= std::min(*end, needed_to);
-    return made_up_for ? std::move(tails) : std::move(partial);
-  }
-  auto segment = read_tails(space, *objects, {}, needed_to);
-  if (segment || segment.error().code() != ErrorCode::not_found) return segment;
-  // A stream is at work: it has sealed the segment since the listing, and its tails are gone.
-  return read_sealed(space, wal_object_name(timeline, segment_start, inventory.segment_bytes()), timeline,
-                     segment_start);
+  return fail(ErrorCode::not_found, "the repository holds no WAL of timeline {} at {}", timeline,
+              segment_start);
 }
 
 namespace {

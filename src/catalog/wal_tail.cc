@@ -56,8 +56,7 @@ Result<void> WalTailWriter::vouch() {
   frame_.clear();
   frame_.u8(static_cast<std::uint8_t>(FrameKind::bytes));
   frame_.u64(end_.value);
-  PGS_CHECK(journal_.append(frame_.view()));
-  return journal_.sync();
+  return journal_.vouch(frame_.view());
 }
 
 namespace {

@@ -30,10 +30,10 @@ class WalTailWriter {
   // Follows what was appended before; stays within the segment.
   Result<void> append(ByteView bytes);
   Result<void> mark(const WalMark& mark);
-  // What was appended so far is durable when this returns.
+  // What was appended so far is durable when this returns. Error: unsupported, on a store without journals.
   Result<void> sync();
-  // After a sync: makes one more frame durable, without bytes, which tells that all before it are. What is
-  // damaged later is then known to have been there.
+  // The same, with one more frame, without bytes, which tells that all before it are durable. On a store without
+  // journals nothing of the tail is there before, and it takes no more after it.
   Result<void> vouch();
 
   [[nodiscard]] Lsn end() const { return end_; }

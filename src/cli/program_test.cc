@@ -213,7 +213,7 @@ TEST_F(ProgramTest, InitTeachesAboutEncryptionAndPlaces) {
   ASSERT_TRUE(write_file(path("short"), as_byte_view("short")).has_value());
   EXPECT_EQ(run_here({"init", "--key-file", path("short")}).code, 2);
   EXPECT_FALSE(file_exists(repo_).value());
-  EXPECT_EQ(run({"init", "--no-encryption", "--repo", "s3://bucket/x", "--config", config_}).code, 1);
+  EXPECT_EQ(run({"init", "--no-encryption", "--repo", "s3://bucket?key=x", "--config", config_}).code, 2);
   EXPECT_EQ(run({"init", "--no-encryption", "--repo", "ftp://host/x", "--config", config_}).code, 2);
 }
 

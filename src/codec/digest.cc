@@ -1,6 +1,7 @@
 #include "codec/digest.h"
 
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 
 namespace pgstrata {
 namespace {
@@ -26,6 +27,26 @@ Sha256 sha256(ByteView bytes) {
                               nullptr, sha256_digest(), nullptr);
   PGS_ASSERT(done == 1);
   return digest;
+}
+
+Sha256 hmac_sha256(ByteView key, ByteView message) {
+  Sha256 code;
+  unsigned int size = 0;
+  const auto* done = HMAC(sha256_digest(), key.data(), static_cast<int>(key.size()),
+                          reinterpret_cast<const unsigned char*>(message.data()), message.size(),
+                          reinterpret_cast<unsigned char*>(code.data()), &size);
+  PGS_ASSERT(done != nullptr && size == code.size());
+  return code;
+}
+
+std::string to_base64(ByteView bytes) {
+  // Four digits for each three bytes, and a zero behind them.
+  std::string text((bytes.size() + 2) / 3 * 4 + 1, '\0');
+  const int size =
+      EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()),
+                      reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
+  text.resize(static_cast<std::size_t>(size));
+  return text;
 }
 
 std::string to_hex(ByteView bytes) {

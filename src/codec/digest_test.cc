@@ -23,6 +23,26 @@ TEST(Sha256, MatchesPublishedVectors) {
 }
 
 // The check value, and RFC 3720, appendix B.4.
+// RFC 4231, test cases 1, 2 and 6.
+TEST(DigestTest, HmacSha256) {
+  const Bytes key(20, std::byte{0x0B});
+  EXPECT_EQ(to_hex(hmac_sha256(key, as_byte_view("Hi There"))),
+            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+  EXPECT_EQ(to_hex(hmac_sha256(as_byte_view("Jefe"), as_byte_view("what do ya want for nothing?"))),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+  const Bytes long_key(131, std::byte{0xAA});
+  EXPECT_EQ(to_hex(hmac_sha256(long_key, as_byte_view("Test Using Larger Than Block-Size Key - Hash Key First"))),
+            "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+}
+
+// RFC 4648, section 10.
+TEST(DigestTest, Base64) {
+  EXPECT_EQ(to_base64({}), "");
+  EXPECT_EQ(to_base64(as_byte_view("f")), "Zg==");
+  EXPECT_EQ(to_base64(as_byte_view("fo")), "Zm8=");
+  EXPECT_EQ(to_base64(as_byte_view("foobar")), "Zm9vYmFy");
+}
+
 TEST(Crc32c, MatchesPublishedVectors) {
   EXPECT_EQ(crc32c_of(as_byte_view("123456789")), 0xE3069283U);
   EXPECT_EQ(crc32c_of({}), 0U);

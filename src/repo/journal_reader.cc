@@ -17,6 +17,8 @@ class ObjectWindow {
 
   // What was seen so far may be older than what is there.
   Result<void> refresh() {
+    // One that was put whole is small, and does not change: one request.
+    if (!store_.capabilities().journals) return load_whole();
     PGS_TRY(const ObjectInfo info, store_.stat(name_));
     size_bytes_ = info.size_bytes;
     bytes_.resize(0);
@@ -34,6 +36,15 @@ class ObjectWindow {
   }
 
  private:
+  Result<void> load_whole() {
+    PGS_TRY(const Bytes content, store_.get(name_));
+    bytes_ = Buffer(content.size());
+    bytes_.append(content);
+    size_bytes_ = content.size();
+    start_ = 0;
+    return {};
+  }
+
   Result<void> load(std::uint64_t offset) {
     start_ = offset;
     const auto size =

@@ -4,6 +4,9 @@
 // A journal is never reopened for writing: after a crash the next writer starts a new one.
 // Each frame also says how many frames were durable when it was appended, so that what a crash tore off is
 // told from damage to what had been durable.
+//
+// On a store without journals (StoreCapabilities) it is an object of the same form that is put whole when it is
+// vouched for: nothing of it is there before, and it cannot be synced.
 #pragma once
 
 #include <functional>
@@ -20,20 +23,26 @@ inline constexpr std::size_t max_frame_size_bytes = 4U << 20;
 // Belongs to one thread.
 class JournalWriter {
  public:
-  // Durable, visible and empty when it returns. `name` is relative to the cluster's space. Errors:
-  // already_exists; unsupported (the store has no journals).
+  // Durable, visible and empty when it returns, where the store has journals. `name` is relative to the cluster's
+  // space. Error: already_exists.
   static Result<JournalWriter> create(const ClusterSpace& space, std::string name);
   JournalWriter(JournalWriter&&) noexcept;
   JournalWriter& operator=(JournalWriter&&) noexcept;
   ~JournalWriter();
 
-  // Error: usage (more than max_frame_size_bytes). Syncs by itself what would else be more than 32 MiB.
-  // After an error of the store, from this or from sync, the writer is of no more use: start a new journal.
+  // Error: usage (more than max_frame_size_bytes, or than 32 MiB in all that are put whole). Syncs by itself what
+  // would else be more than 32 MiB. After an error of the store, from this or from another call, the writer is of
+  // no more use: start a new journal.
   Result<void> append(ByteView frame);
-  // All frames appended so far are durable when this returns.
+  // All frames appended so far are durable when this returns. Error: unsupported, where it is put whole.
   Result<void> sync();
+  // The same, and then makes `frame` durable, which tells that all before it are: what is damaged later is then known
+  // to have been there. A journal that is put whole is put by this, once: it takes no more.
+  Result<void> vouch(ByteView frame);
 
  private:
+  Result<void> make_room();
+
   struct State;
   explicit JournalWriter(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;

@@ -361,5 +361,48 @@ TEST_F(JournalTest, WriterGivesUpAfterAFailure) {
   EXPECT_THAT(read().frames, ElementsAre("one"));
 }
 
+TEST(WholeJournalTest, IsThereWhenItIsVouchedForAndNotBefore) {
+  StoreWithoutJournals store;
+  const ClusterSpace space(store, "app", fixed_key(1));
+  auto journal = JournalWriter::create(space, "wal/tail");
+  ASSERT_EQ(message_of(journal), "ok");
+  ASSERT_TRUE(journal->append(as_byte_view("one")));
+  ASSERT_TRUE(journal->append(as_byte_view("two")));
+  EXPECT_EQ(code_of(journal->sync()), "unsupported");
+  EXPECT_TRUE(store.list_all("")->empty());
+  ASSERT_EQ(message_of(journal->vouch(as_byte_view("three"))), "ok");
+  EXPECT_EQ(code_of(journal->append({})), "usage");
+  EXPECT_EQ(code_of(journal->vouch({})), "usage");
+
+  std::vector<std::string> frames;
+  const auto use = [&frames](ByteView frame) -> Result<void> {
+    frames.emplace_back(as_text(frame));
+    return {};
+  };
+  EXPECT_EQ(read_journal(space, "wal/tail", use).value(), 2U) << "known to be durable";
+  EXPECT_THAT(frames, ElementsAre("one", "two", "three"));
+  // Of a part that no crash can leave behind, all but the last frame is known to be missing.
+  const std::size_t last = frame_overhead_bytes + 5;
+  const std::string object = space.object_name("wal/tail");
+  const Bytes whole = *store.get(object);
+  for (std::size_t at = 0; at + last < whole.size(); ++at) {
+    Bytes damaged = whole;
+    damaged[at] ^= std::byte{1};
+    overwrite(store, object, damaged);
+    EXPECT_EQ(code_of(read_journal(space, "wal/tail", use)), "damaged") << at;
+  }
+}
+
+TEST(WholeJournalTest, TakesNoMoreThanAReaderLooksThrough) {
+  StoreWithoutJournals store;
+  const ClusterSpace space(store, "app", fixed_key(1));
+  auto journal = *JournalWriter::create(space, "wal/tail");
+  const Bytes frame(max_frame_size_bytes);
+  for (int i = 0; i < 7; ++i) ASSERT_TRUE(journal.append(frame));
+  EXPECT_EQ(code_of(journal.append(frame)), "usage");
+  EXPECT_EQ(message_of(journal.vouch({})), "ok");
+  EXPECT_EQ(code_of(read_journal(space, "wal/tail", [](ByteView) { return Result<void>(); })), "ok");
+}
+
 }  // namespace
 }  // namespace pgstrata

@@ -49,6 +49,17 @@ class BorrowedStore : public ObjectStore {
   ObjectStore& store_;
 };
 
+// As those of S3 are: every object is put whole.
+class StoreWithoutJournals : public MemoryStore {
+ public:
+  [[nodiscard]] StoreCapabilities capabilities() const override {
+    return {.journals = false, .conditional_writes = true, .far = true};
+  }
+  Result<std::unique_ptr<ObjectJournal>> create_journal(std::string_view) override {
+    return fail(ErrorCode::unsupported, "no journals");
+  }
+};
+
 inline std::unique_ptr<ObjectStore> borrow(ObjectStore& store) {
   return std::make_unique<BorrowedStore>(store);
 }

@@ -22,7 +22,7 @@
 namespace pgstrata {
 
 template <class Harness>
-class ObjectStoreConformance : public testing::Test {
+class ObjectStoreConformance : public ::testing::Test {
  protected:
   ObjectStore& store() { return harness_.store(); }
   ObjectStore& other() { return harness_.other(); }
@@ -264,12 +264,12 @@ TYPED_TEST_P(ObjectStoreConformance, ListsInByteOrderOfWholeNames) {
   std::vector<std::string> expected = sorted;
   expected.erase(expected.begin() + 10);  // "a0" would be the folder of "a0/x"
   EXPECT_EQ(this->names(""), expected);
-  EXPECT_THAT(this->names("a/b"), testing::ElementsAre("a/b-c", "a/b.c", "a/b/c", "a/b/d/e", "a/b0"));
-  EXPECT_THAT(this->names("a/b/"), testing::ElementsAre("a/b/c", "a/b/d/e"));
-  EXPECT_THAT(this->names("a/b/d/e"), testing::ElementsAre("a/b/d/e"));
-  EXPECT_THAT(this->names("a/b/d/e/"), testing::IsEmpty());
+  EXPECT_THAT(this->names("a/b"), ::testing::ElementsAre("a/b-c", "a/b.c", "a/b/c", "a/b/d/e", "a/b0"));
+  EXPECT_THAT(this->names("a/b/"), ::testing::ElementsAre("a/b/c", "a/b/d/e"));
+  EXPECT_THAT(this->names("a/b/d/e"), ::testing::ElementsAre("a/b/d/e"));
+  EXPECT_THAT(this->names("a/b/d/e/"), ::testing::IsEmpty());
   for (const std::string_view prefix : {"x", "a/x", "../", "./", "/", "a//", "a/../a/", ".tmp", "."}) {
-    EXPECT_THAT(this->names(prefix), testing::IsEmpty()) << prefix;
+    EXPECT_THAT(this->names(prefix), ::testing::IsEmpty()) << prefix;
   }
   for (std::size_t limit = 1; limit <= expected.size() + 1; ++limit) {
     std::vector<std::string> paged;
@@ -282,8 +282,8 @@ TYPED_TEST_P(ObjectStoreConformance, ListsInByteOrderOfWholeNames) {
     EXPECT_EQ(paged, expected) << "limit " << limit;
   }
   // `after` need not exist, nor begin with the prefix.
-  EXPECT_THAT(this->names("a/b", "a/b/"), testing::ElementsAre("a/b/c", "a/b/d/e", "a/b0"));
-  EXPECT_THAT(this->names("a/b", "a/b/c0"), testing::ElementsAre("a/b/d/e", "a/b0"));
+  EXPECT_THAT(this->names("a/b", "a/b/"), ::testing::ElementsAre("a/b/c", "a/b/d/e", "a/b0"));
+  EXPECT_THAT(this->names("a/b", "a/b/c0"), ::testing::ElementsAre("a/b/d/e", "a/b0"));
   EXPECT_EQ(this->names("a/b", "A").size(), 5U);
   EXPECT_TRUE(this->names("a/b", "b").empty());
 }
@@ -310,7 +310,7 @@ TYPED_TEST_P(ObjectStoreConformance, RemoveIsSeenByAnyoneAndRepeatable) {
   this->put("a/c", "y");
   ASSERT_TRUE(this->store().remove("a/b"));
   EXPECT_EQ(this->get("a/b"), "!not_found");
-  EXPECT_THAT(this->names(""), testing::ElementsAre("a/c"));
+  EXPECT_THAT(this->names(""), ::testing::ElementsAre("a/c"));
   EXPECT_TRUE(this->store().remove("a/b"));
   EXPECT_TRUE(this->store().remove("never/was"));
   EXPECT_TRUE(this->store().remove("a/c/below"));
@@ -380,7 +380,7 @@ TYPED_TEST_P(ObjectStoreConformance, ReplaceComparesThenSwaps) {
   EXPECT_EQ(as_text(seen->content), "2");
   EXPECT_EQ(seen->version, *second);
   EXPECT_EQ(this->get("lease/a"), "2");
-  EXPECT_THAT(this->names(""), testing::ElementsAre("lease/a"));
+  EXPECT_THAT(this->names(""), ::testing::ElementsAre("lease/a"));
   ASSERT_TRUE(store.remove("lease/a"));
   EXPECT_EQ(this->code(store.replace("lease/a", *second, as_byte_view("x"))), "busy");
   EXPECT_TRUE(store.replace("lease/a", std::nullopt, as_byte_view("3")));
@@ -398,7 +398,7 @@ TYPED_TEST_P(ObjectStoreConformance, OneOfManyConcurrentPutsWins) {
         const auto done =
             (who % 2 == 0 ? this->store() : this->other()).put(name, as_byte_view(std::to_string(who)));
         if (done) ++wins[static_cast<std::size_t>(round)];
-        EXPECT_THAT(this->code(done), testing::AnyOf("ok", "already_exists"));
+        EXPECT_THAT(this->code(done), ::testing::AnyOf("ok", "already_exists"));
       }
     });
   }
@@ -420,7 +420,7 @@ TYPED_TEST_P(ObjectStoreConformance, NoConcurrentReplaceIsLost) {
         const int next = std::stoi(std::string(as_text(seen->content))) + 1;
         const auto swapped = store.replace("counter", seen->version, as_byte_view(std::to_string(next)));
         if (swapped) ++done;
-        ASSERT_THAT(this->code(swapped), testing::AnyOf("ok", "busy"));
+        ASSERT_THAT(this->code(swapped), ::testing::AnyOf("ok", "busy"));
       }
     });
   }

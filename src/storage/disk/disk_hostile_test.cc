@@ -18,10 +18,10 @@
 namespace pgstrata {
 namespace {
 
-using testing::AllOf;
-using testing::HasSubstr;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
 
-class DiskHostileTest : public testing::Test {
+class DiskHostileTest : public ::testing::Test {
  protected:
   // A folder beside the repository with a file of each age and name that could be taken for a temporary.
   std::filesystem::path make_victim() {
@@ -137,7 +137,7 @@ TEST_F(DiskHostileTest, ListNamesWhatIsNoRegularFileAndGoesOn) {
     EXPECT_EQ(object.size_bytes, 0U) << object.name;
     empty.push_back(object.name);
   }
-  EXPECT_THAT(empty, testing::UnorderedElementsAreArray(strange)) << "a link to a folder is not entered";
+  EXPECT_THAT(empty, ::testing::UnorderedElementsAreArray(strange)) << "a link to a folder is not entered";
   EXPECT_EQ(listed->size(), strange.size() + 1);
   for (const std::string& name : strange) EXPECT_TRUE(store_->remove(name)) << name;
   EXPECT_EQ(store_->list_all("")->size(), 1U);

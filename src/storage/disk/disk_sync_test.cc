@@ -9,11 +9,11 @@
 namespace pgstrata {
 namespace {
 
-using testing::Contains;
-using testing::IsSupersetOf;
-using testing::Not;
+using ::testing::Contains;
+using ::testing::IsSupersetOf;
+using ::testing::Not;
 
-class DiskSyncTest : public testing::Test {
+class DiskSyncTest : public ::testing::Test {
  protected:
   // A name whose writer died before it was durable.
   void leave(const std::string& name) {

@@ -135,7 +135,7 @@ TEST(FaultStore, ACrashTakesWhatItLikesOfAnUnsyncedTail) {
     const bool torn = tail.find('\0') != std::string::npos;
     shapes.insert(tail.empty() ? "none" : torn ? "torn" : tail.size() == 3000 ? "all" : "part");
   }
-  EXPECT_THAT(shapes, testing::ElementsAre("all", "none", "part", "torn"));
+  EXPECT_THAT(shapes, ::testing::ElementsAre("all", "none", "part", "torn"));
 }
 
 // The use this store is made for: crash at each step in turn, reopen, and look whether the promises held.
@@ -161,8 +161,8 @@ TEST(FaultStore, EveryStepOfASequenceCanCrash) {
       EXPECT_EQ(store.crashed(), !finished);
       const std::string second = text(beneath.get("second"));
       const std::string lease = text(beneath.get("lease"));
-      EXPECT_THAT(second, testing::AnyOf("!not_found", "twohalves")) << store.last_fault();
-      EXPECT_THAT(lease, testing::AnyOf("!not_found", "mine", "still mine")) << store.last_fault();
+      EXPECT_THAT(second, ::testing::AnyOf("!not_found", "twohalves")) << store.last_fault();
+      EXPECT_THAT(lease, ::testing::AnyOf("!not_found", "mine", "still mine")) << store.last_fault();
       EXPECT_TRUE(lease == "!not_found" || second == "twohalves") << store.last_fault();
       outcomes.insert(fmt::format("{} {} {}", text(beneath.get("first")), second, lease));
     }

@@ -7,7 +7,7 @@
 namespace pgstrata {
 namespace {
 
-using testing::IsEmpty;
+using ::testing::IsEmpty;
 
 TEST_F(NearStoreTest, WhatIsWrongIsReadAgainAndReplaced) {
   put("packs/a", 200'000);

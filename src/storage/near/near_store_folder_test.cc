@@ -9,8 +9,8 @@
 namespace pgstrata {
 namespace {
 
-using testing::HasSubstr;
-using testing::IsEmpty;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 constexpr std::uint64_t small_limit_bytes = 1;  // a block for each of the folders
 

@@ -6,8 +6,8 @@
 namespace pgstrata {
 namespace {
 
-using testing::HasSubstr;
-using testing::IsEmpty;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 class NearHarness {
  public:

@@ -67,7 +67,7 @@ inline Bytes content_of(std::size_t size, unsigned seed) {
   return content;
 }
 
-class NearStoreTest : public testing::Test {
+class NearStoreTest : public ::testing::Test {
  protected:
   void put(const std::string& name, std::size_t size, unsigned seed = 1) {
     ASSERT_TRUE(beneath_.put(name, content_of(size, seed)));

@@ -1,0 +1,266 @@
+// What a network and a tired server do to requests: through a proxy in front of the real server.
+#include <gmock/gmock.h>
+
+#include "storage/s3/s3_test_support.h"
+#include "support/http_fault_proxy.h"
+
+namespace pgstrata {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::HttpFault;
+using testing::HttpFaultKind;
+using ::testing::SizeIs;
+
+class S3FaultsTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto made = S3Store::open_or_make(place_, options_);
+    ASSERT_TRUE(made) << made.error().describe();
+    store_ = *std::move(made);
+  }
+  // One fault for the next request of that method.
+  void fail_next(std::string method, HttpFaultKind kind, int status = 503) {
+    HttpFault fault;
+    fault.kind = kind;
+    fault.method = std::move(method);
+    fault.status = status;
+    proxy_.add(fault);
+  }
+  static std::string text(const Result<Bytes>& content) {
+    return content ? std::string(as_text(*content)) : content.error().describe();
+  }
+  static std::string message(const Result<void>& done) { return done ? "ok" : done.error().describe(); }
+
+  testing::HttpFaultProxy proxy_{"127.0.0.1", testing::S3Server::shared().port()};
+  S3Location place_ = new_place(proxy_.endpoint());
+  S3ClientOptions options_ = test_options();
+  std::unique_ptr<S3Store> store_;
+};
+
+TEST_F(S3FaultsTest, WhatPassesIsWaitedOut) {
+  int number = 0;
+  for (const int status : {500, 502, 503, 504, 429}) {
+    for (const std::string method : {"PUT", "GET", "HEAD", "DELETE"}) {
+      const std::string name = fmt::format("o/{}", ++number);
+      const int faults = proxy_.faults();
+      fail_next(method, HttpFaultKind::answer, status);
+      ASSERT_EQ(message(store_->put(name, as_byte_view("content"))), "ok") << method << status;
+      EXPECT_EQ(text(store_->get(name)), "content") << method << status;
+      EXPECT_EQ(store_->stat(name)->size_bytes, 7U) << method << status;
+      ASSERT_EQ(message(store_->remove(name)), "ok") << method << status;
+      EXPECT_EQ(proxy_.faults(), faults + 1) << method << status;
+    }
+  }
+}
+
+TEST_F(S3FaultsTest, ConnectionsThatBreakAreMadeAnew) {
+  fail_next("PUT", HttpFaultKind::reset_before);
+  ASSERT_EQ(message(store_->put("o/1", as_byte_view("content"))), "ok");
+  fail_next("GET", HttpFaultKind::reset_before);
+  EXPECT_EQ(text(store_->get("o/1")), "content");
+  fail_next("GET", HttpFaultKind::lose_answer);
+  EXPECT_EQ(text(store_->get("o/1")), "content");
+  EXPECT_EQ(proxy_.faults(), 3);
+}
+
+TEST_F(S3FaultsTest, ALostAnswerToAPutIsNoTakenName) {
+  fail_next("PUT", HttpFaultKind::lose_answer);
+  EXPECT_EQ(message(store_->put("o/1", as_byte_view("content"))), "ok");
+  EXPECT_EQ(text(store_->get("o/1")), "content");
+  // Somebody else's object by that name is one all the same.
+  fail_next("PUT", HttpFaultKind::lose_answer);
+  const auto taken = store_->put("o/1", as_byte_view("content"));
+  ASSERT_FALSE(taken);
+  EXPECT_EQ(taken.error().code(), ErrorCode::already_exists);
+  EXPECT_EQ(proxy_.faults(), 2);
+}
+
+TEST_F(S3FaultsTest, ALostAnswerToAReplaceIsNoLostRace) {
+  fail_next("PUT", HttpFaultKind::lose_answer);
+  const auto first = store_->replace("lease", std::nullopt, as_byte_view("one"));
+  ASSERT_TRUE(first) << first.error().describe();
+  fail_next("PUT", HttpFaultKind::lose_answer);
+  const auto second = store_->replace("lease", *first, as_byte_view("two"));
+  ASSERT_TRUE(second) << second.error().describe();
+  EXPECT_EQ(store_->get_versioned("lease")->version, *second);
+  fail_next("PUT", HttpFaultKind::lose_answer);
+  const auto late = store_->replace("lease", *first, as_byte_view("three"));
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().code(), ErrorCode::busy);
+  EXPECT_EQ(text(store_->get("lease")), "two");
+}
+
+TEST_F(S3FaultsTest, ABodyThatIsCutOffIsAskedForAgain) {
+  const std::string content(100'000, 'x');
+  ASSERT_EQ(message(store_->put("o/1", as_byte_view(content))), "ok");
+  HttpFault cut;
+  cut.kind = HttpFaultKind::cut_answer;
+  cut.method = "GET";
+  cut.body_bytes = 50'000;
+  proxy_.add(cut);
+  EXPECT_TRUE(text(store_->get("o/1")) == content);
+  proxy_.add(cut);
+  Bytes into(90'000);
+  const auto got = store_->read_some("o/1", 5, into);
+  ASSERT_TRUE(got) << got.error().describe();
+  EXPECT_EQ(*got, into.size());
+  EXPECT_TRUE(as_text(into) == std::string(into.size(), 'x'));
+  EXPECT_EQ(proxy_.faults(), 2);
+}
+
+TEST_F(S3FaultsTest, EachStepOfALargeWriteMayFailOnce) {
+  const Bytes content(20U << 20, std::byte{7});
+  for (const std::string_view what : {"uploads=", "partNumber=1", "partNumber=3", "uploadId="}) {
+    for (const HttpFaultKind kind :
+         {HttpFaultKind::answer, HttpFaultKind::reset_before, HttpFaultKind::lose_answer}) {
+      const int faults = proxy_.faults();
+      HttpFault fault;
+      fault.kind = kind;
+      fault.status = 500;
+      fault.target_part = what;
+      if (what == "uploadId=") fault.method = "POST";
+      proxy_.add(fault);
+      auto writer = store_->create("large");
+      ASSERT_TRUE(writer);
+      ASSERT_EQ(message((*writer)->write(content)), "ok") << what;
+      ASSERT_EQ(message((*writer)->commit()), "ok") << what;
+      EXPECT_TRUE(store_->get("large").value() == content) << what;
+      EXPECT_EQ(proxy_.faults(), faults + 1) << what;
+      ASSERT_TRUE(store_->remove("large"));
+    }
+  }
+}
+
+TEST_F(S3FaultsTest, WhatDoesNotPassIsSaidWhenPatienceEnds) {
+  options_.patience = std::chrono::milliseconds(300);
+  const auto store = S3Store::open(place_, options_);
+  ASSERT_TRUE(store);
+  HttpFault down;
+  down.status = 503;
+  down.code = "SlowDown";
+  down.times = testing::for_ever;
+  proxy_.add(down);
+  const auto put = (*store)->put("o/1", as_byte_view("x"));
+  ASSERT_FALSE(put);
+  EXPECT_EQ(put.error().code(), ErrorCode::unavailable);
+  EXPECT_THAT(put.error().describe(), HasSubstr("503, SlowDown"));
+  EXPECT_GT(proxy_.faults(), 2);
+  proxy_.clear_faults();
+  HttpFault gone;
+  gone.kind = HttpFaultKind::reset_before;
+  gone.times = testing::for_ever;
+  proxy_.add(gone);
+  EXPECT_EQ((*store)->get("o/1").error().code(), ErrorCode::unavailable);
+  EXPECT_EQ((*store)->list_all("").error().code(), ErrorCode::unavailable);
+}
+
+TEST_F(S3FaultsTest, AServerThatFallsSilentIsGivenUp) {
+  options_.silence_limit = std::chrono::seconds(1);
+  const auto store = S3Store::open(place_, options_);
+  ASSERT_TRUE(store);
+  HttpFault silent;
+  silent.kind = HttpFaultKind::hang;
+  silent.method = "PUT";
+  proxy_.add(silent);
+  EXPECT_EQ(message((*store)->put("o/1", as_byte_view("x"))), "ok");
+  EXPECT_EQ(proxy_.faults(), 1);
+}
+
+TEST_F(S3FaultsTest, WhatIsNotToBeRepeatedIsNot) {
+  proxy_.forget_requests();
+  HttpFault denied;
+  denied.status = 403;
+  denied.code = "AccessDenied";
+  proxy_.add(denied);
+  EXPECT_EQ(store_->put("o/1", as_byte_view("x")).error().code(), ErrorCode::permission);
+  EXPECT_THAT(proxy_.requests(), SizeIs(1));
+}
+
+class ClockThatIsOff : public Clock {
+ public:
+  explicit ClockThatIsOff(std::chrono::hours by) : by_(by) {}
+  [[nodiscard]] Timestamp now() const override { return system_clock().now() + by_; }
+  [[nodiscard]] SteadyTime steady() const override { return system_clock().steady(); }
+
+ private:
+  std::chrono::hours by_;
+};
+
+TEST_F(S3FaultsTest, AClockThatIsOffIsMadeUpFor) {
+  for (const int hours : {-30, 30}) {
+    const ClockThatIsOff clock{std::chrono::hours(hours)};
+    const auto store = S3Store::open(place_, options_, clock);
+    ASSERT_TRUE(store) << store.error().describe();
+    const std::string name = hours < 0 ? "o/1" : "o/2";
+    EXPECT_EQ(message((*store)->put(name, as_byte_view("x"))), "ok");
+    proxy_.forget_requests();
+    EXPECT_EQ(text((*store)->get(name)), "x");
+    EXPECT_THAT(proxy_.requests(), SizeIs(1)) << "it has learnt";
+  }
+}
+
+// Every kind of fault at any request, against what the store must hold.
+TEST_F(S3FaultsTest, RandomFaultsChangeNothing) {
+  std::vector<HttpFault> kinds(4);
+  kinds[0].status = 503;
+  kinds[1].kind = HttpFaultKind::reset_before;
+  kinds[2].kind = HttpFaultKind::lose_answer;
+  kinds[3].kind = HttpFaultKind::cut_answer;
+  options_.patience = std::chrono::seconds(30);
+  for (const std::uint64_t seed : {1U, 2U}) {
+    SCOPED_TRACE(fmt::format("seed {}", seed));
+    proxy_.fail_at_random(0.3, seed, kinds);
+    auto store = S3Store::open(place_, options_);
+    ASSERT_TRUE(store) << store.error().describe();
+    std::mt19937_64 random(seed);
+    std::map<std::string, std::string> expected;
+    std::string lease_version;
+    for (int step = 0; step < 120; ++step) {
+      const std::string name = fmt::format("r{}/{}", seed, random() % 20);
+      const std::string content(random() % 3000, static_cast<char>('a' + step % 26));
+      switch (random() % 4) {
+        case 0: {
+          const auto put = (*store)->put(name, as_byte_view(content));
+          if (expected.contains(name)) {
+            ASSERT_FALSE(put);
+            ASSERT_EQ(put.error().code(), ErrorCode::already_exists) << put.error().describe();
+          } else {
+            ASSERT_EQ(message(put), "ok");
+            expected[name] = content;
+          }
+          break;
+        }
+        case 1:
+          ASSERT_EQ(message((*store)->remove(name)), "ok");
+          expected.erase(name);
+          break;
+        case 2: {
+          const auto got = (*store)->get(name);
+          ASSERT_EQ(got.has_value(), expected.contains(name));
+          if (got) {
+            ASSERT_TRUE(as_text(*got) == expected[name]);
+          }
+          break;
+        }
+        default: {
+          const std::string mine = fmt::format("{} {}", step, content);
+          const auto replaced = (*store)->replace(
+              fmt::format("lease{}", seed),
+              lease_version.empty() ? std::nullopt : std::optional(lease_version), as_byte_view(mine));
+          ASSERT_TRUE(replaced) << replaced.error().describe();
+          lease_version = *replaced;
+          ASSERT_TRUE(text((*store)->get(fmt::format("lease{}", seed))) == mine);
+        }
+      }
+    }
+    const auto listed = (*store)->list_all(fmt::format("r{}/", seed));
+    ASSERT_TRUE(listed) << listed.error().describe();
+    EXPECT_EQ(listed->size(), expected.size());
+    EXPECT_GT(proxy_.faults(), 20);
+    proxy_.clear_faults();
+  }
+}
+
+}  // namespace
+}  // namespace pgstrata

@@ -1,0 +1,181 @@
+#include "storage/s3/s3_store.h"
+
+#include "storage/conformance.h"
+#include "storage/s3/s3_test_support.h"
+
+namespace pgstrata {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::unique_ptr<ObjectStore> opened(Result<std::unique_ptr<S3Store>> store) {
+  if (!store) throw std::runtime_error(store.error().describe());
+  return *std::move(store);
+}
+
+class S3Harness {
+ public:
+  ObjectStore& store() { return *store_; }
+  ObjectStore& other() { return *other_; }
+
+ private:
+  const S3Location place_ = new_place();
+  std::unique_ptr<ObjectStore> store_ = opened(S3Store::open_or_make(place_, test_options()));
+  std::unique_ptr<ObjectStore> other_ = opened(S3Store::open(place_, test_options()));
+};
+
+INSTANTIATE_TYPED_TEST_SUITE_P(S3, ObjectStoreConformance, S3Harness);
+
+TEST(S3StoreTest, TheServersConditionsAreTriedAndNoted) {
+  const S3Location place = new_place();
+  const auto made = S3Store::open_or_make(place, test_options());
+  ASSERT_TRUE(made) << made.error().describe();
+  EXPECT_TRUE((*made)->capabilities().conditional_writes);
+  EXPECT_TRUE((*made)->capabilities().far);
+  const auto note = testing::S3Server::shared().request("GET", "/" + place.bucket + "/pre%20fix/app/.store");
+  EXPECT_EQ(note.status, 200);
+  EXPECT_THAT(note.body, HasSubstr("\"conditional_writes\":true"));
+  EXPECT_THAT(note.body, HasSubstr(place.endpoint + "/" + place.bucket));
+  // What was tried with is gone.
+  EXPECT_TRUE((*made)->list_all("")->empty());
+  const auto listing = testing::S3Server::shared().request("GET", "/" + place.bucket + "/?list-type=2");
+  EXPECT_THAT(listing.body, ::testing::Not(HasSubstr("probe")));
+}
+
+TEST(S3StoreTest, OfAnotherPlaceNothingIsBelieved) {
+  const S3Location place = new_place();
+  ASSERT_TRUE(S3Store::open_or_make(place, test_options()));
+  // As if it had been copied from a store that does not honour them.
+  const std::string note = "/" + place.bucket + "/pre%20fix/app/.store";
+  const auto& server = testing::S3Server::shared();
+  server.request("PUT", note,
+                 R"({"version":1,"place":"https://elsewhere/bucket","conditional_writes":false})");
+  const auto opened = S3Store::open(place, test_options());
+  ASSERT_TRUE(opened) << opened.error().describe();
+  EXPECT_TRUE((*opened)->capabilities().conditional_writes);
+  EXPECT_THAT(server.request("GET", note).body, HasSubstr(place.endpoint));
+}
+
+TEST(S3StoreTest, WhereNothingIsItSaysSo) {
+  S3Location place = new_place();
+  auto missing = S3Store::open(place, test_options());
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().code(), ErrorCode::not_found);
+  EXPECT_THAT(missing.error().describe(), HasSubstr("there is nothing at s3://" + place.bucket));
+  place.bucket += "-missing";
+  missing = S3Store::open(place, test_options());
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().code(), ErrorCode::not_found);
+  EXPECT_THAT(missing.error().hint(), HasSubstr("Make the bucket"));
+  const auto made = S3Store::open_or_make(place, test_options());
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().code(), ErrorCode::not_found);
+}
+
+TEST(S3StoreTest, WhoMayNotIsToldSo) {
+  const S3Location place = new_place();
+  ASSERT_TRUE(S3Store::open_or_make(place, test_options()));
+  const auto stranger = S3Store::open(place, test_options(testing::S3Server::stranger()));
+  ASSERT_FALSE(stranger);
+  EXPECT_EQ(stranger.error().code(), ErrorCode::permission);
+  EXPECT_THAT(stranger.error().hint(), HasSubstr("s3:ListBucket"));
+  const auto wrong = S3Store::open(place, test_options({testing::S3Server::owner().access_key, "wrong"}));
+  ASSERT_FALSE(wrong);
+  EXPECT_EQ(wrong.error().code(), ErrorCode::permission);
+  EXPECT_THAT(wrong.error().hint(), HasSubstr("AWS_SECRET_ACCESS_KEY"));
+  EXPECT_THAT(wrong.error().describe(), ::testing::Not(HasSubstr("wrong")));
+}
+
+TEST(S3StoreTest, WhoMayOnlyReadReads) {
+  const S3Location place = new_place();
+  const auto made = S3Store::open_or_make(place, test_options());
+  ASSERT_TRUE(made);
+  ASSERT_TRUE((*made)->put("a/b", as_byte_view("x")));
+  const auto reader = S3Store::open(place, test_options(testing::S3Server::reader()));
+  ASSERT_TRUE(reader) << reader.error().describe();
+  EXPECT_EQ(as_text((*reader)->get("a/b").value()), "x");
+  EXPECT_EQ((*reader)->list_all("").value().size(), 1U);
+  const auto put = (*reader)->put("a/c", as_byte_view("x"));
+  ASSERT_FALSE(put);
+  EXPECT_EQ(put.error().code(), ErrorCode::permission);
+  EXPECT_EQ((*reader)->remove("a/b").error().code(), ErrorCode::permission);
+}
+
+TEST(S3StoreTest, CertificatesAreVerified) {
+  S3Location place = new_place(testing::S3Server::shared().tls_endpoint());
+  const auto refused = S3Store::open_or_make(place, test_options());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), ErrorCode::failed);
+  EXPECT_THAT(refused.error().hint(), HasSubstr("ca=FILE"));
+  place.ca_file = "/nonexistent.pem";
+  EXPECT_EQ(S3Store::open_or_make(place, test_options()).error().code(), ErrorCode::not_found);
+  place.ca_file = testing::S3Server::shared().ca_file();
+  const auto made = S3Store::open_or_make(place, test_options());
+  ASSERT_TRUE(made) << made.error().describe();
+  ASSERT_TRUE((*made)->put("a", as_byte_view("x")));
+  EXPECT_EQ(as_text((*made)->get("a").value()), "x");
+}
+
+TEST(S3StoreTest, BucketsMayBeNamedByHost) {
+  S3Location place = new_place(fmt::format("http://s3.localhost:{}", testing::S3Server::shared().port()));
+  place.addressing = S3Addressing::virtual_host;
+  const auto made = S3Store::open_or_make(place, test_options());
+  ASSERT_TRUE(made) << made.error().describe();
+  ASSERT_TRUE((*made)->put("a", as_byte_view("x")));
+  EXPECT_EQ(testing::S3Server::shared().request("GET", "/" + place.bucket + "/pre%20fix/app/a").body, "x");
+}
+
+TEST(S3StoreTest, WhatIsNoObjectIsPassedOver) {
+  const S3Location place = new_place();
+  const auto made = S3Store::open_or_make(place, test_options());
+  ASSERT_TRUE(made);
+  for (const std::string_view key : {"a/.hidden", "a/b%20c", "a/", "x"}) {
+    testing::S3Server::shared().request("PUT", fmt::format("/{}/pre%20fix/app/{}", place.bucket, key), "x");
+  }
+  const auto all = (*made)->list_all("");
+  ASSERT_TRUE(all) << all.error().describe();
+  ASSERT_EQ(all->size(), 1U);
+  EXPECT_EQ(all->front().name, "x");
+}
+
+TEST(S3StoreTest, ListsMoreThanAPage) {
+  const auto made = S3Store::open_or_make(new_place(), test_options());
+  ASSERT_TRUE(made);
+  constexpr int count = 1001;
+  for (int i = 0; i < count; ++i) ASSERT_TRUE((*made)->put(fmt::format("a/{:04}", i), {}));
+  const auto all = (*made)->list_all("a/");
+  ASSERT_TRUE(all) << all.error().describe();
+  ASSERT_EQ(all->size(), static_cast<std::size_t>(count));
+  for (int i = 0; i < count; ++i)
+    EXPECT_EQ((*all)[static_cast<std::size_t>(i)].name, fmt::format("a/{:04}", i));
+}
+
+TEST(S3StoreTest, LargeObjectsGoInParts) {
+  const S3Location place = new_place();
+  const auto made = S3Store::open_or_make(place, test_options());
+  ASSERT_TRUE(made);
+  Bytes content(37U << 20);
+  for (std::size_t i = 0; i < content.size(); ++i)
+    content[i] = static_cast<std::byte>(i * 2654435761U >> 24U);
+  const auto write = [&] {
+    auto writer = (*made)->create("large");
+    for (ByteView rest = content; !rest.empty();
+         rest = rest.subspan(std::min<std::size_t>(rest.size(), 1'234'567))) {
+      EXPECT_TRUE((*writer)->write(rest.first(std::min<std::size_t>(rest.size(), 1'234'567))));
+    }
+    return (*writer)->commit();
+  };
+  ASSERT_TRUE(write());
+  EXPECT_TRUE((*made)->get("large").value() == content);
+  EXPECT_EQ(write().error().code(), ErrorCode::already_exists);
+  {
+    auto dropped = (*made)->create("dropped");
+    ASSERT_TRUE((*dropped)->write(content));
+  }
+  const auto uploads = testing::S3Server::shared().request("GET", "/" + place.bucket + "/?uploads=");
+  EXPECT_EQ(uploads.status, 200);
+  EXPECT_THAT(uploads.body, ::testing::Not(HasSubstr("<Upload>"))) << "nothing unfinished is left";
+}
+
+}  // namespace
+}  // namespace pgstrata
