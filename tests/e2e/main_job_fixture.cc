@@ -74,11 +74,13 @@ Environment MainJob::environment() const {
   std::string programs;
   for (const int major : available_majors())
     programs += PostgresBinaries::find(major).directory().string() + ":";
-  return {{"PGSTRATA_REPO", repository().string()},
-          {"PGSTRATA_KEY_FILE", path("key").string()},
-          {"PGSTRATA_CONFIG", config_.string()},
-          {"PGSTRATA_STATE_DIR", path("state").string()},
-          {"PGSTRATA_PG_BINDIR", programs}};
+  Environment variables{{"PGSTRATA_REPO", location_},
+                        {"PGSTRATA_KEY_FILE", path("key").string()},
+                        {"PGSTRATA_CONFIG", config_.string()},
+                        {"PGSTRATA_STATE_DIR", path("state").string()},
+                        {"PGSTRATA_PG_BINDIR", programs}};
+  variables.insert(variables_.begin(), variables_.end());
+  return variables;
 }
 
 ProgramRun MainJob::pgstrata(std::vector<std::string> arguments) const {
@@ -112,6 +114,11 @@ void MainJob::stop_stream() {
   const ProgramRun run = stream_->terminate();
   stream_.reset();
   require(run, 0, {"stream", "app"});
+}
+
+void MainJob::kill9_stream() {
+  stream_->kill9();
+  stream_.reset();
 }
 
 std::string MainJob::wait_until_durable(const PostgresServer& source) {

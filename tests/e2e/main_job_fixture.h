@@ -65,6 +65,11 @@ class MainJob {
   [[nodiscard]] std::filesystem::path repository() const { return path("repository"); }
   [[nodiscard]] const TemporaryDirectory& directory() const { return directory_; }
   [[nodiscard]] Environment environment() const;
+  // From now on, in the place of repository(); the variables go to all that runs.
+  void keep_in(std::string location, Environment variables) {
+    location_ = std::move(location);
+    variables_ = std::move(variables);
+  }
 
   ProgramRun pgstrata(std::vector<std::string> arguments) const;
   // With --output json; throws when it ends with another exit code.
@@ -75,6 +80,7 @@ class MainJob {
   // Returns once it streams.
   void start_stream(const PostgresServer& source, std::vector<std::string> flags = {});
   void stop_stream();
+  void kill9_stream();
   // Everything in the source's WAL so far is in the repository: by the stream that runs, else by one for
   // this.
   std::string wait_until_durable(const PostgresServer& source);
@@ -93,6 +99,8 @@ class MainJob {
   TemporaryDirectory directory_;
   std::filesystem::path config_ = directory_.write("config.toml", "log = \"info\"\n");
   std::filesystem::path sockets_ = directory_.make("sockets");
+  std::string location_ = repository().string();
+  Environment variables_;
   // Not given back before the test ends, so that no two restored servers of it meet.
   mutable std::vector<std::unique_ptr<PortReservation>> ports_;
   std::unique_ptr<BackgroundPgstrata> stream_;

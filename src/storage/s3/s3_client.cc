@@ -153,7 +153,7 @@ bool S3Client::adapt(const HttpAnswer& answer, int tries) {
 
 Result<HttpAnswer> S3Client::send(const std::string& key, const HttpRequest& request) {
   const std::string digest = to_hex(sha256(request.body));
-  const SteadyTime deadline = clock_.steady() + options_.patience;
+  const SteadyTime begun = clock_.steady();
   std::chrono::milliseconds longest = options_.first_pause;
   for (int tries = 1;; ++tries) {
     HttpRequest once = request;
@@ -162,15 +162,15 @@ Result<HttpAnswer> S3Client::send(const std::string& key, const HttpRequest& req
     if (!answer && answer.error().code() != ErrorCode::unavailable)
       return std::unexpected(std::move(answer).error());
     if (answer) {
+      answered_ = true;
       if (adapt(*answer, tries)) continue;
       if (!is_passing(*answer, parse_s3_problem(*answer))) {
         return answer;
       }
     }
     const auto pause = random_pause(longest);
-    if (clock_.steady() + pause >= deadline) {
-      return answer;
-    }
+    const auto patience = answered_ ? options_.patience : std::min(options_.patience, options_.first_patience);
+    if (clock_.steady() + pause >= begun + patience) return answer;
     log_debug("{} {}: {}; once more in {} ms", request.method, describe_key(location_, key),
               answer ? parse_s3_problem(*answer).describe(answer->status) : answer.error().describe(),
               pause.count());

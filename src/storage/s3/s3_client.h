@@ -22,8 +22,10 @@
 namespace pgstrata {
 
 struct S3ClientOptions {
-  // How long a request is repeated before its last error is said.
+  // How long a request is repeated before its last error is said; as long as the server has never answered, an
+  // address may be wrong, and that is to be told soon.
   std::chrono::milliseconds patience = std::chrono::seconds(60);
+  std::chrono::milliseconds first_patience = std::chrono::seconds(5);
   std::chrono::milliseconds first_pause{50};
   std::chrono::milliseconds longest_pause = std::chrono::seconds(5);
   std::chrono::seconds silence_limit{20};  // of one request (net/http_client.h)
@@ -109,6 +111,7 @@ class S3Client {
   std::unique_ptr<HttpClient> http_;
   std::unique_ptr<AwsCredentialSource> credentials_;
   BandwidthLimit bandwidth_;
+  std::atomic<bool> answered_ = false;
   std::atomic<std::int64_t> clock_offset_micros_ = 0;  // the server's clock less ours
   mutable std::mutex mutex_;
   std::string region_;  // guarded by mutex_

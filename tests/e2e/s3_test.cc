@@ -1,0 +1,195 @@
+// The whole of the main job with the repository in a real S3 server, and what a network and a tired server do to it.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "e2e/branch_fixture.h"
+#include "support/http_fault_proxy.h"
+#include "support/s3_server.h"
+#include "support/test_seed.h"
+#include "support/wait_until.h"
+
+namespace pgstrata::testing {
+namespace {
+
+using std::chrono::milliseconds;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+Environment credentials(const S3Credentials& user) {
+  return {{"AWS_ACCESS_KEY_ID", user.access_key},
+          {"AWS_SECRET_ACCESS_KEY", user.secret_key},
+          {"AWS_EC2_METADATA_DISABLED", "true"},
+          {"AWS_REGION", S3Server::region()}};
+}
+
+class S3Test : public BranchedRowsTest {
+ protected:
+  void SetUp() override {
+    BranchedRowsTest::SetUp();
+    keep_in(location(), credentials(S3Server::owner()));
+  }
+  [[nodiscard]] std::string location() const {
+    return fmt::format("s3://{}/prod?endpoint={}", bucket_, proxy_.endpoint());
+  }
+  void make_synchronous() {
+    source_.configure({"synchronous_standby_names = '*'"});
+    source_.reload();
+    wait_until("commits to wait for the stream", [&] {
+      return source_.query_value("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") == "1";
+    });
+  }
+  // What a program needs to reach the server, that none of these may show or keep.
+  static void expect_no_secret(const std::string& text) {
+    EXPECT_THAT(text, Not(HasSubstr(S3Server::owner().secret_key)));
+  }
+
+  const std::string bucket_ = S3Server::shared().make_bucket();
+  HttpFaultProxy proxy_{"127.0.0.1", S3Server::shared().port()};
+};
+
+TEST_F(S3Test, WhatIsProtectedThereComesBack) {
+  protect_rows();
+  start_stream(source_);
+  source_.query("CREATE TABLE big AS SELECT n, md5(n::text) word FROM generate_series(1, 200000) n");
+  add_rows(500);
+  source_.query("CHECKPOINT");
+  add_rows(5);
+  const Json rolled = json_of({"backup", "app"}).at("snapshot");
+  EXPECT_EQ(rolled.at("kind"), "rolled");
+  add_rows(20);
+  const auto there = branch("b");
+  EXPECT_EQ(digest_of_all(there.place()), digest_of_all(server_place(source_)));
+  // The server of a branch is none of those who are told how to get at the repository.
+  expect_no_secret(read_text(fmt::format("/proc/{}/environ", there.postmaster())));
+  const auto restored = restore_and_start("restored", {});
+  EXPECT_EQ(digest_of_all(server_place(*restored)), digest_of_all(server_place(source_)));
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(restored->data_directory())) {
+    if (entry.is_regular_file() && entry.file_size() < 1 << 20) expect_no_secret(read_text(entry.path()));
+  }
+  const ProgramRun verified = pgstrata({"verify", "--read-all"});
+  EXPECT_EQ(verified.exit_code, 0) << verified.describe();
+  const ProgramRun shown = pgstrata({"status"});
+  EXPECT_EQ(shown.exit_code, 0) << shown.describe();
+  EXPECT_THAT(shown.out, HasSubstr("s3://" + bucket_ + "/prod?endpoint="));
+}
+
+TEST_F(S3Test, KillsOfEverythingLoseNoAcknowledgedCommit) {
+  protect_rows();
+  start_stream(source_);
+  make_synchronous();
+  CommitLedger ledger({.conninfo = source_.conninfo(), .clients = 2, .seed = test_seed(1)});
+  ledger.start();
+  for (int round = 0; round < 3; ++round) {
+    ledger.wait_for_commits(ledger.acknowledged_count() + 60);
+    kill9_stream();
+    start_stream(source_);
+  }
+  ledger.wait_for_commits(ledger.acknowledged_count() + 60);
+  kill9_stream();
+  source_.kill9();
+  ledger.stop(std::chrono::seconds(1));
+  const auto restored = restore_and_start("restored", {});
+  EXPECT_THAT(ledger.check_all(restored->conninfo()), IsEmpty());
+}
+
+TEST_F(S3Test, FaultsOfEveryKindLoseNothing) {
+  std::vector<HttpFault> kinds(4);
+  kinds[0].status = 503;
+  kinds[1].kind = HttpFaultKind::reset_before;
+  kinds[2].kind = HttpFaultKind::lose_answer;
+  kinds[3].kind = HttpFaultKind::cut_answer;
+  proxy_.fail_at_random(0.1, test_seed(4), kinds);
+  protect_rows();
+  start_stream(source_);
+  make_synchronous();
+  CommitLedger ledger({.conninfo = source_.conninfo(), .clients = 2, .seed = test_seed(2)});
+  ledger.start();
+  ledger.wait_for_commits(40);
+  source_.query("CHECKPOINT");
+  ledger.wait_for_commits(ledger.acknowledged_count() + 20);
+  EXPECT_EQ(json_of({"backup", "app"}).at("snapshot").at("kind"), "rolled");
+  ledger.stop();
+  stop_stream();
+  const auto there = branch("b");
+  EXPECT_THAT(ledger.check_all(there.conninfo()), IsEmpty());
+  const ProgramRun verified = pgstrata({"verify", "--read-all"});
+  EXPECT_EQ(verified.exit_code, 0) << verified.describe();
+  EXPECT_GT(proxy_.faults(), 10);
+}
+
+TEST_F(S3Test, AStreamOutlastsAServerThatIsAway) {
+  protect_rows();
+  start_stream(source_);
+  add_rows(10);
+  HttpFault away;
+  away.status = 503;
+  away.code = "SlowDown";
+  away.times = for_ever;
+  proxy_.add(away);
+  source_.query("INSERT INTO t SELECT generate_series(1, 10)");
+  const int asked = proxy_.faults();
+  wait_until("the stream to ask again", [&] { return proxy_.faults() > asked + 5; });
+  proxy_.clear_faults();
+  add_rows(10);
+  stop_stream();
+  EXPECT_EQ(branch("b").value(count), "1030");
+}
+
+TEST_F(S3Test, BranchesReadWhatTheyNeedAndNoneReadsItAgain) {
+  protect_rows(1);
+  source_.query(
+      "CREATE TABLE big AS SELECT n, md5(n::text) || md5((-n)::text) word FROM generate_series(1, 300000) n");
+  wait_until_durable(source_);
+  backup();
+  add_rows(100);
+  proxy_.delay_each(milliseconds(20));
+  const auto sent_for = [&](const std::string& name) {
+    const auto before = proxy_.bytes_to_clients();
+    proxy_.forget_requests();
+    const auto there = branch(name);
+    EXPECT_EQ(there.value("SELECT count(*) FROM big WHERE word > ''"), "300000");
+    EXPECT_EQ(run_branch("delete", {name}).exit_code, 0);
+    return std::pair(proxy_.bytes_to_clients() - before, proxy_.requests().size());
+  };
+  const auto [first_bytes, first_requests] = sent_for("first");
+  const auto [again_bytes, again_requests] = sent_for("second");
+  EXPECT_GT(first_bytes, 10U << 20);
+  EXPECT_LT(again_bytes, first_bytes / 50);
+  EXPECT_LT(again_requests, first_requests * 3 / 4);
+}
+
+TEST_F(S3Test, TwoCannotStreamAtOnce) {
+  protect_rows();
+  start_stream(source_);
+  const ProgramRun second = pgstrata({"stream", "app"});
+  EXPECT_EQ(second.exit_code, 7) << second.describe();
+  EXPECT_THAT(second.err, HasSubstr("is held by process"));
+}
+
+TEST_F(S3Test, MistakesAreSaid) {
+  const auto refusal = [&](const std::string& place, const S3Credentials& user) {
+    keep_in(place, credentials(user));
+    const ProgramRun run = pgstrata({"status"});
+    EXPECT_NE(run.exit_code, 0);
+    expect_no_secret(run.out + run.err);
+    return fmt::format("{} {}", run.exit_code, run.err);
+  };
+  const auto server = "?endpoint=" + proxy_.endpoint();
+  EXPECT_THAT(refusal(location(), S3Server::owner()), HasSubstr("there is nothing at s3://" + bucket_));
+  EXPECT_THAT(refusal("s3://missing-bucket/x" + server, S3Server::owner()), HasSubstr("NoSuchBucket"));
+  EXPECT_THAT(refusal(location(), S3Server::stranger()), HasSubstr("AccessDenied"));
+  EXPECT_THAT(refusal(location(), {S3Server::owner().access_key, "x"}), HasSubstr("SignatureDoesNotMatch"));
+  EXPECT_THAT(refusal(location(), {}), HasSubstr("no AWS credentials"));
+  EXPECT_THAT(refusal("s3://" + bucket_ + "?endpoint=http://127.0.0.1:1", S3Server::owner()),
+              HasSubstr("no answer from http://127.0.0.1:1"));
+  keep_in(location(), credentials(S3Server::owner()));
+  const ProgramRun made = pgstrata({"init"});
+  EXPECT_EQ(made.exit_code, 0) << made.describe();
+  const ProgramRun again = pgstrata({"init"});
+  EXPECT_EQ(again.exit_code, 1) << again.describe();
+  EXPECT_THAT(again.err, HasSubstr("already"));
+}
+
+}  // namespace
+}  // namespace pgstrata::testing
