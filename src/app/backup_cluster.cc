@@ -56,6 +56,7 @@ Result<Lease> take_backup_lease(const SourceWork& work) {
 Result<BackupOutcome> backup_cluster(const SourceWork& work, const BackupObserver& observer) {
   if (observer.on_phase) observer.on_phase(BackupPhase::starting);
   PGS_TRY(const Lease lease, take_backup_lease(work));
+  warn_where_one_must_write(work.cluster.space.store());
   // First: a stream would wait for a source that is away, a backup is to say so.
   PGS_TRY(ReplicationConnection connection, connect(work));
   const bool declared = work.standing == SourceStanding::declared;

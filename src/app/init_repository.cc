@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "app/registered_cluster.h"
 #include "codec/digest.h"
 #include "restore/no_intrusion.h"
 #include "sys/files.h"
@@ -61,6 +62,7 @@ Result<InitOutcome> init_repository(const InitRequest& request, const Clock& clo
     return std::unexpected(without_useless_key_file(std::move(repository).error(), request.key, key));
   }
   outcome.location = repository->store().describe();
+  warn_where_one_must_write(repository->store());
   outcome.id = to_hex(repository->id().bytes);
   PGS_TRY(const auto slots, repository->key_slots());
   if (!slots.empty()) outcome.key_slot = slots.front();

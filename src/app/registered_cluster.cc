@@ -1,5 +1,7 @@
 #include "app/registered_cluster.h"
 
+#include "base/log.h"
+
 namespace pgstrata {
 
 Result<RegisteredCluster> open_registered_cluster(const Repository& repository, std::string_view name) {
@@ -14,6 +16,13 @@ Result<RegisteredCluster> open_registered_cluster(const Repository& repository, 
             .with_hint(fmt::format("Run `pgstrata add {} --url ...` again.", name)));
   }
   return RegisteredCluster{.space = std::move(space), .record = *std::move(record)};
+}
+
+void warn_where_one_must_write(const ObjectStore& store) {
+  if (store.capabilities().conditional_writes) return;
+  log_warning(
+      "the server of {} ignores conditional writes: only one machine may stream and make backups into this repository",
+      store.describe());
 }
 
 Result<ConnectionUrl> source_url(const ClusterRecord& record, const std::optional<std::string>& url) {

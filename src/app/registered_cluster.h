@@ -31,6 +31,9 @@ struct SourceWork {
 [[nodiscard]] Result<RegisteredCluster> open_registered_cluster(const Repository& repository,
                                                                 std::string_view name);
 
+// Says so in the log where the store cannot keep two machines from doing the same work at the same time.
+void warn_where_one_must_write(const ObjectStore& store);
+
 // The way to the source: `url` where one was given, else the registered one; passwords come from libpq's own
 // places. Error: usage.
 [[nodiscard]] Result<ConnectionUrl> source_url(const ClusterRecord& record,

@@ -51,9 +51,11 @@ Result<RepositoryPlace> parse_repository_location(std::string_view location) {
   return std::filesystem::path(location);
 }
 
-Result<std::unique_ptr<ObjectStore>> open_store(const std::string& location) {
+Result<std::unique_ptr<ObjectStore>> open_store(const std::string& location,
+                                                const Cancellation* cancellation) {
   PGS_TRY(const RepositoryPlace place, parse_repository_location(location));
-  if (const auto* s3 = std::get_if<S3Location>(&place)) return S3Store::open(*s3);
+  if (const auto* s3 = std::get_if<S3Location>(&place))
+    return S3Store::open(*s3, {.cancellation = cancellation});
   return DiskStore::open(std::get<std::filesystem::path>(place));
 }
 
@@ -63,7 +65,7 @@ Result<std::unique_ptr<ObjectStore>> make_store(const RepositoryPlace& place) {
 }
 
 Result<Repository> open_repository(const RepositoryAccess& access) {
-  auto opened = open_store(access.location);
+  auto opened = open_store(access.location, access.cancellation);
   if (!opened && opened.error().code() == ErrorCode::not_found) {
     auto hint = opened.error().hint() + " Where there has never been one, `pgstrata init` makes it.";
     return std::unexpected(std::move(opened).error().with_hint(std::move(hint)));

@@ -16,7 +16,8 @@ std::string check_output_format(const std::string& format) {
 
 void add_shared_flags(CLI::App& command, SharedFlags& flags) {
   const std::string repository = repository_group;
-  command.add_option("--repo", flags.repo, "the repository: a folder or file:///folder (PGSTRATA_REPO)")
+  command
+      .add_option("--repo", flags.repo, "the repository: a folder, or s3://bucket/prefix?... (PGSTRATA_REPO)")
       ->type_name("URL")
       ->group(repository);
   auto* key_file =
@@ -73,6 +74,7 @@ void CommandContext::print(const Json& json, std::string_view text) const {
 Result<Repository> CommandContext::open_repository() const {
   PGS_TRY(const std::string location, required_repository(settings));
   RepositoryAccess access{.location = location, .key = settings.key};
+  access.cancellation = &cancellation;
   if (can_ask_passphrase()) {
     access.ask_passphrase = [&location] {
       return pgstrata::ask_passphrase(fmt::format("passphrase of the repository {}: ", location));

@@ -247,16 +247,17 @@ void add_branch_commands(CLI::App& program, Invocation& invocation) {
 
 void add_mount_branch_command(CLI::App& program, Invocation& invocation) {
   const auto home = std::make_shared<std::string>();  // shared with the action, which outlives this call
-  CLI::App* command =
-      add_plain_command(program, invocation,
-                        {.name = "mount-branch",
-                         .summary = "serve a branch's files",
-                         .details = "`pgstrata branch` runs this itself and tells it on its standard input "
-                                    "what it may read.\n\nExit codes: 0 unmounted, 1 failed."},
-                        [home](const CommandContext&) -> Result<int> {
-                          PGS_CHECK(run_mount_process(BranchHome(*home), open_store));
-                          return 0;
-                        });
+  CLI::App* command = add_plain_command(
+      program, invocation,
+      {.name = "mount-branch",
+       .summary = "serve a branch's files",
+       .details = "`pgstrata branch` runs this itself and tells it on its standard input "
+                  "what it may read.\n\nExit codes: 0 unmounted, 1 failed."},
+      [home](const CommandContext&) -> Result<int> {
+        PGS_CHECK(run_mount_process(BranchHome(*home),
+                                    [](const std::string& location) { return open_store(location); }));
+        return 0;
+      });
   command->group("");  // not in the list: nobody types it
   command->add_option("HOME", *home, "the branch's folder")->required();
 }

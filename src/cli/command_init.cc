@@ -12,9 +12,10 @@ passphrase, away from this machine: without it nobody can restore anything.
 Examples:
   pgstrata init --repo /srv/backup --key-file ~/pgstrata.key
   PGSTRATA_PASSPHRASE='...' pgstrata init --repo /srv/backup
+  pgstrata init --repo 's3://bucket/pgstrata?endpoint=https://s3.example.net' --key-file ~/pgstrata.key
   pgstrata init --repo /srv/scratch --no-encryption
 
-Exit codes: 0 made, 1 there is one already or the folder cannot be written.)";
+Exit codes: 0 made, 1 there is one already or the place cannot be written.)";
 
 Json to_json(const InitOutcome& outcome) {
   return {{"repository", outcome.location},
@@ -39,7 +40,7 @@ void remind(Console& console, const InitOutcome& outcome) {
   switch (outcome.key_slot.kind) {
     case KeySlotKind::none:
       console.say("");
-      console.say("This repository is NOT encrypted: whoever can read the folder can read the databases.");
+      console.say("This repository is NOT encrypted: whoever can read it can read the databases.");
       break;
     case KeySlotKind::key_file:
       console.say("");

@@ -30,7 +30,8 @@ void add_wal_fetch_command(CLI::App& program, Invocation& invocation) {
                          .summary = "hand a WAL file to PostgreSQL's recovery",
                          .details = wal_fetch_details},
                         [flags](const CommandContext&) -> Result<int> {
-                          return wal_fetch(flags->kit, flags->name, flags->destination, open_store);
+                          return wal_fetch(flags->kit, flags->name, flags->destination,
+                                           [](const std::string& location) { return open_store(location); });
                         });
   command->group("");  // not in the list: nobody types it
   command->add_option("--kit", flags->kit, "the kit in the data directory")->type_name("FILE")->required();

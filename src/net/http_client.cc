@@ -207,7 +207,11 @@ void CurlHttpClient::set_up(CURL* handle, Exchange& exchange, const std::string&
   set(handle, CURLOPT_BUFFERSIZE, 512L << 10);
   set(handle, CURLOPT_UPLOAD_BUFFERSIZE, 512L << 10);
   if (options_.past_proxies) set(handle, CURLOPT_PROXY, "");
-  if (!options_.ca_file.empty()) set(handle, CURLOPT_CAINFO, options_.ca_file.c_str());
+  if (!options_.ca_file.empty()) {
+    set(handle, CURLOPT_CAINFO, options_.ca_file.c_str());
+    // Debian's libcurl would go on trusting what is in /etc/ssl/certs as well.
+    set(handle, CURLOPT_CAPATH, static_cast<const char*>(nullptr));
+  }
   set(handle, CURLOPT_HEADERFUNCTION, take_header);
   set(handle, CURLOPT_HEADERDATA, static_cast<void*>(&exchange));
   set(handle, CURLOPT_WRITEFUNCTION, take_body);

@@ -63,7 +63,7 @@ struct HttpClientOptions {
 // Thread-safe; as many requests at once as there are threads that make them.
 class HttpClient {
  public:
-  // Error: usage, when the CA file cannot be read.
+  // Errors: not_found and the like, when the CA file cannot be read.
   static Result<std::unique_ptr<HttpClient>> create(HttpClientOptions options = {});
   virtual ~HttpClient() = default;
 

@@ -94,6 +94,10 @@ class Repository {
   // Draws the cluster's key. Errors: already_exists (or objects of a destroyed cluster of that name are still
   // there); usage (check_cluster_name).
   Result<ClusterSpace> create_cluster(std::string_view name);
+  // Takes in a cluster of another repository under the key that it has there: its objects can be copied as they are.
+  // One that is here with that key already is opened. Errors: already_exists (another cluster bears the name); usage
+  // (check_cluster_name); damaged.
+  Result<ClusterSpace> adopt_cluster(std::string_view name, const SecretKey& key);
   // Errors: not_found (the hint lists the clusters there are); usage (check_cluster_name); damaged.
   Result<ClusterSpace> open_cluster(std::string_view name) const;
 

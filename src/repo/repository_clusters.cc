@@ -105,6 +105,24 @@ Result<ClusterSpace> Repository::create_cluster(std::string_view name) {
   return ClusterSpace(*store_, std::string(name), key);
 }
 
+Result<ClusterSpace> Repository::adopt_cluster(std::string_view name, const SecretKey& key) {
+  PGS_CHECK(check_cluster_name(name));
+  const std::string object_name = cluster_object_name(name, key_name);
+  PGS_TRY(const bool there, exists(*store_, object_name));
+  if (!there) {
+    const auto put = store_->put(object_name, seal_cluster_key(id_, key_, name, key));
+    if (put) return ClusterSpace(*store_, std::string(name), key);
+    if (put.error().code() != ErrorCode::already_exists) return std::unexpected(put.error());
+  }
+  PGS_TRY(ClusterSpace space, open_cluster(name));
+  if (std::ranges::equal(space.key().view(), key.view())) return space;
+  return std::unexpected(
+      make_error(ErrorCode::already_exists,
+                 "the cluster \"{}\" in {} is another one: its key is not that of the one to be copied", name,
+                 store_->describe())
+          .with_hint("Copy into another repository."));
+}
+
 Result<ClusterSpace> Repository::open_cluster(std::string_view name) const {
   PGS_CHECK(check_cluster_name(name));
   const auto stored = store_->get(cluster_object_name(name, key_name), max_clear_json_bytes);

@@ -79,7 +79,7 @@ Environment MainJob::environment() const {
                         {"PGSTRATA_CONFIG", config_.string()},
                         {"PGSTRATA_STATE_DIR", path("state").string()},
                         {"PGSTRATA_PG_BINDIR", programs}};
-  variables.insert(variables_.begin(), variables_.end());
+  for (const auto& [name, value] : variables_) variables[name] = value;
   return variables;
 }
 

@@ -65,7 +65,7 @@ class MainJob {
   [[nodiscard]] std::filesystem::path repository() const { return path("repository"); }
   [[nodiscard]] const TemporaryDirectory& directory() const { return directory_; }
   [[nodiscard]] Environment environment() const;
-  // From now on, in the place of repository(); the variables go to all that runs.
+  // From now on, in the place of repository(); the variables go to all that runs, over the usual ones.
   void keep_in(std::string location, Environment variables) {
     location_ = std::move(location);
     variables_ = std::move(variables);

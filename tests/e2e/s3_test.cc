@@ -159,6 +159,47 @@ TEST_F(S3Test, BranchesReadWhatTheyNeedAndNoneReadsItAgain) {
   EXPECT_LT(again_requests, first_requests * 3 / 4);
 }
 
+TEST_F(S3Test, ACopyGoesThereAndBackUnderOtherKeys) {
+  Environment variables = credentials(S3Server::owner());
+  keep_in(repository().string(), variables);
+  protect_rows();
+  source_.query(
+      "CREATE TABLE big AS SELECT n, md5(n::text) || md5((-n)::text) word FROM generate_series(1, 200000) n");
+  wait_until_durable(source_);
+  backup();
+  add_rows(100);
+  const std::vector<std::string> there{"copy", "--to", location(), "--to-key-file",
+                                       path("key there").string()};
+  proxy_.delay_each(milliseconds(20));
+  {
+    BackgroundPgstrata cut_short(there, environment());
+    wait_until("some of it to be there", [&] { return proxy_.count("PUT", "/packs/") > 0; });
+    cut_short.kill9();
+  }
+  const Json copied = json_of(there).at("clusters").at(0);
+  EXPECT_GT(copied.at("objects"), 3);
+  EXPECT_EQ(copied.at("snapshots"), 2);
+  add_rows(100);
+  EXPECT_LT(json_of(there).at("clusters").at(0).at("objects"), 5) << "what is new alone";
+  EXPECT_EQ(json_of(there).at("clusters").at(0).at("objects"), 0);
+  const auto expected = digest_of_all(server_place(source_));
+
+  std::filesystem::rename(repository(), path("lost"));
+  variables["PGSTRATA_KEY_FILE"] = path("key there").string();
+  keep_in(location(), variables);
+  const ProgramRun itself = pgstrata({"copy", "--to", location()});
+  EXPECT_EQ(itself.exit_code, 2) << itself.describe();
+  EXPECT_EQ(digest_of_all(branch("b").place()), expected);
+  const ProgramRun back = pgstrata({"copy", "app", "--to", path("back").string(), "--to-no-encryption"});
+  EXPECT_EQ(back.exit_code, 0) << back.describe();
+  variables.erase("PGSTRATA_KEY_FILE");
+  keep_in(path("back").string(), variables);
+  const ProgramRun verified = run_pgstrata({"verify", "--no-encryption"}, environment());
+  EXPECT_EQ(verified.exit_code, 0) << verified.describe();
+  const auto restored = restore_and_start("restored", {"--no-encryption"});
+  EXPECT_EQ(digest_of_all(server_place(*restored)), expected);
+}
+
 TEST_F(S3Test, TwoCannotStreamAtOnce) {
   protect_rows();
   start_stream(source_);

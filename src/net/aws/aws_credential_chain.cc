@@ -134,7 +134,10 @@ void CredentialChain::renew() {
 }  // namespace
 
 HttpClientOptions aws_local_http_options() {
-  return {.connect_limit = std::chrono::seconds(1), .silence_limit = std::chrono::seconds(2), .ca_file = {}};
+  return {.connect_limit = std::chrono::seconds(1),
+          .silence_limit = std::chrono::seconds(2),
+          .ca_file = {},
+          .past_proxies = true};
 }
 
 std::unique_ptr<AwsCredentialSource> make_aws_credential_chain(AwsSettings settings,

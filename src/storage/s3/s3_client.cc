@@ -44,6 +44,12 @@ std::chrono::milliseconds random_pause(std::chrono::milliseconds longest) {
       1, std::max<std::int64_t>(1, longest.count()))(random));
 }
 
+// What is not found is a setting's, and no repository.
+Error of_settings(Error error) {
+  if (error.code() != ErrorCode::not_found) return error;
+  return Error(ErrorCode::usage, error.message()).with_hint(error.hint());
+}
+
 void add_condition(HttpRequest& request, const S3Condition& condition) {
   if (condition.must_not_exist) request.headers.push_back({"If-None-Match", "*"});
   if (!condition.etag.empty()) request.headers.push_back({"If-Match", condition.etag});
@@ -63,7 +69,9 @@ S3Client::~S3Client() = default;
 Result<std::unique_ptr<S3Client>> S3Client::create(const S3Location& given, S3ClientOptions options,
                                                    const Clock& clock) {
   S3Location location = given;
-  PGS_TRY(AwsSettings settings, AwsSettings::load(options.environment, location.profile));
+  auto loaded = AwsSettings::load(options.environment, location.profile);
+  if (!loaded) return std::unexpected(of_settings(std::move(loaded).error()));
+  AwsSettings settings = *std::move(loaded);
   if (location.endpoint.empty()) {
     if (const auto endpoint = settings.s3_endpoint()) {
       PGS_TRY(location.endpoint, parse_origin(*endpoint));
@@ -81,8 +89,10 @@ Result<std::unique_ptr<S3Client>> S3Client::create(const S3Location& given, S3Cl
     location.addressing = by_host ? S3Addressing::virtual_host : S3Addressing::path;
   }
   std::unique_ptr<S3Client> client(new S3Client(std::move(location), std::move(options), clock));
-  PGS_TRY(client->http_, HttpClient::create({.silence_limit = client->options_.silence_limit,
-                                             .ca_file = client->location_.ca_file}));
+  auto http = HttpClient::create(
+      {.silence_limit = client->options_.silence_limit, .ca_file = client->location_.ca_file});
+  if (!http) return std::unexpected(of_settings(std::move(http).error()));
+  client->http_ = *std::move(http);
   client->credentials_ = client->options_.credentials
                              ? make_fixed_aws_credentials(*client->options_.credentials)
                              : make_aws_credential_chain(std::move(settings), *client->http_, clock);
@@ -104,8 +114,9 @@ void S3Client::address(HttpRequest& request, const std::string& key) const {
   }
 }
 
-void S3Client::add_storage_headers(HttpRequest& request, std::uint64_t size_bytes) const {
-  if (!location_.storage_class.empty() && size_bytes >= storage_class_min_bytes) {
+void S3Client::add_storage_headers(HttpRequest& request, S3Kept kept, std::uint64_t size_bytes) const {
+  if (!location_.storage_class.empty() && kept == S3Kept::lastingly &&
+      size_bytes >= storage_class_min_bytes) {
     request.headers.push_back({"x-amz-storage-class", location_.storage_class});
   }
   if (!location_.encryption.empty()) {
@@ -121,7 +132,9 @@ Result<HttpAnswer> S3Client::send_once(HttpRequest request, const std::string& d
   const Timestamp now = clock_.now() + std::chrono::microseconds(clock_offset_micros_.load());
   sign_aws_request(request, credentials, {.region = region(), .service = "s3", .time = now}, digest);
   bandwidth_.take(request.body.size() + request.into.size());
-  return http_->send(request);
+  auto answer = http_->send(request);
+  if (answer) bandwidth_.take(answer->body.size());
+  return answer;
 }
 
 // Whether the request is worth another try at once, because of what the answer taught us.
@@ -151,6 +164,22 @@ bool S3Client::adapt(const HttpAnswer& answer, int tries) {
   return false;
 }
 
+std::chrono::milliseconds S3Client::patience() const {
+  const bool stopping = options_.cancellation != nullptr && options_.cancellation->requested();
+  return std::min({options_.patience, answered_ ? options_.patience : options_.first_patience,
+                   stopping ? options_.stopping_patience : options_.patience});
+}
+
+void S3Client::wait(std::chrono::milliseconds pause) const {
+  const bool stopping = options_.cancellation == nullptr || options_.cancellation->requested();
+  // A request to stop wakes who waits, once.
+  if (stopping) {
+    std::this_thread::sleep_for(pause);
+  } else {
+    options_.cancellation->wait_for(pause);
+  }
+}
+
 Result<HttpAnswer> S3Client::send(const std::string& key, const HttpRequest& request) {
   const std::string digest = to_hex(sha256(request.body));
   const SteadyTime begun = clock_.steady();
@@ -169,12 +198,11 @@ Result<HttpAnswer> S3Client::send(const std::string& key, const HttpRequest& req
       }
     }
     const auto pause = random_pause(longest);
-    const auto patience = answered_ ? options_.patience : std::min(options_.patience, options_.first_patience);
-    if (clock_.steady() + pause >= begun + patience) return answer;
+    if (clock_.steady() + pause >= begun + patience()) return answer;
     log_debug("{} {}: {}; once more in {} ms", request.method, describe_key(location_, key),
               answer ? parse_s3_problem(*answer).describe(answer->status) : answer.error().describe(),
               pause.count());
-    std::this_thread::sleep_for(pause);
+    wait(pause);
     longest = std::min(longest * 2, options_.longest_pause);
   }
 }
@@ -207,11 +235,12 @@ S3Client::PutOutcome outcome_of(const HttpAnswer& answer, bool had_condition, bo
 }  // namespace
 
 Result<S3Client::PutOutcome> S3Client::put(const std::string& key, ByteView content,
-                                           const S3Condition& condition, const std::string& mark) {
+                                           const S3Condition& condition, const std::string& mark,
+                                           S3Kept kept) {
   HttpRequest request = request_of("PUT");
   request.body = content;
   add_condition(request, condition);
-  add_storage_headers(request, content.size());
+  add_storage_headers(request, kept, content.size());
   if (!mark.empty()) request.headers.push_back({std::string(mark_header), mark});
   request.headers.push_back({"x-amz-checksum-sha256", to_base64(sha256(content))});
   PGS_TRY(const HttpAnswer answer, send(key, request));
@@ -281,7 +310,7 @@ Result<S3ListingPage> S3Client::list(const std::string& prefix, const std::strin
 Result<std::string> S3Client::begin_upload(const std::string& key, const std::string& mark) {
   HttpRequest request = request_of("POST");
   request.query = {{"uploads", ""}};
-  add_storage_headers(request, storage_class_min_bytes);
+  add_storage_headers(request, S3Kept::lastingly, storage_class_min_bytes);
   request.headers.push_back({std::string(mark_header), mark});
   PGS_TRY(const HttpAnswer answer, send(key, request));
   if (!answer.ok()) return std::unexpected(s3_error(answer, "write " + describe_key(location_, key)));

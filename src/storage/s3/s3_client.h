@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "base/cancellation.h"
 #include "net/aws/aws_credential_chain.h"
 #include "storage/object_store.h"
 #include "storage/s3/bandwidth_limit.h"
@@ -26,6 +27,9 @@ struct S3ClientOptions {
   // address may be wrong, and that is to be told soon.
   std::chrono::milliseconds patience = std::chrono::seconds(60);
   std::chrono::milliseconds first_patience = std::chrono::seconds(5);
+  // Borrowed: once it is requested, no more than this. What is to be finished before a stop still can be.
+  const Cancellation* cancellation = nullptr;
+  std::chrono::milliseconds stopping_patience = std::chrono::seconds(5);
   std::chrono::milliseconds first_pause{50};
   std::chrono::milliseconds longest_pause = std::chrono::seconds(5);
   std::chrono::seconds silence_limit{20};  // of one request (net/http_client.h)
@@ -39,6 +43,9 @@ struct S3Condition {
   bool must_not_exist = false;  // If-None-Match: *
   std::string etag = {};        // If-Match; empty: none
 };
+
+// Tails of WAL and leases live for minutes: the storage class that was asked for is none for them.
+enum class S3Kept : std::uint8_t { shortly, lastingly };
 
 struct S3Object {
   Bytes content;
@@ -67,9 +74,9 @@ class S3Client {
     Written written = Written::done;
     std::string etag;  // when done
   };
-  // `mark` is kept beside the object (S3Metadata::mark). Error: not_found, when the bucket is not there, here and below.
+  // `mark` is kept beside the object (Metadata::mark), where there is one. Error: not_found, when the bucket is not there, here and below.
   Result<PutOutcome> put(const std::string& key, ByteView content, const S3Condition& condition,
-                         const std::string& mark = {});
+                         const std::string& mark = {}, S3Kept kept = S3Kept::shortly);
 
   // Errors: not_found; damaged, when it is larger.
   Result<S3Object> get(const std::string& key, std::uint64_t limit_bytes);
@@ -101,8 +108,10 @@ class S3Client {
   Result<HttpAnswer> send(const std::string& key, const HttpRequest& request);
   Result<HttpAnswer> send_once(HttpRequest request, const std::string& digest);
   bool adapt(const HttpAnswer& answer, int tries);
+  [[nodiscard]] std::chrono::milliseconds patience() const;
+  void wait(std::chrono::milliseconds pause) const;
   void address(HttpRequest& request, const std::string& key) const;
-  void add_storage_headers(HttpRequest& request, std::uint64_t size_bytes) const;
+  void add_storage_headers(HttpRequest& request, S3Kept kept, std::uint64_t size_bytes) const;
   std::string region() const;
 
   S3Location location_;

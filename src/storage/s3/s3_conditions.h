@@ -1,6 +1,6 @@
 // Which conditional writes a server honours: tried, never believed. Private to this folder.
 //
-// Noted in the object ".store" beside a repository's own, as JSON: {"version": 1, "place": "https://server/bucket",
+// Noted in the object ".store" beside a repository's own, as JSON: {"version": 1, "place": "https://server/bucket" or "aws/bucket",
 // "conditional_writes": true, "bare_etags": false, "conditional_uploads": false}. It counts only for the place that it names.
 #pragma once
 

@@ -155,6 +155,41 @@ TEST_F(S3FaultsTest, WhatDoesNotPassIsSaidWhenPatienceEnds) {
   EXPECT_EQ((*store)->list_all("").error().code(), ErrorCode::unavailable);
 }
 
+TEST_F(S3FaultsTest, WhoIsToStopWaitsNoLonger) {
+  Cancellation cancellation;
+  options_.cancellation = &cancellation;
+  options_.patience = std::chrono::minutes(10);
+  options_.stopping_patience = std::chrono::milliseconds(100);
+  const auto store = S3Store::open(place_, options_);
+  ASSERT_TRUE(store);
+  HttpFault down;
+  down.status = 503;
+  down.times = testing::for_ever;
+  proxy_.add(down);
+  std::jthread stopper([&] {
+    while (proxy_.faults() < 3) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    cancellation.request();
+  });
+  EXPECT_EQ((*store)->get("o/1").error().code(), ErrorCode::unavailable);
+  stopper.join();
+  proxy_.clear_faults();
+  EXPECT_EQ(message((*store)->put("o/1", as_byte_view("last words"))), "ok")
+      << "what is to be finished still can be";
+}
+
+TEST_F(S3FaultsTest, TheLimitOfBytesCountsBothWays) {
+  place_.bandwidth_bytes_per_second = 1U << 20;
+  const auto store = S3Store::open(place_, options_);
+  ASSERT_TRUE(store);
+  const Bytes content(3U << 20);
+  const auto begun = std::chrono::steady_clock::now();
+  ASSERT_EQ(message((*store)->put("o/1", content)), "ok");
+  ASSERT_EQ((*store)->get("o/1")->size(), content.size());
+  ASSERT_EQ(message((*store)->put("o/2", {})), "ok");
+  // Of six seconds' worth one may go at once.
+  EXPECT_GE(std::chrono::steady_clock::now() - begun, std::chrono::milliseconds(4900));
+}
+
 TEST_F(S3FaultsTest, AServerThatFallsSilentIsGivenUp) {
   options_.silence_limit = std::chrono::seconds(1);
   const auto store = S3Store::open(place_, options_);

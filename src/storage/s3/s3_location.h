@@ -8,7 +8,7 @@
 //   profile        of ~/.aws/config and ~/.aws/credentials; else AWS_PROFILE
 //   addressing     "path" (server/bucket/key) or "virtual" (bucket.server/key); else virtual at AWS, path elsewhere
 //   ca             a file of certificates (PEM) in the place of the system's
-//   storage-class  of objects of 128 KiB and more, such as STANDARD_IA (smaller ones are billed as that much)
+//   storage-class  of packs and sealed WAL of 128 KiB and more, such as STANDARD_IA (smaller ones are billed as that much)
 //   sse            "AES256" or "aws:kms": asks the server to encrypt what is encrypted already
 //   kms-key        with sse=aws:kms: the key's id or ARN
 //   bandwidth      bytes a second, both ways together and for each process: 20M (K, M, G are powers of 1024)

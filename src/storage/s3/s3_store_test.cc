@@ -42,6 +42,52 @@ TEST(S3StoreTest, TheServersConditionsAreTriedAndNoted) {
   EXPECT_THAT(listing.body, ::testing::Not(HasSubstr("probe")));
 }
 
+// Ceph's, where the bucket has versions.
+TEST(S3StoreTest, AServerThatIgnoresConditionsIsKnown) {
+  S3Location place = new_place();
+  place.bucket = testing::S3Server::shared().make_bucket(testing::WithObjectLock::yes);
+  const auto made = S3Store::open_or_make(place, test_options());
+  ASSERT_TRUE(made) << made.error().describe();
+  EXPECT_FALSE((*made)->capabilities().conditional_writes);
+  const auto opened = S3Store::open(place, test_options());
+  ASSERT_TRUE(opened);
+  EXPECT_FALSE((*opened)->capabilities().conditional_writes);
+  // It looks before it writes.
+  ObjectStore& store = **opened;
+  ASSERT_TRUE(store.put("a", as_byte_view("one")));
+  EXPECT_EQ(store.put("a", as_byte_view("two")).error().code(), ErrorCode::already_exists);
+  auto writer = store.create("a");
+  ASSERT_TRUE((*writer)->write(as_byte_view("two")));
+  EXPECT_EQ((*writer)->commit().error().code(), ErrorCode::already_exists);
+  EXPECT_EQ(as_text(store.get("a").value()), "one");
+  const auto version = store.replace("lease", std::nullopt, as_byte_view("one"));
+  ASSERT_TRUE(version);
+  EXPECT_EQ(store.replace("lease", std::nullopt, as_byte_view("two")).error().code(), ErrorCode::busy);
+  EXPECT_EQ(store.replace("lease", "\"other\"", as_byte_view("two")).error().code(), ErrorCode::busy);
+  EXPECT_TRUE(store.replace("lease", *version, as_byte_view("two")));
+  EXPECT_EQ(as_text(store.get("lease").value()), "two");
+}
+
+TEST(S3StoreTest, TheStorageClassIsThatOfWhatStays) {
+  S3Location place = new_place();
+  ASSERT_TRUE(S3Store::open_or_make(place, test_options()));
+  place.storage_class = "NO_SUCH_CLASS";
+  EXPECT_FALSE(S3Store::open_or_make(place, test_options())) << "it is tried when a repository is made";
+  const auto made = S3Store::open(place, test_options());
+  ASSERT_TRUE(made) << made.error().describe();
+  const Bytes large(200U << 10);
+  EXPECT_TRUE((*made)->put("tail", large)) << "it lives for minutes";
+  const auto write = [&](std::string_view name, ByteView content) {
+    auto writer = (*made)->create(name);
+    EXPECT_TRUE((*writer)->write(content));
+    return (*writer)->commit();
+  };
+  EXPECT_TRUE(write("small", ByteView(large).first(1000)));
+  const auto refused = write("pack", large);
+  ASSERT_FALSE(refused) << "the server does not know it";
+  EXPECT_THAT(refused.error().describe(), HasSubstr("400"));
+}
+
 TEST(S3StoreTest, OfAnotherPlaceNothingIsBelieved) {
   const S3Location place = new_place();
   ASSERT_TRUE(S3Store::open_or_make(place, test_options()));
@@ -108,7 +154,7 @@ TEST(S3StoreTest, CertificatesAreVerified) {
   EXPECT_EQ(refused.error().code(), ErrorCode::failed);
   EXPECT_THAT(refused.error().hint(), HasSubstr("ca=FILE"));
   place.ca_file = "/nonexistent.pem";
-  EXPECT_EQ(S3Store::open_or_make(place, test_options()).error().code(), ErrorCode::not_found);
+  EXPECT_EQ(S3Store::open_or_make(place, test_options()).error().code(), ErrorCode::usage);
   place.ca_file = testing::S3Server::shared().ca_file();
   const auto made = S3Store::open_or_make(place, test_options());
   ASSERT_TRUE(made) << made.error().describe();

@@ -38,9 +38,9 @@ Result<void> check_free(S3Client& client, std::string_view name, const std::stri
 }  // namespace
 
 Result<std::optional<std::string>> put_if(S3Client& client, const std::string& key, ByteView content,
-                                          const S3Condition& condition) {
+                                          const S3Condition& condition, S3Kept kept) {
   const std::string mark = new_mark();
-  PGS_TRY(auto outcome, client.put(key, content, condition, mark));
+  PGS_TRY(auto outcome, client.put(key, content, condition, mark, kept));
   if (outcome.written == Written::done) return std::move(outcome.etag);
   if (outcome.written == Written::condition_failed) return etag_if_ours(client, key, mark);
   return fail(ErrorCode::unsupported, "the server of {} takes no conditional writes any more",
@@ -48,13 +48,13 @@ Result<std::optional<std::string>> put_if(S3Client& client, const std::string& k
 }
 
 Result<void> put_new_object(S3Client& client, std::string_view name, const std::string& key, ByteView content,
-                            bool conditional_writes) {
+                            bool conditional_writes, S3Kept kept) {
   if (!conditional_writes) {
     PGS_CHECK(check_free(client, name, key));
-    PGS_CHECK(client.put(key, content, {}));
+    PGS_CHECK(client.put(key, content, {}, {}, kept));
     return {};
   }
-  PGS_TRY(const auto etag, put_if(client, key, content, {.must_not_exist = true}));
+  PGS_TRY(const auto etag, put_if(client, key, content, {.must_not_exist = true}, kept));
   return etag ? Result<void>() : taken(name);
 }
 
@@ -123,7 +123,8 @@ Result<void> S3Writer::commit() {
 }
 
 Result<void> S3Writer::finish() {
-  if (upload_.empty()) return put_new_object(client_, name_, key_, unsent_, conditional_.writes);
+  if (upload_.empty())
+    return put_new_object(client_, name_, key_, unsent_, conditional_.writes, S3Kept::lastingly);
   if (!unsent_.empty()) PGS_CHECK(begin_part(std::exchange(unsent_, {})));
   PGS_CHECK(wait_for_parts(0));
   return complete();

@@ -48,9 +48,9 @@ class S3Writer : public ObjectWriter {
 
 // Puts under a condition that the server honours. Returns the new ETag; nothing, when it did not hold.
 Result<std::optional<std::string>> put_if(S3Client& client, const std::string& key, ByteView content,
-                                          const S3Condition& condition);
+                                          const S3Condition& condition, S3Kept kept = S3Kept::shortly);
 // Puts a new object. Error: already_exists.
 Result<void> put_new_object(S3Client& client, std::string_view name, const std::string& key, ByteView content,
-                            bool conditional_writes);
+                            bool conditional_writes, S3Kept kept = S3Kept::shortly);
 
 }  // namespace pgstrata
