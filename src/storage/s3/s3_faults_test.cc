@@ -1,6 +1,7 @@
 // What a network and a tired server do to requests: through a proxy in front of the real server.
 #include <gmock/gmock.h>
 
+#include "base/sanitized.h"
 #include "storage/s3/s3_test_support.h"
 #include "support/http_fault_proxy.h"
 
@@ -110,10 +111,12 @@ TEST_F(S3FaultsTest, ABodyThatIsCutOffIsAskedForAgain) {
 }
 
 TEST_F(S3FaultsTest, EachStepOfALargeWriteMayFailOnce) {
-  const Bytes content(20U << 20, std::byte{7});
+  const Bytes content(17U << 20, std::byte{7});
   for (const std::string_view what : {"uploads=", "partNumber=1", "partNumber=3", "uploadId="}) {
     for (const HttpFaultKind kind :
-         {HttpFaultKind::answer, HttpFaultKind::reset_before, HttpFaultKind::lose_answer}) {
+         {HttpFaultKind::lose_answer, HttpFaultKind::answer, HttpFaultKind::reset_before}) {
+      // The one that is hardest to get right is enough where all takes long.
+      if (sanitized && kind != HttpFaultKind::lose_answer) continue;
       const int faults = proxy_.faults();
       HttpFault fault;
       fault.kind = kind;
@@ -243,7 +246,7 @@ TEST_F(S3FaultsTest, RandomFaultsChangeNothing) {
   kinds[2].kind = HttpFaultKind::lose_answer;
   kinds[3].kind = HttpFaultKind::cut_answer;
   options_.patience = std::chrono::seconds(30);
-  for (const std::uint64_t seed : {1U, 2U}) {
+  for (const std::uint64_t seed : sanitized ? std::vector{1U} : std::vector{1U, 2U}) {
     SCOPED_TRACE(fmt::format("seed {}", seed));
     proxy_.fail_at_random(0.3, seed, kinds);
     auto store = S3Store::open(place_, options_);

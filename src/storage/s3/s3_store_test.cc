@@ -188,7 +188,14 @@ TEST(S3StoreTest, ListsMoreThanAPage) {
   const auto made = S3Store::open_or_make(new_place(), test_options());
   ASSERT_TRUE(made);
   constexpr int count = 1001;
-  for (int i = 0; i < count; ++i) ASSERT_TRUE((*made)->put(fmt::format("a/{:04}", i), {}));
+  std::atomic<int> next{0};
+  std::vector<std::jthread> writers;
+  for (int i = 0; i < 4; ++i) {
+    writers.emplace_back([&] {
+      for (int n = next++; n < count; n = next++) EXPECT_TRUE((*made)->put(fmt::format("a/{:04}", n), {}));
+    });
+  }
+  writers.clear();
   const auto all = (*made)->list_all("a/");
   ASSERT_TRUE(all) << all.error().describe();
   ASSERT_EQ(all->size(), static_cast<std::size_t>(count));
