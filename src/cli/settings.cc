@@ -1,7 +1,5 @@
 #include "cli/settings.h"
 
-#include <cstdlib>
-
 #include <unistd.h>
 
 #include "cli/config_file.h"
@@ -86,12 +84,6 @@ std::filesystem::path state_directory_named(const EnvironmentLookup& environment
 }
 
 }  // namespace
-
-std::optional<std::string> process_environment(const std::string& name) {
-  const char* value = std::getenv(name.c_str());
-  if (value == nullptr || *value == '\0') return std::nullopt;
-  return value;
-}
 
 Result<Settings> resolve_settings(const SharedFlags& flags, const EnvironmentLookup& environment,
                                   const std::filesystem::path& system_config) {

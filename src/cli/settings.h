@@ -7,6 +7,7 @@
 
 #include "app/key_choice.h"
 #include "base/log.h"
+#include "sys/environment.h"
 
 namespace pgstrata {
 
@@ -29,10 +30,6 @@ struct Settings {
   std::filesystem::path state_directory;  // absolute: where branches are kept on this machine
   Severity log = Severity::info;
 };
-
-// The value of an environment variable; nothing when it is not set or empty.
-using EnvironmentLookup = std::function<std::optional<std::string>(const std::string& name)>;
-[[nodiscard]] std::optional<std::string> process_environment(const std::string& name);
 
 // The system's settings file. Tests give another one.
 inline constexpr const char* system_config_path = "/etc/pgstrata/pgstrata.toml";

@@ -74,13 +74,6 @@ void merge_over(AwsProfile& profile, const AwsProfile& over) {
 
 }  // namespace
 
-EnvironmentLookup process_environment() {
-  return [](const std::string& name) -> std::optional<std::string> {
-    const char* value = std::getenv(name.c_str());
-    return value != nullptr ? std::optional<std::string>(value) : std::nullopt;
-  };
-}
-
 std::optional<std::string> setting_in(const AwsProfile& profile, std::string_view setting) {
   const auto found = profile.find(setting);
   return found == profile.end() ? std::nullopt : not_empty(found->second);

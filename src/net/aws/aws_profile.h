@@ -10,12 +10,9 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "sys/environment.h"
 
 namespace pgstrata {
-
-// Of the process, or a test's.
-using EnvironmentLookup = std::function<std::optional<std::string>(const std::string& name)>;
-[[nodiscard]] EnvironmentLookup process_environment();
 
 // "region" -> "eu-central-1"; nested settings as "s3.addressing_style".
 using AwsProfile = std::map<std::string, std::string, std::less<>>;

@@ -33,7 +33,7 @@ struct S3ClientOptions {
   std::chrono::milliseconds first_pause{50};
   std::chrono::milliseconds longest_pause = std::chrono::seconds(5);
   std::chrono::seconds silence_limit{20};  // of one request (net/http_client.h)
-  EnvironmentLookup environment = process_environment();
+  EnvironmentLookup environment = process_environment;
   // In the place of those that are found (net/aws/aws_credential_chain.h).
   std::optional<AwsCredentials> credentials = {};
 };
