@@ -141,6 +141,7 @@ Result<StreamOutcome> stream_cluster(const SourceWork& work, const StreamRequest
   const auto lease = take_lease(work);
   if (!lease && lease.error().code() == ErrorCode::cancelled) return StreamOutcome{};
   if (!lease) return std::unexpected(lease.error());
+  warn_where_one_must_write(work.cluster.space.store());
   StreamProgress progress;
   StreamObserver observer(progress, request);
   const Rebaser rebaser(work, progress);

@@ -122,6 +122,9 @@ ErrorCode code_of(CURLcode code) {
     case CURLE_COULDNT_RESOLVE_PROXY:
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_CONNECT:
+    // What came begins like no HTTP: as when a server sends the end of a body after an answer to HEAD, which has none
+    // (Swift's s3api), and a kept connection begins its next answer with that. On another one it is in order.
+    case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_HTTP2:
     case CURLE_PARTIAL_FILE:
     case CURLE_OPERATION_TIMEDOUT:
@@ -250,7 +253,8 @@ Result<HttpAnswer> CurlHttpClient::send(const HttpRequest& request) {
   Exchange exchange(request);
   set_up(handle.get(), exchange, url, headers.get());
   const CURLcode done = curl_easy_perform(handle.get());
-  give_back(std::move(handle));
+  // After a failure a handle may not take all options again (no CURLOPT_BUFFERSIZE after a name that was not found).
+  if (done == CURLE_OK) give_back(std::move(handle));
   if (exchange.too_large) {
     return fail(ErrorCode::damaged, "the answer of {}{} is larger than it can be", request.origin,
                 request.path);

@@ -24,6 +24,7 @@ ErrorCode code_of(int status, std::string_view code) {
   if (status == status_not_found) return ErrorCode::not_found;
   if (status == status_forbidden || status == status_unauthorized) return ErrorCode::permission;
   if (status == status_no_room) return ErrorCode::no_space;
+  if (status == status_not_implemented) return ErrorCode::unsupported;
   const bool passing = status >= 500 || status == status_too_many_requests || status == status_conflict;
   return passing ? ErrorCode::unavailable : ErrorCode::failed;
 }
@@ -38,6 +39,7 @@ std::string hint_of(int status, std::string_view code) {
   if (is_one_of(code, {"ExpiredToken", "TokenRefreshRequired", "InvalidToken"})) {
     return "The session has expired: get new credentials.";
   }
+  if (code == "InvalidStorageClass") return "Name another storage-class= in the repository's URL, or none.";
   if (code == "InvalidObjectState") return "The object is in an archive class: restore it there first.";
   if (status == status_forbidden) {
     return "The access key needs s3:ListBucket on the bucket, and s3:GetObject, s3:PutObject, "

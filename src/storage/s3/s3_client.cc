@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
 #include <random>
 
 #include "base/log.h"
@@ -14,6 +15,9 @@ namespace {
 
 // Smaller objects are billed as that much in the classes for what is read seldom.
 constexpr std::uint64_t storage_class_min_bytes = 128U << 10;
+
+// Servers refuse what is signed for another moment than within 15 min of theirs.
+constexpr std::int64_t skew_limit_micros = 10LL * 60 * 1'000'000;
 
 constexpr std::string_view mark_header = "x-amz-meta-pgstrata-mark";
 
@@ -142,10 +146,14 @@ bool S3Client::adapt(const HttpAnswer& answer, int tries) {
   constexpr int tries_max = 3;
   if (answer.ok() || tries > tries_max) return false;
   const S3Problem problem = parse_s3_problem(answer);
-  if (problem.code == "RequestTimeTooSkewed") {
+  // An answer to HEAD has no body that would say why.
+  const bool may_be_skewed = answer.status == status_forbidden && problem.code.empty();
+  if (problem.code == "RequestTimeTooSkewed" || may_be_skewed) {
     const Timestamp server = parse_http_date(std::string(answer.header("date")));
     if (!server.valid()) return false;
-    clock_offset_micros_ = (server - clock_.now()).count();
+    const std::int64_t offset = (server - clock_.now()).count();
+    if (may_be_skewed && std::abs(offset - clock_offset_micros_) < skew_limit_micros) return false;
+    clock_offset_micros_ = offset;
     return true;
   }
   if (problem.code == "ExpiredToken" || problem.code == "TokenRefreshRequired" ||

@@ -105,7 +105,10 @@ Result<S3Conditions> try_conditions(S3Client& client, const std::string& root) {
   }
   for (const auto& made : {key, key + "-missing"}) {
     // The first error counts: who may not write may not remove.
-    if (conditions) PGS_CHECK(client.remove(made));
+    if (!conditions) break;
+    const auto removed = client.remove(made);
+    // Where a condition is refused unseen, it is not known yet that there is no bucket: who writes the note says so.
+    if (!removed && removed.error().code() != ErrorCode::not_found) return std::unexpected(removed.error());
   }
   return conditions;
 }

@@ -238,6 +238,37 @@ TEST_F(S3FaultsTest, AClockThatIsOffIsMadeUpFor) {
   }
 }
 
+TEST_F(S3FaultsTest, AClockThatJumpsIsMadeUpForWhereNoBodySaysSo) {
+  class JumpingClock : public Clock {
+   public:
+    [[nodiscard]] Timestamp now() const override { return system_clock().now() + by; }
+    [[nodiscard]] SteadyTime steady() const override { return system_clock().steady(); }
+    std::chrono::hours by{0};
+  };
+  JumpingClock clock;
+  ASSERT_EQ(message(store_->put("o/1", as_byte_view("x"))), "ok");
+  const auto store = S3Store::open(place_, options_, clock);
+  ASSERT_TRUE(store) << store.error().describe();
+  for (const int hours : {-30, 30}) {
+    clock.by = std::chrono::hours(hours);
+    const auto info = (*store)->stat("o/1");
+    ASSERT_TRUE(info) << info.error().describe();
+    EXPECT_EQ((*store)->stat("o/2").error().code(), ErrorCode::not_found);
+  }
+}
+
+TEST(S3StoreTest, ANameThatIsNotFoundIsAskedForAgain) {
+  S3Location place;
+  place.bucket = "bucket";
+  place.endpoint = "http://no-such-host.invalid";
+  S3ClientOptions options = test_options();
+  options.first_patience = std::chrono::milliseconds(200);
+  const auto store = S3Store::open(place, options);
+  ASSERT_FALSE(store);
+  EXPECT_EQ(store.error().code(), ErrorCode::unavailable);
+  EXPECT_THAT(store.error().hint(), HasSubstr("name server"));
+}
+
 // Every kind of fault at any request, against what the store must hold.
 TEST_F(S3FaultsTest, RandomFaultsChangeNothing) {
   std::vector<HttpFault> kinds(4);
