@@ -27,7 +27,12 @@ class Pgstrata:
 
     def fresh(self):
         """An empty repository with the source registered in it."""
-        self.machine.remove(self.repository, self.key_file)
+        self.machine.remove(self.repository)
+        self.begin()
+
+    def begin(self):
+        """The same where there is nothing."""
+        self.machine.remove(self.key_file)
         self.source.drop_slot(self.slot)
         self.machine.run([self.program, "init", "--repo", self.repository, "--key-file", self.key_file], "pgstrata-init",
                          self.env)
