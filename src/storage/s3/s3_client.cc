@@ -189,13 +189,16 @@ void S3Client::wait(std::chrono::milliseconds pause) const {
 }
 
 Result<HttpAnswer> S3Client::send(const std::string& key, const HttpRequest& request) {
-  const std::string digest = to_hex(sha256(request.body));
+  return send(key, request, sha256(request.body));
+}
+
+Result<HttpAnswer> S3Client::send(const std::string& key, const HttpRequest& request, const Sha256& digest) {
   const SteadyTime begun = clock_.steady();
   std::chrono::milliseconds longest = options_.first_pause;
   for (int tries = 1;; ++tries) {
     HttpRequest once = request;
     address(once, key);
-    auto answer = send_once(std::move(once), digest);
+    auto answer = send_once(std::move(once), to_hex(digest));
     if (!answer && answer.error().code() != ErrorCode::unavailable)
       return std::unexpected(std::move(answer).error());
     if (answer) {
@@ -250,8 +253,9 @@ Result<S3Client::PutOutcome> S3Client::put(const std::string& key, ByteView cont
   add_condition(request, condition);
   add_storage_headers(request, kept, content.size());
   if (!mark.empty()) request.headers.push_back({std::string(mark_header), mark});
-  request.headers.push_back({"x-amz-checksum-sha256", to_base64(sha256(content))});
-  PGS_TRY(const HttpAnswer answer, send(key, request));
+  const Sha256 digest = sha256(content);
+  request.headers.push_back({"x-amz-checksum-sha256", to_base64(digest)});
+  PGS_TRY(const HttpAnswer answer, send(key, request, digest));
   bool known = false;
   PutOutcome outcome = outcome_of(answer, condition.must_not_exist || !condition.etag.empty(), known);
   if (!known) return std::unexpected(s3_error(answer, "write " + describe_key(location_, key)));

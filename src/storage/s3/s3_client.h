@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/cancellation.h"
+#include "codec/digest.h"
 #include "net/aws/aws_credential_chain.h"
 #include "storage/object_store.h"
 #include "storage/s3/bandwidth_limit.h"
@@ -106,6 +107,7 @@ class S3Client {
 
   // The answer once it is none of those that a repetition may change.
   Result<HttpAnswer> send(const std::string& key, const HttpRequest& request);
+  Result<HttpAnswer> send(const std::string& key, const HttpRequest& request, const Sha256& digest);
   Result<HttpAnswer> send_once(HttpRequest request, const std::string& digest);
   bool adapt(const HttpAnswer& answer, int tries);
   [[nodiscard]] std::chrono::milliseconds patience() const;
