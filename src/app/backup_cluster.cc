@@ -23,11 +23,11 @@ Result<SnapshotRecord> take_snapshot(const SourceWork& work, ReplicationConnecti
           [&](BaseBackupPhase phase) {
             enter(phase == BaseBackupPhase::checkpoint ? BackupPhase::checkpoint : BackupPhase::receiving);
           },
-      .on_progress = observer.on_progress};
+      .on_progress = observer.on_progress,
+      .may_publish = [&lease] { return lease.check(); }};
   PGS_TRY(UnpublishedBackup backup, receive_base_backup(connection, request));
   enter(BackupPhase::completing);
   PGS_CHECK(wait_for_wal(backup.record.timeline, backup.record.consistent_lsn));
-  PGS_CHECK(lease.check());
   return publish_base_backup(request, std::move(backup));
 }
 

@@ -3,11 +3,9 @@
 
 #include "app/repository_access.h"
 #include "catalog/cluster_copy.h"
+#include "catalog/lease_names.h"
 
 namespace pgstrata {
-
-// Of the copy's cluster: one copies into it at a time.
-inline constexpr const char* copy_lease_name = "copy";
 
 struct CopyRequest {
   std::vector<std::string> clusters;  // none: all

@@ -4,13 +4,9 @@
 #include <optional>
 
 #include "capture/wal_receiver.h"
+#include "catalog/lease_names.h"
 
 namespace pgstrata {
-
-// The leases of a cluster (repo/lease.h). A stream and a backup may run side by side, two of one kind may
-// not.
-inline constexpr const char* stream_lease_name = "stream";
-inline constexpr const char* backup_lease_name = "backup";
 
 // Borrows the repository, which must outlive it.
 struct RegisteredCluster {

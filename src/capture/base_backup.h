@@ -19,6 +19,7 @@
 #include "catalog/snapshot_record.h"
 #include "pg/format/relation_path.h"
 #include "pg/wire/base_backup_source.h"
+#include "repo/lease.h"
 
 namespace pgstrata {
 
@@ -43,6 +44,7 @@ struct BaseBackupRequest {
   // Called on the receiving thread, on_progress at most every 100 ms.
   std::function<void(BaseBackupPhase)> on_phase = {};
   std::function<void(const BaseBackupProgress&)> on_progress = {};
+  PublishingAllowed may_publish = {};  // asked before the snapshot becomes visible; empty: yes
 };
 
 // A page whose checksum is wrong as it was read: bad, or torn by a write at that moment, which WAL repairs.

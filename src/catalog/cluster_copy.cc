@@ -7,6 +7,7 @@
 #include <set>
 #include <thread>
 
+#include "catalog/condemned.h"
 #include "catalog/object_copy.h"
 #include "catalog/snapshot_record.h"
 #include "catalog/wal_reader.h"
@@ -45,6 +46,7 @@ class ClusterCopy {
         cancellation_(cancellation) {}
 
   Result<CopyReport> run() {
+    PGS_CHECK(check_nothing_condemned());
     // The roots first: what they reach is there from then on.
     PGS_TRY(const SnapshotList list, list_snapshots(from_));
     for (const auto& damaged : list.damaged) leave_out("snapshots/" + damaged.id, damaged.error);
@@ -69,6 +71,17 @@ class ClusterCopy {
   }
 
   void count_record(bool copied) { ++(copied ? report_.objects : report_.objects_there); }
+
+  // What is condemned there would be taken for copied, and go.
+  Result<void> check_nothing_condemned() {
+    PGS_TRY(const auto notes, list_condemned_notes(to_));
+    if (notes.empty()) return {};
+    return std::unexpected(
+        make_error(ErrorCode::busy, "a prune of {} in {} is under way or was interrupted", to_.name(),
+                   to_.store().describe())
+            .with_hint(fmt::format("`pgstrata prune {} --repo {}` finishes it; then copy again.", to_.name(),
+                                   to_.store().describe())));
+  }
 
   Result<std::vector<ObjectToCopy>> packs_to_copy(const SnapshotList& list) {
     PGS_TRY(const Sizes there, sizes_of(to_, "packs/"));

@@ -40,7 +40,7 @@ struct CopyReport {
   std::vector<LeftOut> left_out;
 };
 
-// Both spaces have the same name and key. Errors: cancelled; those of `still_allowed`; those of the stores.
+// Both spaces have the same name and key. Errors: busy (a prune of `to` is not finished); cancelled; those of `still_allowed`; those of the stores.
 Result<CopyReport> copy_cluster(const ClusterSpace& from, const ClusterSpace& to,
                                 std::uint32_t wal_segment_bytes, const CopyOptions& options,
                                 const Cancellation& cancellation);

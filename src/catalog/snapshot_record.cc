@@ -214,7 +214,13 @@ Result<SnapshotList> list_snapshots(const ClusterSpace& space) {
 
 Result<SnapshotList> list_whole_snapshots(const ClusterSpace& space) {
   PGS_TRY(SnapshotList list, list_snapshots(space));
-  if (list.snapshots.empty()) return list;
+  PGS_CHECK(set_aside_incomplete(space, list));
+  return list;
+}
+
+Result<std::vector<SnapshotRecord>> set_aside_incomplete(const ClusterSpace& space, SnapshotList& list) {
+  std::vector<SnapshotRecord> incomplete;
+  if (list.snapshots.empty()) return incomplete;
   PGS_TRY(const auto objects, space.list("packs/"));
   std::set<std::string_view> there;
   for (const auto& object : objects) {
@@ -227,9 +233,14 @@ Result<SnapshotList> list_whole_snapshots(const ClusterSpace& space) {
     list.damaged.push_back(
         {snapshot.id, make_error(ErrorCode::damaged, "{} of its {} packs {} gone or empty", missing,
                                  snapshot.packs.size(), missing == 1 ? "is" : "are")});
+    incomplete.push_back(snapshot);
     return true;
   });
-  return list;
+  return incomplete;
+}
+
+Result<void> remove_snapshot(const ClusterSpace& space, std::string_view id) {
+  return space.store().remove(space.object_name(std::string(prefix) + std::string(id)));
 }
 
 }  // namespace pgstrata

@@ -109,5 +109,10 @@ struct SnapshotList {
 Result<SnapshotList> list_snapshots(const ClusterSpace& space);
 // Those of which a pack is gone or empty are damaged, too. Errors: those of the store.
 Result<SnapshotList> list_whole_snapshots(const ClusterSpace& space);
+// Makes the one out of the other; returns the records of those. Errors: those of the store.
+Result<std::vector<SnapshotRecord>> set_aside_incomplete(const ClusterSpace& space, SnapshotList& list);
+
+// Durable when it returns; one that is gone is no error. What it alone needs is garbage then.
+Result<void> remove_snapshot(const ClusterSpace& space, std::string_view id);
 
 }  // namespace pgstrata

@@ -294,4 +294,10 @@ Result<std::optional<LeaseHolder>> lease_holder(const ClusterSpace& space, std::
   return std::optional(std::move(seen.content.holder));
 }
 
+Result<std::string> lease_holding(const ClusterSpace& space, std::string_view name) {
+  PGS_TRY(LeaseObject seen, look(space, name));
+  PGS_TRY(const Liveness state, liveness(seen.content));
+  return state == Liveness::dead ? std::string() : std::move(seen.content.token);
+}
+
 }  // namespace pgstrata

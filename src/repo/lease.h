@@ -65,4 +65,8 @@ using PublishingAllowed = std::function<Result<void>()>;
 // so a holder that died on another machine is still named. Errors: damaged; newer_format.
 Result<std::optional<LeaseHolder>> lease_holder(const ClusterSpace& space, std::string_view name);
 
+// What tells one holding of a lease from each other one, of the same process too; empty where lease_holder says nobody.
+// Errors: as for lease_holder.
+Result<std::string> lease_holding(const ClusterSpace& space, std::string_view name);
+
 }  // namespace pgstrata

@@ -33,6 +33,7 @@ struct PackId {
   auto operator<=>(const PackId&) const = default;
 };
 [[nodiscard]] PackId new_pack_id(const Clock& clock);
+[[nodiscard]] Timestamp created(const PackId& id);       // by the clock of who made it
 [[nodiscard]] std::string to_string(const PackId& id);  // 32 hexadecimal digits
 [[nodiscard]] Result<PackId> parse_pack_id(std::string_view text);
 // "packs/ID": where data and map packs live in a cluster's space.

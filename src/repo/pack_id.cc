@@ -6,8 +6,11 @@
 
 namespace pgstrata {
 
+namespace {
+constexpr std::size_t time_size_bytes = 6;
+}
+
 PackId new_pack_id(const Clock& clock) {
-  constexpr std::size_t time_size_bytes = 6;
   PackId id;
   fill_random(id.bytes);
   auto milliseconds = static_cast<std::uint64_t>(std::max<std::int64_t>(clock.now().micros, 0)) / 1000;
@@ -15,6 +18,13 @@ PackId new_pack_id(const Clock& clock) {
     id.bytes[i] = static_cast<std::byte>(milliseconds & 0xFF);
   }
   return id;
+}
+
+Timestamp created(const PackId& id) {
+  std::int64_t milliseconds = 0;
+  for (std::size_t i = 0; i < time_size_bytes; ++i)
+    milliseconds = milliseconds << 8 | std::to_integer<std::int64_t>(id.bytes[i]);
+  return {milliseconds * 1000};
 }
 
 std::string to_string(const PackId& id) {

@@ -15,7 +15,10 @@ enum class RecordKind : std::uint8_t {
   cluster = 1,
   snapshot = 2,
   timeline_history = 3,
-  timeline_set_aside = 4
+  timeline_set_aside = 4,
+  hold = 5,
+  condemned = 6,
+  condemned_witness = 7
 };
 
 // `name` is relative to the cluster's space. Durable when it returns.

@@ -24,9 +24,17 @@ std::set<PackId> referenced_packs(const SnapshotList& list) {
   return packs;
 }
 
+Error being_removed(const ClusterSpace& space, const SnapshotRecord& snapshot) {
+  return make_error(ErrorCode::unavailable, "packs of snapshot {} are gone or about to be removed", snapshot.id)
+      .with_hint(fmt::format("`pgstrata verify {}` says whether it is damaged; else try again.", space.name()));
+}
+
 Result<std::unique_ptr<ChunkStore>> open_chunk_store(const RollRequest& request,
                                                      const SnapshotRecord& previous) {
   PGS_TRY(auto store, ChunkStore::open(request.space, request.clock));
+  for (const PackId& pack : previous.packs) {
+    if (!store->has_pack(pack)) return std::unexpected(being_removed(request.space, previous));
+  }
   PGS_TRY(const auto list, list_snapshots(request.space));
   PGS_TRY([[maybe_unused]] const auto adopted, store->adopt_unreferenced(referenced_packs(list)));
   // The nodes of the old tree: those that did not change are found again.

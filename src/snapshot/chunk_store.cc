@@ -1,6 +1,7 @@
 #include "snapshot/chunk_store.h"
 
 #include "base/log.h"
+#include "catalog/condemned.h"
 #include "pg/format/page.h"
 #include "snapshot/extent_difference.h"
 
@@ -14,12 +15,12 @@ constexpr std::string_view packs_prefix = "packs/";
 
 Result<std::unique_ptr<ChunkStore>> ChunkStore::open(const ClusterSpace& space, const Clock& clock) {
   auto store = std::unique_ptr<ChunkStore>(new ChunkStore(space, clock));
+  PGS_TRY(const Condemned condemned, load_condemned(space));
   PGS_TRY(const auto objects, space.list(packs_prefix));
   for (const auto& object : objects) {
     if (object.size_bytes == 0) continue;  // what it held is gone
-    if (const auto id = parse_pack_id(std::string_view(object.name).substr(packs_prefix.size()))) {
-      store->existing_.insert(*id);
-    }
+    const auto id = parse_pack_id(std::string_view(object.name).substr(packs_prefix.size()));
+    if (id && !condemned.packs.contains(*id)) store->existing_.insert(*id);
   }
   return store;
 }

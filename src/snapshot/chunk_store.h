@@ -20,7 +20,8 @@ inline constexpr int snapshot_compression_level = 1;
 // Thread-safe once prepared.
 class ChunkStore {
  public:
-  // Lists the packs that are there: nothing else is ever referred to.
+  // Lists the packs that are there and not condemned: nothing else is ever referred to. Whoever calls holds the lease of those
+  // who publish (catalog/condemned.h). Errors: those of load_condemned; those of the store.
   static Result<std::unique_ptr<ChunkStore>> open(const ClusterSpace& space, const Clock& clock);
 
   // Learns every chunk of the packs that no snapshot refers to: what an interrupted run left. `referenced`

@@ -1,0 +1,144 @@
+#include "retention/prune.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "catalog/condemned.h"
+
+namespace pgstrata {
+namespace {
+
+class Prune {
+ public:
+  Prune(const ClusterSpace& space, const PruneRequest& request) : space_(space), request_(request) {}
+
+  Result<PruneReport> run() {
+    PGS_TRY(const Holdings holdings,
+            load_holdings(space_, request_.wal_segment_bytes, request_.clock, request_.cancellation));
+    report_.before = holdings.coverage;
+    now_ = holdings.now;
+    sizes_ = holdings.packs;
+    PGS_TRY(report_.plan, plan_prune(space_, holdings, request_.policy, request_.cancellation));
+    if (request_.dry_run) return std::move(report_);
+    if (!report_.plan.empty()) PGS_CHECK(condemn());
+    PGS_CHECK(sweep());
+    for (const Hold& hold : holdings.ended_holds)
+      PGS_CHECK(remove_hold(space_.store(), space_.name(), hold.id));
+    PGS_TRY(report_.plan.after, compute_coverage(space_, request_.wal_segment_bytes, request_.cancellation));
+    PGS_CHECK(check_kept(report_.plan, report_.before, report_.plan.after));
+    return std::move(report_);
+  }
+
+ private:
+  // Says what goes, and then takes the snapshots out of sight. The order is the protocol.
+  Result<void> condemn() {
+    CondemnedNote note{.id = {},
+                       .created = {},
+                       .snapshots = report_.plan.doomed_snapshots(),
+                       .packs = report_.plan.packs,
+                       .segments = report_.plan.segments};
+    PGS_CHECK(request_.still_allowed());
+    PGS_TRY(note.id, put_condemned_note(space_, note, request_.clock));
+    PGS_CHECK(unaware_of(space_, note));
+    PGS_TRY(const HoldList holds, list_holds(space_));
+    std::set<std::string> held;
+    for (const Hold& hold : holds.holds) {
+      if (!has_ended(hold, now_)) held.insert(hold.snapshot);
+    }
+    for (const std::string& id : note.snapshots) {
+      PGS_CHECK(request_.cancellation.check());
+      if (held.contains(id)) {
+        log_info("snapshot {} stays: somebody has just begun to read it", id);
+        continue;
+      }
+      PGS_CHECK(request_.still_allowed());
+      PGS_CHECK(remove_snapshot(space_, id));
+      ++report_.removed_objects;
+    }
+    return {};
+  }
+
+  // Removes what notes name and nobody can need any more.
+  Result<void> sweep() {
+    PGS_TRY(const auto notes, list_condemned_notes(space_));
+    std::vector<const CondemnedNote*> ripe;
+    for (const CondemnedNote& note : notes) {
+      PGS_TRY(const auto unaware, unaware_of(space_, note));
+      if (unaware) {
+        report_.waits_for = *unaware;
+      } else {
+        ripe.push_back(&note);
+      }
+    }
+    if (ripe.empty()) return {};
+    PGS_CHECK(read_roots());
+    for (const CondemnedNote* note : ripe) {
+      for (const PackId& pack : note->packs) PGS_CHECK(sweep_pack(pack));
+      for (const auto& [timeline, start] : note->segments) PGS_CHECK(sweep_segment(timeline, start));
+      PGS_CHECK(request_.still_allowed());
+      PGS_CHECK(remove_condemned_note(space_, note->id));
+    }
+    return {};
+  }
+
+  // What is needed now: those who were unaware of a note have published what they had to.
+  Result<void> read_roots() {
+    PGS_TRY(const SnapshotList list, list_snapshots(space_));
+    PGS_TRY(const HoldList holds, list_holds(space_));
+    PGS_CHECK(check_all_readable(space_, list, holds));
+    for (const auto& snapshot : list.snapshots) {
+      reached_.insert(snapshot.packs.begin(), snapshot.packs.end());
+      PGS_CHECK(needs_.add(snapshot));
+    }
+    for (const Hold& hold : holds.holds) PGS_CHECK(needs_.add(hold));
+    PGS_TRY(inventory_, WalInventory::load(space_, request_.wal_segment_bytes));
+    return {};
+  }
+
+  Result<void> sweep_pack(const PackId& pack) {
+    if (reached_.contains(pack)) return {};
+    const auto size = sizes_.find(pack);
+    if (size == sizes_.end()) return {};  // gone already
+    PGS_CHECK(remove(pack_name(pack), size->second));
+    sizes_.erase(size);
+    return {};
+  }
+
+  Result<void> sweep_segment(TimelineId timeline, Lsn start) {
+    const auto* objects = inventory_->find(timeline, start);
+    if (objects == nullptr || needs_.needs(timeline, start)) return {};
+    report_.removed_bytes += objects->stored_bytes;
+    for (const auto& tail : objects->tails) PGS_CHECK(remove(tail.name, 0));
+    for (const auto* name : {&objects->partial, &objects->sealed}) {
+      if (!name->empty()) PGS_CHECK(remove(*name, 0));
+    }
+    inventory_->forget(timeline, start);
+    return {};
+  }
+
+  Result<void> remove(const std::string& name, std::uint64_t size_bytes) {
+    PGS_CHECK(request_.cancellation.check());
+    PGS_CHECK(request_.still_allowed());
+    PGS_CHECK(space_.store().remove(space_.object_name(name)));
+    ++report_.removed_objects;
+    report_.removed_bytes += size_bytes;
+    return {};
+  }
+
+  const ClusterSpace& space_;
+  const PruneRequest& request_;
+  PruneReport report_;
+  Timestamp now_;
+  std::map<PackId, std::uint64_t> sizes_;
+  std::set<PackId> reached_;
+  WalNeeds needs_{space_, request_.wal_segment_bytes};
+  std::optional<WalInventory> inventory_;
+};
+
+}  // namespace
+
+Result<PruneReport> prune_cluster(const ClusterSpace& space, const PruneRequest& request) {
+  return Prune(space, request).run();
+}
+
+}  // namespace pgstrata
