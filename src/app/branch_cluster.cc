@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "app/reading_hold.h"
 #include "app/target_plan.h"
+#include "base/log.h"
 #include "branch/near_copies.h"
 
 namespace pgstrata {
@@ -23,17 +25,6 @@ Result<NearCluster> open_near_cluster(const Repository& repository, const std::s
   return NearCluster{std::move(copies), {std::move(near), std::move(there.record)}};
 }
 
-// From this snapshot, however many there are by now.
-Result<RecoveryPlan> plan_from(const std::string& snapshot, const RegisteredCluster& cluster,
-                               const RecoveryTarget& target, const Cancellation& cancellation) {
-  const auto segment_bytes = cluster.record.wal_segment_bytes;
-  PGS_TRY(auto coverage, compute_coverage(cluster.space, segment_bytes, cancellation));
-  for (auto& range : coverage.ranges)
-    std::erase_if(range.snapshots, [&](const std::string& id) { return id != snapshot; });
-  std::erase_if(coverage.snapshots, [&](const SnapshotRecord& record) { return record.id != snapshot; });
-  return plan_recovery(cluster.space, segment_bytes, coverage, target, cancellation);
-}
-
 // The latest moment is then that at which the last one ended.
 void warn_without_stream(const RegisteredCluster& cluster, RecoveryPlan& plan) {
   if (!std::holds_alternative<LatestTarget>(plan.target.point)) return;
@@ -49,6 +40,33 @@ void warn_without_stream(const RegisteredCluster& cluster, RecoveryPlan& plan) {
                   plan.last_commit.valid() ? to_display(plan.last_commit) : "the snapshot"));
 }
 
+// `move` takes a branch to the plan's moment: its hold goes along. Cut short, the branch is on the way there or where it was,
+// so both holds stay.
+Result<BranchRecord> move_with_hold(const ClusterSpace& space, const BranchHome& home,
+                                    const RecoveryPlan& plan,
+                                    const std::function<Result<BranchRecord>()>& move) {
+  PGS_TRY(const auto before, get_branch_record(home));
+  PGS_TRY(const auto hold, hold_plan(space, plan, HoldKind::branch, branch_hold_reason(before.name)));
+  PGS_TRY(auto moved, move());
+  PGS_CHECK(set_branch_hold(home, hold));
+  moved.hold = hold;
+  release_hold(space.store(), space.name(), before.hold);
+  return moved;
+}
+
+// Of one that was made while the repository could not be written to.
+Result<void> make_up_for_hold(const ClusterSpace& space, const BranchHome& home, const BranchRecord& record) {
+  RecoveryPlan plan;
+  plan.snapshot.id = record.snapshot;
+  PGS_TRY(plan.snapshot, get_snapshot(space, record.snapshot));
+  plan.timeline = record.timeline;
+  plan.end_lsn = record.end_lsn;
+  plan.wal_segment_bytes = record.wal_segment_bytes;
+  plan.segments = record.wal;
+  PGS_TRY(const auto hold, hold_plan(space, plan, HoldKind::branch, branch_hold_reason(record.name)));
+  return hold.empty() ? Result<void>() : set_branch_hold(home, hold);
+}
+
 }  // namespace
 
 Result<BranchOutcome> create_branch_at(const Repository& repository, const BranchRequest& request,
@@ -59,8 +77,12 @@ Result<BranchOutcome> create_branch_at(const Repository& repository, const Branc
   PGS_TRY(auto plan, plan_target(cluster, request.target, WalReading::on_demand, cancellation));
   warn_without_stream(cluster, plan);
   if (request.on_plan) request.on_plan(plan);
-  PGS_TRY(auto record, create_branch(cluster.space, plan, request.branch, {}, cancellation));
-  return BranchOutcome{std::move(record), std::move(plan)};
+  NewBranch branch = request.branch;
+  PGS_TRY(branch.hold, hold_plan(cluster.space, plan, HoldKind::branch, branch_hold_reason(branch.name)));
+  auto record = create_branch(cluster.space, plan, branch, {}, cancellation);
+  if (record) return BranchOutcome{*std::move(record), std::move(plan)};
+  release_hold(repository.store(), request.cluster, branch.hold);
+  return std::unexpected(std::move(record).error());
 }
 
 Result<BranchRecord> reset_branch_to(const Repository& repository, const std::string& cluster,
@@ -70,7 +92,8 @@ Result<BranchRecord> reset_branch_to(const Repository& repository, const std::st
   const auto& registered = near.cluster;
   if (!target) return reset_branch(registered.space, home, nullptr, {}, cancellation);
   PGS_TRY(const auto plan, plan_target(registered, *target, WalReading::on_demand, cancellation));
-  return reset_branch(registered.space, home, &plan, {}, cancellation);
+  return move_with_hold(registered.space, home, plan,
+                        [&] { return reset_branch(registered.space, home, &plan, {}, cancellation); });
 }
 
 Result<BranchRecord> advance_branch_to(const Repository& repository, const std::string& cluster,
@@ -79,8 +102,9 @@ Result<BranchRecord> advance_branch_to(const Repository& repository, const std::
   PGS_TRY(const auto near, open_near_cluster(repository, cluster, home.state_directory()));
   const auto& registered = near.cluster;
   PGS_TRY(const auto record, get_branch_record(home));
-  PGS_TRY(const auto plan, plan_from(record.snapshot, registered, target, cancellation));
-  return advance_branch(registered.space, home, plan, {}, cancellation);
+  PGS_TRY(const auto plan, plan_target_from(record.snapshot, registered, target, cancellation));
+  return move_with_hold(registered.space, home, plan,
+                        [&] { return advance_branch(registered.space, home, plan, {}, cancellation); });
 }
 
 Result<PromotedBranch> promote_branch_of(const Repository& repository, const std::string& cluster,
@@ -94,7 +118,25 @@ Result<BranchRecord> start_branch_of(const Repository& repository, const std::st
                                      const BranchHome& home, const Cancellation& cancellation) {
   PGS_TRY(const auto near, open_near_cluster(repository, cluster, home.state_directory()));
   const auto& registered = near.cluster;
-  return start_branch(registered.space, home, {}, cancellation);
+  PGS_TRY(const auto record, start_branch(registered.space, home, {}, cancellation));
+  if (record.hold.empty()) {
+    if (const auto held = make_up_for_hold(registered.space, home, record); !held)
+      log_warning("branch \"{}\" has no hold on what it reads: {}", record.name, held.error().describe());
+  }
+  return record;
+}
+
+Result<void> delete_branch_of(const BranchHome& home) {
+  const auto record = get_branch_record(home);
+  PGS_CHECK(delete_branch(home));
+  if (record) release_hold(record->repository, record->cluster, record->hold);
+  return {};
+}
+
+void expire_branches_of(const std::filesystem::path& state_directory, std::string_view cluster,
+                        std::string_view spared, Timestamp now) {
+  for (const auto& record : delete_expired_branches(state_directory, cluster, spared, now))
+    release_hold(record.repository, record.cluster, record.hold);
 }
 
 }  // namespace pgstrata

@@ -33,6 +33,12 @@ struct BranchOutcome {
 [[nodiscard]] Result<BranchRecord> advance_branch_to(const Repository& repository, const std::string& cluster,
                                                      const BranchHome& home, const RecoveryTarget& target,
                                                      const Cancellation& cancellation);
+// With its hold in the repository; where that cannot be reached, the hold stays, with a word in the log. Errors: those of
+// delete_branch.
+[[nodiscard]] Result<void> delete_branch_of(const BranchHome& home);
+// The same for all whose time is over.
+void expire_branches_of(const std::filesystem::path& state_directory, std::string_view cluster,
+                        std::string_view spared, Timestamp now);
 // Errors: those of promote_branch.
 [[nodiscard]] Result<PromotedBranch> promote_branch_of(const Repository& repository,
                                                        const std::string& cluster, const BranchHome& home,

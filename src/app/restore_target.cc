@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "app/reading_hold.h"
 #include "app/repository_access.h"
 #include "app/target_plan.h"
 #include "catalog/wal_inventory.h"
@@ -44,6 +45,30 @@ Result<bool> recovery_can_read(const RestoreRequest& request, const ClusterSpace
   // Whatever else it was, who writes the WAL out will meet it and say so.
   return tried.has_value();
 }
+
+// On what a restore reads, for as long as it takes.
+class RestoreHold {
+ public:
+  static Result<RestoreHold> take(const ClusterSpace& space, const RecoveryPlan& plan) {
+    constexpr std::chrono::hours longest{7 * 24};
+    PGS_TRY(auto id, hold_plan(space, plan, HoldKind::restore, "a restore", system_clock().now() + longest));
+    return RestoreHold(space, std::move(id));
+  }
+  ~RestoreHold() { release_hold(space_.store(), space_.name(), id_); }
+  RestoreHold(RestoreHold&& other) noexcept : space_(other.space_), id_(std::exchange(other.id_, {})) {}
+  RestoreHold(const RestoreHold&) = delete;
+  RestoreHold& operator=(const RestoreHold&) = delete;
+  RestoreHold& operator=(RestoreHold&&) = delete;
+
+  // Until it ends by itself.
+  void leave() { id_.clear(); }
+
+ private:
+  RestoreHold(const ClusterSpace& space, std::string id) : space_(space), id_(std::move(id)) {}
+
+  const ClusterSpace& space_;
+  std::string id_;
+};
 
 StartRestoredOptions start_options(const RestoreRequest& request, const RecoveryPlan& plan) {
   StartRestoredOptions options;
@@ -102,6 +127,7 @@ Result<RestoreOutcome> restore_target(const Repository& repository, const Restor
   if (request.on_plan) request.on_plan(outcome.plan);
   PGS_TRY(const bool readable, recovery_can_read(request, cluster.space, outcome.plan, cancellation));
   PGS_TRY(const RestoreClusterOptions options, restore_options(request, !readable));
+  PGS_TRY(RestoreHold hold, RestoreHold::take(cluster.space, outcome.plan));
   PGS_TRY(outcome.restored, restore_cluster(cluster.space, outcome.plan, options, cancellation));
   if (request.start) {
     auto started =
@@ -112,6 +138,8 @@ Result<RestoreOutcome> restore_target(const Repository& repository, const Restor
       outcome.start_error = point_to_address(std::move(started).error());
     }
   }
+  // Recovery may still have to fetch its WAL, when somebody starts the server.
+  if (readable && !outcome.started) hold.leave();
   return outcome;
 }
 

@@ -39,4 +39,14 @@ Result<RecoveryPlan> plan_target(const RegisteredCluster& cluster, const Recover
   return std::unexpected(point_to_latest(std::move(plan).error(), cluster, target, cancellation));
 }
 
+Result<RecoveryPlan> plan_target_from(const std::string& snapshot, const RegisteredCluster& cluster,
+                                      const RecoveryTarget& target, const Cancellation& cancellation) {
+  const auto segment_bytes = cluster.record.wal_segment_bytes;
+  PGS_TRY(auto coverage, compute_coverage(cluster.space, segment_bytes, cancellation));
+  for (auto& range : coverage.ranges)
+    std::erase_if(range.snapshots, [&](const std::string& id) { return id != snapshot; });
+  std::erase_if(coverage.snapshots, [&](const SnapshotRecord& record) { return record.id != snapshot; });
+  return plan_recovery(cluster.space, segment_bytes, coverage, target, cancellation);
+}
+
 }  // namespace pgstrata

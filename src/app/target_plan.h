@@ -15,4 +15,10 @@ enum class WalReading {
 [[nodiscard]] Result<RecoveryPlan> plan_target(const RegisteredCluster& cluster, const RecoveryTarget& target,
                                                WalReading reading, const Cancellation& cancellation);
 
+// From this snapshot, however many there are by now; WAL is read on demand. Errors: those of plan_recovery.
+[[nodiscard]] Result<RecoveryPlan> plan_target_from(const std::string& snapshot,
+                                                    const RegisteredCluster& cluster,
+                                                    const RecoveryTarget& target,
+                                                    const Cancellation& cancellation);
+
 }  // namespace pgstrata

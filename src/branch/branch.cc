@@ -95,6 +95,7 @@ Result<BranchRecord> create_branch(const ClusterSpace& space, const RecoveryPlan
   record.read_only = branch.read_only;
   record.expires = branch.expires;
   record.settings = branch.settings;
+  record.hold = branch.hold;
   PGS_CHECK(take_port_from_settings(record));
   PGS_TRY(const auto lock, make_branch_folder(home, owner));
   remove_kept_logs(home);
@@ -172,10 +173,17 @@ Result<BranchRecord> set_expiration(const BranchHome& home, std::optional<Timest
   return record;
 }
 
-std::vector<std::string> delete_expired_branches(const std::filesystem::path& state_directory,
-                                                 std::string_view cluster, std::string_view spared,
-                                                 Timestamp now) {
-  std::vector<std::string> deleted;
+Result<void> set_branch_hold(const BranchHome& home, std::string_view hold) {
+  PGS_TRY(const auto lock, lock_branch(home));
+  PGS_TRY(auto record, get_branch_record(home));
+  record.hold = hold;
+  return put_branch_record(home, record);
+}
+
+std::vector<BranchRecord> delete_expired_branches(const std::filesystem::path& state_directory,
+                                                  std::string_view cluster, std::string_view spared,
+                                                  Timestamp now) {
+  std::vector<BranchRecord> deleted;
   const auto names = branch_names(state_directory, cluster);
   if (!names) return deleted;
   for (const auto& name : *names) {
@@ -191,7 +199,7 @@ std::vector<std::string> delete_expired_branches(const std::filesystem::path& st
     if (gone) {
       log_info("branch \"{}\" of {} expired at {} and is deleted", name, cluster,
                to_display(*record->expires));
-      deleted.push_back(name);
+      deleted.push_back(*record);
     } else if (gone.error().code() != ErrorCode::busy) {
       log_warning("branch \"{}\" of {} expired and cannot be deleted: {}", name, cluster,
                   gone.error().describe());

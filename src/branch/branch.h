@@ -35,6 +35,7 @@ struct NewBranch {
   bool read_only = false;
   std::optional<Timestamp> expires;
   std::vector<std::pair<std::string, std::string>> settings;  // of its server, over all others
+  std::string hold = {};                                      // in the repository, on what the plan names
 };
 
 // Makes it at the plan's moment; open when it returns. A creation that fails leaves nothing behind. Errors:
@@ -65,11 +66,13 @@ Result<BranchRecord> stop_branch(const BranchHome& home);
 Result<void> delete_branch(const BranchHome& home);
 // When it is to go by itself; nothing: never. Errors: not_found, busy.
 Result<BranchRecord> set_expiration(const BranchHome& home, std::optional<Timestamp> expires);
-// Those of a cluster whose time is over; their names. Each is told in the log, also one that cannot be
+// The hold that it has in the repository from now on. Errors: not_found, busy.
+Result<void> set_branch_hold(const BranchHome& home, std::string_view hold);
+// Those of a cluster whose time is over, as they were. Each is told in the log, also one that cannot be
 // deleted; one at which another command is at work is left to the next call, and so is `spared`.
-std::vector<std::string> delete_expired_branches(const std::filesystem::path& state_directory,
-                                                 std::string_view cluster, std::string_view spared,
-                                                 Timestamp now);
+std::vector<BranchRecord> delete_expired_branches(const std::filesystem::path& state_directory,
+                                                  std::string_view cluster, std::string_view spared,
+                                                  Timestamp now);
 // It must be stopped. Errors: usage, already_exists, busy (it runs).
 Result<void> rename_branch(const std::filesystem::path& state_directory, const BranchHome& home,
                            const std::string& new_name);

@@ -63,6 +63,7 @@ Result<BranchRecord> record_in(const Json& json) {
   record.wal = segments_in(json.at("wal"));
   record.sealed_wal = segments_in(json.at("sealed_wal"));
   record.wal_settled_to = {json.at("wal_settled_to").get<std::uint64_t>()};
+  record.hold = json.value("hold", "");
   for (const auto& timeline : json.at("histories"))
     record.histories.push_back({timeline.get<std::uint32_t>()});
   PGS_TRY(record.wal_patches, patches_in(json.at("wal_patches")));
@@ -97,6 +98,7 @@ Bytes encode_branch_record(const BranchRecord& record) {
             {"wal", segments_json(record.wal)},
             {"sealed_wal", segments_json(record.sealed_wal)},
             {"wal_settled_to", record.wal_settled_to.value},
+            {"hold", record.hold},
             {"histories", Json::array()},
             {"wal_patches", patches_json(record.wal_patches)},
             {"user", record.user},

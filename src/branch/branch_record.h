@@ -34,6 +34,7 @@ struct BranchRecord {
   std::vector<RecoverySegment> wal;         // that recovery from the snapshot to the moment needs
   std::vector<RecoverySegment> sealed_wal;  // of it: shown from the repository
   Lsn wal_settled_to;  // of it: what ends before this was there once, and may be gone since
+  std::string hold;    // in the repository, on all that; empty: none
   std::vector<TimelineId> histories;
   std::vector<WalPatch> wal_patches;  // what the branch sees of it otherwise than it is
 

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "catalog/cluster_record.h"
+#include "catalog/condemned.h"
+#include "catalog/retention_floor.h"
 #include "catalog/snapshot_record.h"
 #include "catalog/wal_segment_summary.h"
 #include "catalog/wal_tail.h"
@@ -34,6 +36,49 @@ TEST_F(CatalogGoldenTest, ClusterRecord) {
   EXPECT_EQ(record->slot, "pgstrata_app");
   EXPECT_EQ(record->system_identifier.value, 7'412'345'678'901'234'567U);
   EXPECT_EQ(record->wal_segment_bytes, 1U << 24);
+}
+
+TEST_F(CatalogGoldenTest, Hold) {
+  constexpr std::string_view payload =
+      R"({"created":1795000000000001,"from_lsn":50331688,"kind":"branch","reason":"branch look on db1",)"
+      R"("snapshot":"20261121-100305-1f2e","timeline":3,"to_lsn":50331904,"until":1795000000000002})";
+  ASSERT_TRUE(put_record(space_, "holds/20261201-000000-0001", RecordKind::hold, as_byte_view(payload)));
+  const auto list = list_holds(space_);
+  ASSERT_EQ(message_of(list), "ok");
+  const Hold expected{.id = "20261201-000000-0001",
+                      .kind = HoldKind::branch,
+                      .snapshot = "20261121-100305-1f2e",
+                      .timeline = TimelineId{3},
+                      .from_lsn = {50331688},
+                      .to_lsn = {50331904},
+                      .reason = "branch look on db1",
+                      .created = {1'795'000'000'000'001},
+                      .until = {1'795'000'000'000'002}};
+  EXPECT_THAT(list->holds, ::testing::ElementsAre(expected));
+}
+
+TEST_F(CatalogGoldenTest, CondemnedAndWitness) {
+  constexpr std::string_view payload =
+      R"({"created":1795000000000001,"packs":["019f0a0b0c0d000102030405060708ff"],)"
+      R"("snapshots":["20261121-100305-1f2e"],"wal":[{"start":16777216,"timeline":3}]})";
+  ASSERT_TRUE(put_record(space_, "condemned/x", RecordKind::condemned, as_byte_view(payload)));
+  const auto all = load_condemned(space_);
+  ASSERT_EQ(message_of(all), "ok");
+  EXPECT_THAT(all->packs, ::testing::ElementsAre(*parse_pack_id("019f0a0b0c0d000102030405060708ff")));
+  EXPECT_THAT(all->snapshots, ::testing::ElementsAre("20261121-100305-1f2e"));
+  EXPECT_THAT(all->segments, ::testing::ElementsAre(std::pair(TimelineId{3}, Lsn{16777216})));
+  // Nobody holds what the witness held.
+  ASSERT_TRUE(put_record(space_, "condemned/x.witness", RecordKind::condemned_witness,
+                         as_byte_view(R"({"backup":"00112233","copy":""})")));
+  const auto unaware = unaware_of(space_, list_condemned_notes(space_)->front());
+  ASSERT_EQ(message_of(unaware), "ok");
+  EXPECT_EQ(*unaware, std::nullopt);
+}
+
+TEST_F(CatalogGoldenTest, RetentionFloor) {
+  ASSERT_TRUE(put_record(space_, "retention-floor", RecordKind::retention_floor,
+                         as_byte_view(R"({"seconds":86400})")));
+  EXPECT_EQ(get_retention_floor(space_).value(), std::chrono::hours(24));
 }
 
 TEST_F(CatalogGoldenTest, SnapshotRecord) {

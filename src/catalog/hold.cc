@@ -115,6 +115,7 @@ Result<HoldList> list_holds(const ClusterSpace& space) {
       return std::unexpected(std::move(hold).error());
     }
   }
+  std::ranges::stable_sort(list.holds, {}, &Hold::created);
   return list;
 }
 

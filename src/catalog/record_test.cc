@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "catalog/cluster_record.h"
+#include "catalog/retention_floor.h"
 #include "catalog/snapshot_record.h"
 #include "storage/memory/memory_store.h"
 
@@ -55,6 +56,21 @@ TEST_F(RecordTest, ANumberOutOfRangeIsDamage) {
       R"("server_version":150018,"slot":"pgstrata_app","system_identifier":1,"wal_segment_bytes":16777216})";
   ASSERT_TRUE(put_record(space_, "cluster", RecordKind::cluster, as_byte_view(payload)));
   EXPECT_EQ(get_cluster_record(space_).error().code(), ErrorCode::damaged);
+}
+
+TEST_F(RecordTest, TheRetentionFloorIsRaisedAlone) {
+  using std::chrono::hours;
+  EXPECT_EQ(get_retention_floor(space_).value(), hours(0));
+  EXPECT_EQ(raise_retention_floor(space_, hours(0)).value(), hours(0));
+  EXPECT_EQ(space_.store().stat(space_.object_name("retention-floor")).error().code(), ErrorCode::not_found);
+  EXPECT_EQ(raise_retention_floor(space_, hours(24)).value(), hours(24));
+  EXPECT_EQ(raise_retention_floor(space_, hours(1)).value(), hours(24));
+  EXPECT_EQ(raise_retention_floor(space_, hours(48)).value(), hours(48));
+  EXPECT_EQ(get_retention_floor(space_).value(), hours(48));
+  ASSERT_TRUE(space_.store().remove(space_.object_name("retention-floor")));
+  ASSERT_TRUE(
+      put_record(space_, "retention-floor", RecordKind::retention_floor, as_byte_view(R"({"seconds":-1})")));
+  EXPECT_EQ(raise_retention_floor(space_, hours(1)).error().code(), ErrorCode::damaged);
 }
 
 TEST_F(RecordTest, ASnapshotRoundTrips) {

@@ -21,7 +21,7 @@ Result<BranchRecord> known_branch(const CommandContext& context, const BranchNam
 }
 
 void expire_branches(const CommandContext& context, const std::string& cluster, const std::string& spared) {
-  delete_expired_branches(context.settings.state_directory, cluster, spared, context.clock.now());
+  expire_branches_of(context.settings.state_directory, cluster, spared, context.clock.now());
 }
 
 Json branch_json(const BranchHome& home, const BranchRecord& record) {

@@ -104,7 +104,7 @@ Result<int> run_start(const CommandContext& context, const BranchName& branch) {
 }
 
 Result<int> run_delete(const CommandContext& context, const BranchName& branch) {
-  PGS_CHECK(delete_branch(home_of(context, branch)));
+  PGS_CHECK(delete_branch_of(home_of(context, branch)));
   context.print({{"cluster", branch.cluster}, {"name", branch.name}, {"deleted", true}},
                 fmt::format("deleted branch \"{}\"\n", branch.name));
   return 0;

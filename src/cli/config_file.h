@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "app/prune_repository.h"
 #include "base/log.h"
 #include "base/result.h"
 
@@ -16,6 +17,7 @@ struct ConfigFile {
   std::optional<std::string> passphrase_env;  // the name of a variable, never a passphrase
   std::optional<std::string> state_dir;
   std::optional<Severity> log;  // from which severity on messages are shown
+  RetentionPolicies retention;
 };
 
 // `name` is for messages. Error: usage, naming file and line (not TOML, an unknown key, a value of another

@@ -37,6 +37,40 @@ TEST(ConfigFile, NamesFileAndLineOfWhatItDoesNotUnderstand) {
   EXPECT_THAT(refusal_of("repo = \"a\"\nrepo = \"b\""), ::testing::StartsWith("x.toml line 2: "));
 }
 
+TEST(ConfigFile, ReadsForHowLongWhatIsKept) {
+  using std::chrono::days;
+  const auto config = parse_config(
+      "[retention]\nwindow = \"30d\"\ndaily = \"30d\"\nweekly = \"13w\"\nmonthly = \"1y\"\nyearly = \"7y\"\n"
+      "floor = \"36h\"\n[cluster.app.retention]\nwindow = \"7d\"\n",
+      "x");
+  ASSERT_TRUE(config.has_value()) << config.error().describe();
+  const RetentionPolicy general{.window = days(30),
+                                .daily = days(30),
+                                .weekly = days(91),
+                                .monthly = days(366),
+                                .yearly = days(7 * 366),
+                                .floor = std::chrono::hours(36)};
+  EXPECT_EQ(config->retention.of("other"), general);
+  RetentionPolicy own;
+  own.window = days(7);
+  EXPECT_EQ(config->retention.of("app"), own);
+  EXPECT_EQ(parse_config("", "x").value().retention.of("app"), RetentionPolicy());
+}
+
+TEST(ConfigFile, RefusesARetentionThatItDoesNotUnderstand) {
+  EXPECT_EQ(refusal_of("retention = \"30d\""), "x.toml line 1: retention is a table");
+  EXPECT_EQ(refusal_of("[retention]\ndaily = \"30d\""), "x.toml line 1: retention has no window");
+  EXPECT_EQ(refusal_of("[retention]\nwindow = 30"), "x.toml line 2: window takes a text");
+  EXPECT_EQ(refusal_of("[retention]\nwindow = \"30\""), "x.toml line 2: \"30\" is no span of time");
+  EXPECT_EQ(refusal_of("[retention]\nwindow = \"-1d\""), "x.toml line 2: \"-1d\" is no span of time");
+  EXPECT_EQ(refusal_of("[retention]\nwindow = \"0d\""), "x.toml line 2: \"0d\" is no span of time");
+  EXPECT_EQ(refusal_of("[retention]\nhourly = \"1d\""), "x.toml line 2: retention has no setting \"hourly\"");
+  EXPECT_EQ(refusal_of("[cluster.app]\nwindow = \"1d\""),
+            "x.toml line 2: a cluster has no setting \"window\"");
+  EXPECT_EQ(refusal_of("[cluster]\napp = 5"), "x.toml line 2: cluster.app is a table");
+  EXPECT_EQ(refusal_of("[cluster.app.retention]\n"), "x.toml line 1: cluster.app.retention has no window");
+}
+
 TEST(ConfigFile, NamesTheFileThatIsMissing) {
   const auto config = read_config("/nonexistent/pgstrata.toml");
   ASSERT_FALSE(config.has_value());

@@ -5,15 +5,15 @@
 namespace pgstrata {
 
 Result<std::chrono::seconds> parse_duration_argument(std::string_view text) {
-  constexpr std::string_view units = "smhdw";
-  constexpr std::array<std::uint32_t, 5> seconds{1, 60, 3600, 86400, 7 * 86400};
+  constexpr std::string_view units = "smhdwy";
+  constexpr std::array<std::uint32_t, 6> seconds{1, 60, 3600, 86400, 7 * 86400, 366 * 86400};
   const auto unit = text.empty() ? std::string_view::npos : units.find(text.back());
   const auto count = unit == std::string_view::npos
                          ? std::nullopt
                          : parse_decimal<std::uint32_t>(text.substr(0, text.size() - 1));
   if (!count || *count == 0) {
     return std::unexpected(make_error(ErrorCode::usage, "\"{}\" is no span of time", text)
-                               .with_hint("Write a number and one of s, m, h, d, w: 12h, 7d."));
+                               .with_hint("Write a number and one of s, m, h, d, w, y: 12h, 7d."));
   }
   return std::chrono::seconds(std::int64_t{*count} * seconds[unit]);
 }

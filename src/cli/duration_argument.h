@@ -8,7 +8,8 @@
 
 namespace pgstrata {
 
-// "90s", "30m", "12h", "7d", "2w": seconds, minutes, hours, days, weeks. Error: usage.
+// "90s", "30m", "12h", "7d", "2w", "1y": seconds, minutes, hours, days, weeks, years of 366 days, so that a year is never
+// short. Error: usage.
 [[nodiscard]] Result<std::chrono::seconds> parse_duration_argument(std::string_view text);
 
 }  // namespace pgstrata

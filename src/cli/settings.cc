@@ -31,6 +31,8 @@ ConfigFile merged(ConfigFile over, ConfigFile under) {
     over.key_file = std::move(under.key_file);
     over.passphrase_env = std::move(under.passphrase_env);
   }
+  if (!over.retention.general) over.retention.general = under.retention.general;
+  over.retention.by_cluster.merge(under.retention.by_cluster);
   return over;
 }
 
@@ -96,6 +98,7 @@ Result<Settings> resolve_settings(const SharedFlags& flags, const EnvironmentLoo
   // branches, and most commands do without.
   const auto named = state_directory_named(environment, config);
   settings.state_directory = resolved_path(named).value_or(std::filesystem::path(named).lexically_normal());
+  settings.retention = config.retention;
   settings.log = flags.verbose ? Severity::debug : config.log.value_or(Severity::info);
   return settings;
 }

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "app/key_choice.h"
+#include "app/prune_repository.h"
 #include "base/log.h"
 #include "sys/environment.h"
 
@@ -29,6 +30,7 @@ struct Settings {
   KeyChoice key;
   std::filesystem::path state_directory;  // absolute: where branches are kept on this machine
   Severity log = Severity::info;
+  RetentionPolicies retention;
 };
 
 // The system's settings file. Tests give another one.

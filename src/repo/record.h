@@ -18,7 +18,8 @@ enum class RecordKind : std::uint8_t {
   timeline_set_aside = 4,
   hold = 5,
   condemned = 6,
-  condemned_witness = 7
+  condemned_witness = 7,
+  retention_floor = 8
 };
 
 // `name` is relative to the cluster's space. Durable when it returns.

@@ -101,9 +101,11 @@ std::string BranchTest::state_of(const std::string& name) const {
 std::vector<std::string> BranchTest::repository_digest() const {
   std::vector<std::string> lines;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(repository())) {
-    if (!entry.is_regular_file() || entry.path().string().find("lease") != std::string::npos) continue;
+    const std::string name = entry.path().string();
+    const bool changes = name.contains("/leases/") || name.contains("/holds/");
+    if (!entry.is_regular_file() || changes) continue;
     const auto content = read_file(entry.path());
-    lines.push_back(fmt::format("{} {}", entry.path().string(),
+    lines.push_back(fmt::format("{} {}", name,
                                 content ? to_hex(sha256(*content)) : content.error().describe()));
   }
   std::ranges::sort(lines);

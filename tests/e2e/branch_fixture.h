@@ -68,7 +68,7 @@ class BranchTest : public MainJobTest {
   [[nodiscard]] Json listed() const { return json_of({"branch", "list", "app"}).at("branches"); }
   [[nodiscard]] std::string state_of(const std::string& name) const;
 
-  // Names, sizes and content of the repository's files, but for the leases.
+  // Names, sizes and content of the repository's files, but for the leases and holds.
   [[nodiscard]] std::vector<std::string> repository_digest() const;
 };
 

@@ -1,6 +1,8 @@
-// Records of clusters and snapshots whose seal is right and whose content is not: what parses is written back
+// Records of clusters, snapshots, holds and what is condemned whose seal is right and whose content is not: what parses is written back
 // and parses the same.
 #include "catalog/cluster_record.h"
+#include "catalog/condemned.h"
+#include "catalog/retention_floor.h"
 #include "catalog/snapshot_record.h"
 #include "repo/record.h"
 #include "storage/memory/memory_store.h"
@@ -34,6 +36,35 @@ void read_cluster(MemoryStore& store, const ClusterSpace& space, ByteView payloa
              again->system_identifier == record->system_identifier);
 }
 
+void read_hold(const ClusterSpace& space, ByteView payload) {
+  PGS_ASSERT(put_record(space, "holds/one", RecordKind::hold, payload).has_value());
+  const auto list = list_holds(space);
+  PGS_ASSERT(list && list->holds.size() + list->damaged.size() == 1);
+  if (list->holds.empty()) return;
+  Hold hold = list->holds.front();
+  hold.id = "two";
+  PGS_ASSERT(put_hold(space, hold, system_clock()).has_value());
+  PGS_ASSERT(list_holds(space)->holds.size() == 2);
+}
+
+void read_condemned(const ClusterSpace& space, ByteView payload) {
+  PGS_ASSERT(put_record(space, "condemned/one", RecordKind::condemned, payload).has_value());
+  PGS_ASSERT(put_record(space, "condemned/one.witness", RecordKind::condemned_witness, payload).has_value());
+  const auto notes = list_condemned_notes(space);
+  if (!notes) return;
+  (void)unaware_of(space, notes->front());
+  CondemnedNote note = notes->front();
+  PGS_ASSERT(put_condemned_note(space, note, system_clock()).has_value());
+  const auto again = list_condemned_notes(space);
+  PGS_ASSERT(again && again->size() == 2 && again->front().packs == again->back().packs &&
+             again->front().segments == again->back().segments);
+}
+
+void read_floor(const ClusterSpace& space, ByteView payload) {
+  PGS_ASSERT(put_record(space, "retention-floor", RecordKind::retention_floor, payload).has_value());
+  (void)get_retention_floor(space);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -43,5 +74,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const ByteView payload = std::as_bytes(std::span(data, size));
   read_snapshot(space, payload);
   read_cluster(store, space, payload);
+  read_hold(space, payload);
+  read_condemned(space, payload);
+  read_floor(space, payload);
   return 0;
 }
