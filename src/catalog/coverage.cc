@@ -29,7 +29,7 @@ std::vector<const SnapshotRecord*> snapshots_within(const std::vector<SnapshotRe
     if (snapshot.start_lsn < start || snapshot.consistent_lsn > end.bytes_end) continue;
     within.push_back(&snapshot);
   }
-  std::ranges::sort(within, {}, [](const auto* snapshot) { return snapshot->consistent_lsn; });
+  std::ranges::stable_sort(within, {}, [](const auto* snapshot) { return snapshot->consistent_lsn; });
   return within;
 }
 

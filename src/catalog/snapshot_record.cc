@@ -1,6 +1,7 @@
 #include "catalog/snapshot_record.h"
 
 #include <algorithm>
+#include <charconv>
 #include <set>
 #include <tuple>
 
@@ -68,6 +69,7 @@ std::vector<SnapshotTable> largest(std::vector<SnapshotTable> tables) {
 void add_what_rolling_tells(const SnapshotRecord& record, Json& json) {
   if (record.last_commit.valid()) json["last_commit"] = record.last_commit.micros;
   if (record.recovery) json["recovery"] = to_json(*record.recovery);
+  if (!record.supersedes.empty()) json["supersedes"] = record.supersedes;
   if (record.tables.empty()) return;
   Json& tables = json["tables"] = Json::array();
   for (const auto& table : largest(record.tables)) tables.push_back(to_json(table));
@@ -76,6 +78,7 @@ void add_what_rolling_tells(const SnapshotRecord& record, Json& json) {
 void take_what_rolling_tells(const Json& json, SnapshotRecord& record) {
   if (json.contains("last_commit")) record.last_commit = timestamp_in(json, "last_commit");
   if (json.contains("recovery")) record.recovery = recovery_in(json["recovery"]);
+  if (json.contains("supersedes")) json["supersedes"].get_to(record.supersedes);
   if (!json.contains("tables")) return;
   for (const auto& table : json["tables"]) {
     if (record.tables.size() == max_listed_tables) break;
@@ -160,6 +163,15 @@ std::string new_snapshot_id(Timestamp started) {
     if (c >= '0' && c <= '9') digits += c;
   }
   return fmt::format("{}-{}-{}", digits.substr(0, 8), digits.substr(8), to_hex(random_bytes(2)));
+}
+
+std::string superseding_snapshot_id(std::string_view id) {
+  constexpr std::size_t plain_length = 20;
+  const std::size_t generation_at = plain_length + 1;
+  std::uint64_t generation = 1;
+  if (id.size() > generation_at)
+    std::from_chars(id.data() + generation_at, id.data() + id.size(), generation);
+  return fmt::format("{}-{}", id.substr(0, plain_length), generation + 1);
 }
 
 Result<void> put_snapshot(const ClusterSpace& space, const SnapshotRecord& record) {

@@ -80,12 +80,17 @@ struct SnapshotRecord {
   Timestamp last_commit;              // of the latest transaction that was replayed; not valid when not known
   std::vector<SnapshotTable> tables;  // at most max_listed_tables, the largest first
   std::optional<SnapshotRecovery> recovery;
+
+  // The id of a snapshot that this one is the same as, in other packs; empty: none.
+  std::string supersedes;
 };
 
 inline constexpr std::size_t max_listed_bad_pages = 1000;
 inline constexpr std::size_t max_listed_tables = 1000;
 
 [[nodiscard]] std::string new_snapshot_id(Timestamp started);
+// Of one that is the same in other packs: "20261121-100305-1f2e-2", "...-3"; sorts after `id`.
+[[nodiscard]] std::string superseding_snapshot_id(std::string_view id);
 
 // Publishes the snapshot; durable when it returns. Of more than max_listed_tables tables the largest are
 // kept.

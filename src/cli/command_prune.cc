@@ -85,6 +85,10 @@ Json prune_json(const PrunedCluster& pruned) {
           {"removed_objects", pruned.report.removed_objects},
           {"removed_bytes", pruned.report.removed_bytes},
           {"waits_for", pruned.report.waits_for.empty() ? Json() : Json(pruned.report.waits_for)},
+          {"compacted",
+           {{"packs", pruned.report.compaction.packs},
+            {"dead_bytes", pruned.report.compaction.dead_bytes},
+            {"snapshots", pruned.report.compaction.snapshots}}},
           {"coverage_before", prune_json(pruned.report.before)},
           {"coverage_after", prune_json(plan.after)}};
 }
@@ -139,6 +143,11 @@ std::string prune_text(const PrunedCluster& pruned, bool dry_run) {
   if (dry_run) return text + fmt::format("would free {}\n", human_size(plan.pack_bytes + plan.wal_bytes));
   text += fmt::format("removed {}, {}\n", counted(pruned.report.removed_objects, "object", "objects"),
                       human_size(pruned.report.removed_bytes));
+  const Compaction& compaction = pruned.report.compaction;
+  if (compaction.packs > 0)
+    text += fmt::format("stored anew what was needed of {} with {} that was not; {} published again\n",
+                        counted(compaction.packs, "pack", "packs"), human_size(compaction.dead_bytes),
+                        counted(compaction.snapshots, "snapshot is", "snapshots are"));
   if (!pruned.report.waits_for.empty())
     text +=
         fmt::format("what else is to go may be in use by a {} that is under way: the next prune removes it\n",

@@ -13,15 +13,12 @@ class Prune {
   Prune(const ClusterSpace& space, const PruneRequest& request) : space_(space), request_(request) {}
 
   Result<PruneReport> run() {
-    PGS_TRY(const Holdings holdings,
-            load_holdings(space_, request_.wal_segment_bytes, request_.clock, request_.cancellation));
+    PGS_TRY(const Holdings holdings, load());
     report_.before = holdings.coverage;
-    now_ = holdings.now;
-    sizes_ = holdings.packs;
     PGS_TRY(report_.plan, plan_prune(space_, holdings, request_.policy, request_.cancellation));
     if (request_.dry_run) return std::move(report_);
-    if (!report_.plan.empty()) PGS_CHECK(condemn());
-    PGS_CHECK(sweep());
+    PGS_CHECK(carry_out(report_.plan));
+    if (!report_.plan.doomed_snapshots().empty() && report_.waits_for.empty()) PGS_CHECK(compact());
     for (const Hold& hold : holdings.ended_holds)
       PGS_CHECK(remove_hold(space_.store(), space_.name(), hold.id));
     PGS_TRY(report_.plan.after, compute_coverage(space_, request_.wal_segment_bytes, request_.cancellation));
@@ -30,13 +27,36 @@ class Prune {
   }
 
  private:
+  Result<Holdings> load() {
+    PGS_TRY(Holdings holdings,
+            load_holdings(space_, request_.wal_segment_bytes, request_.clock, request_.cancellation));
+    now_ = holdings.now;
+    sizes_ = holdings.packs;
+    return holdings;
+  }
+
+  Result<void> carry_out(const PrunePlan& plan) {
+    if (!plan.empty()) PGS_CHECK(condemn(plan));
+    return sweep();
+  }
+
+  Result<void> compact() {
+    PGS_TRY(const Holdings left, load());
+    PGS_TRY(report_.compaction,
+            compact_packs(space_, left, request_.clock, request_.cancellation, request_.still_allowed));
+    if (report_.compaction.snapshots == 0) return {};
+    PGS_TRY(const Holdings doubled, load());
+    PGS_TRY(const PrunePlan plan, plan_prune(space_, doubled, request_.policy, request_.cancellation));
+    return carry_out(plan);
+  }
+
   // Says what goes, and then takes the snapshots out of sight. The order is the protocol.
-  Result<void> condemn() {
+  Result<void> condemn(const PrunePlan& plan) {
     CondemnedNote note{.id = {},
                        .created = {},
-                       .snapshots = report_.plan.doomed_snapshots(),
-                       .packs = report_.plan.packs,
-                       .segments = report_.plan.segments};
+                       .snapshots = plan.doomed_snapshots(),
+                       .packs = plan.packs,
+                       .segments = plan.segments};
     PGS_CHECK(request_.still_allowed());
     PGS_TRY(note.id, put_condemned_note(space_, note, request_.clock));
     PGS_CHECK(unaware_of(space_, note));
@@ -71,6 +91,7 @@ class Prune {
       }
     }
     if (ripe.empty()) return {};
+    reached_.clear();
     PGS_CHECK(read_roots());
     for (const CondemnedNote* note : ripe) {
       for (const PackId& pack : note->packs) PGS_CHECK(sweep_pack(pack));

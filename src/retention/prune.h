@@ -11,7 +11,7 @@
 
 #include "base/cancellation.h"
 #include "repo/lease.h"
-#include "retention/prune_plan.h"
+#include "retention/pack_compaction.h"
 
 namespace pgstrata {
 
@@ -27,6 +27,7 @@ struct PruneRequest {
 struct PruneReport {
   PrunePlan plan;
   Coverage before;
+  Compaction compaction;              // after that, where snapshots went
   std::uint64_t removed_objects = 0;  // also those of notes that earlier runs left
   std::uint64_t removed_bytes = 0;
   // Who may still refer to what is condemned: what is not removed yet waits for it, and for the next prune. Empty: nothing

@@ -49,7 +49,10 @@ class Planning {
         holdings_(holdings),
         policy_(policy),
         needs_(space, holdings.inventory.segment_bytes()) {
-    for (const auto& snapshot : holdings.list.snapshots) by_id_.emplace(snapshot.id, &snapshot);
+    for (const auto& snapshot : holdings.list.snapshots) {
+      by_id_.emplace(snapshot.id, &snapshot);
+      if (!snapshot.supersedes.empty()) superseded_by_[snapshot.supersedes] = snapshot.id;
+    }
   }
 
   Result<PrunePlan> run(const Cancellation& cancellation) {
@@ -70,7 +73,10 @@ class Planning {
  private:
   [[nodiscard]] const SnapshotRecord& snapshot(const std::string& id) const { return *by_id_.at(id); }
 
-  void keep(const std::string& id, KeepRule rule) {
+  void keep(std::string id, KeepRule rule) {
+    // The same in other packs does as well.
+    for (auto by = superseded_by_.find(id); by != superseded_by_.end(); by = superseded_by_.find(id))
+      id = by->second;
     auto& rules = kept_[id];
     if (std::ranges::find(rules, rule) == rules.end()) rules.push_back(rule);
   }
@@ -148,9 +154,10 @@ class Planning {
     for (const auto& record : holdings_.incomplete) keep(record.id, KeepRule::damaged);
   }
 
+  // Who reads it reads those very packs.
   void apply_holds() {
     for (const Hold& hold : holdings_.holds) {
-      if (by_id_.contains(hold.snapshot)) keep(hold.snapshot, KeepRule::hold);
+      if (by_id_.contains(hold.snapshot)) kept_[hold.snapshot].push_back(KeepRule::hold);
     }
   }
 
@@ -226,6 +233,7 @@ class Planning {
   WalNeeds needs_;
   PrunePlan plan_;
   std::map<std::string, const SnapshotRecord*> by_id_;  // the whole ones
+  std::map<std::string, std::string> superseded_by_;
   std::map<std::string, std::vector<KeepRule>> kept_;
   std::map<TimelineId, Lsn> horizons_;
 };
@@ -302,6 +310,9 @@ Result<void> check_kept(const PrunePlan& plan, const Coverage& before, const Cov
   };
   std::set<std::string> restorable;
   for (const auto& range : now.ranges) restorable.insert(range.snapshots.begin(), range.snapshots.end());
+  for (const auto& snapshot : now.snapshots) {
+    if (restorable.contains(snapshot.id)) restorable.insert(snapshot.supersedes);
+  }
   for (const auto& range : before.ranges) {
     for (const auto& fate : plan.snapshots) {
       const auto& id = fate.snapshot.id;

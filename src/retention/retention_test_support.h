@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "check/verify.h"
+#include "codec/digest.h"
 #include "repo/test_store.h"
 #include "restore/restore_test_support.h"
 #include "retention/prune.h"
@@ -50,6 +51,10 @@ class PassingCluster {
     record.consistent_lsn = end_ + -std::uint64_t{100};
     record.consistent_time = clock.now();
     SnapshotFiles files{{"base/", {}}, {"base/1", noise(1000, 1)}, {"base/2", noise(2000, ++changes_)}};
+    for (const auto& [path, content] : more_files) files[path] = content;
+    // It may have been superseded.
+    if (previous_ && !space.store().stat(space.object_name("snapshots/" + previous_->id)))
+      previous_ = must(list_snapshots(space)).snapshots.back();
     FilesOfASnapshot(space, previous_ ? &*previous_ : nullptr).write(files, record);
     EXPECT_TRUE(put_snapshot(space, record));
     previous_ = record;
@@ -92,6 +97,25 @@ class PassingCluster {
     return must(try_prune(policy, dry_run));
   }
 
+  // Path and content of every file, as a digest.
+  std::string content_of(const SnapshotRecord& snapshot) const {
+    FileTreeReader tree(space, snapshot.tree);
+    ExtentReader reader(space);
+    Bytes all;
+    Bytes extent(extent_bytes);
+    EXPECT_TRUE(tree.for_each([&](const FileEntry& file) -> Result<void> {
+      append(all, as_byte_view(file.path));
+      for (std::uint64_t number = 0; number < extent_count(file.size_bytes); ++number) {
+        PGS_TRY(const auto refs, tree.extents(file, number, 1));
+        const auto into = MutableByteView(extent).first(extent_size(file.size_bytes, number));
+        PGS_CHECK(reader.read(refs.front(), static_cast<std::uint32_t>(into.size()), into));
+        append(all, into);
+      }
+      return {};
+    }));
+    return to_hex(sha256(all));
+  }
+
   Coverage coverage() { return must(compute_coverage(space, wal_segment_bytes, cancellation)); }
   std::vector<std::string> snapshot_ids() { return must(list_snapshot_ids(space)); }
   std::size_t pack_count() { return must(space.list("packs/")).size(); }
@@ -116,6 +140,7 @@ class PassingCluster {
   HeldClock clock;
   Cancellation cancellation;
   TimelineId timeline{1};
+  SnapshotFiles more_files;
 
  private:
   Lsn end_ = first_segment;

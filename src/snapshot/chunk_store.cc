@@ -41,6 +41,10 @@ Result<std::size_t> ChunkStore::adopt_unreferenced(const std::set<PackId>& refer
   return adopted;
 }
 
+void ChunkStore::leave(const std::set<PackId>& packs) {
+  std::erase_if(existing_, [&](const PackId& id) { return packs.contains(id); });
+}
+
 void ChunkStore::learn(const ContentTag& tag, const ChunkRef& ref) {
   if (has_pack(ref.pack)) index_.insert(tag, ref);
 }

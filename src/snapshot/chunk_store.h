@@ -31,6 +31,9 @@ class ChunkStore {
   // Learns one chunk, if its pack is there.
   void learn(const ContentTag& tag, const ChunkRef& ref);
 
+  // From now on as if they were not there. Before anything is learned.
+  void leave(const std::set<PackId>& packs);
+
   [[nodiscard]] bool has_pack(const PackId& id) const { return existing_.contains(id); }
   // Bytes of new packs, so far.
   [[nodiscard]] std::uint64_t added_bytes() const { return added_bytes_; }
