@@ -11,6 +11,8 @@ namespace pgstrata {
 // not.
 inline constexpr const char* stream_lease_name = "stream";
 inline constexpr const char* backup_lease_name = "backup";
+// Of whoever removes what nothing needs, or nobody can read.
+inline constexpr const char* prune_lease_name = "prune";
 
 // Borrows the repository, which must outlive it.
 struct RegisteredCluster {

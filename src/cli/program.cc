@@ -177,6 +177,7 @@ std::unique_ptr<CLI::App> build_program(Invocation& invocation) {
   add_snapshot_commands(*program, invocation);
   add_restore_command(*program, invocation);
   add_verify_command(*program, invocation);
+  add_repair_command(*program, invocation);
   add_copy_command(*program, invocation);
   add_key_commands(*program, invocation);
   add_completion_command(*program, invocation);
