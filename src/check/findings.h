@@ -2,17 +2,10 @@
 // damaged for good. Internal to this room.
 #pragma once
 
-#include "check/lost_coverage.h"
 #include "check/pack_check.h"
+#include "check/wal_check.h"
 
 namespace pgstrata {
-
-// A segment that a snapshot needs to be consistent, and of which that part is not there.
-struct LackingWal {
-  std::string snapshot;
-  TimelineId timeline;
-  Lsn start;  // the segment's
-};
 
 struct Findings {
   VerifyReport report;

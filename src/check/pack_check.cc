@@ -40,7 +40,7 @@ PackDamage whole_damage_of(const Error& error) {
 using Entries = std::span<const PackDirectoryEntry>;
 
 // What the sample takes of a pack, the same for the same seed whichever thread asks.
-std::vector<Entries> chosen_runs(const PackId& id, Entries entries, const PackSample& sample) {
+std::vector<Entries> chosen_runs(const PackId& id, Entries entries, const ContentSample& sample) {
   if (sample.percent >= whole_percent) return {entries};
   std::vector<Entries> runs;
   if (sample.percent <= 0) return runs;
@@ -75,7 +75,7 @@ Result<void> read_chunks(PackReader& pack, Entries entries, OnePack& checked,
       });
 }
 
-Result<OnePack> check_pack(const ClusterSpace& space, const PackId& id, const PackSample& sample,
+Result<OnePack> check_pack(const ClusterSpace& space, const PackId& id, const ContentSample& sample,
                            const Cancellation& cancellation) {
   PGS_CHECK(cancellation.check());
   OnePack checked;

@@ -34,10 +34,11 @@ struct ChunkFault {
   bool lasting = true;
 };
 
-// Which chunks of a pack are read, beside its frame: header, footer and directory.
-struct PackSample {
-  double percent = 100;    // 0: none
-  std::uint64_t seed = 0;  // of the choice, which is made by runs of chunks that lie side by side
+// How much of the content is read, beside what says where it is.
+struct ContentSample {
+  double percent = 100;  // 0: none
+  std::uint64_t seed =
+      0;  // of the choice: by runs of chunks that lie side by side, and by whole segments of WAL
 };
 
 struct PackCheck {
@@ -55,7 +56,7 @@ struct PackCheck {
 };
 
 struct PackCheckOptions {
-  PackSample sample;
+  ContentSample sample;
   unsigned workers = 1;
   std::function<void(std::uint64_t bytes_read)> on_pack = {};  // after each pack, by one thread at a time
 };

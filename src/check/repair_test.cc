@@ -160,6 +160,18 @@ class RepairTest : public VerifyTest {
     const auto file = must(tree.find(path));
     return *must(tree.extents(*file, 0, 1)).front().chunk;
   }
+  static constexpr std::size_t frame = 8192;
+  // Of the last segment, with a mark after the first frame.
+  void write_tail_in_frames(Timestamp marked) {
+    auto tail = must(WalTailWriter::create(*cluster_.space, TimelineId{1}, segment_at(3), segment_bytes));
+    for (std::size_t from = 0; from < segment_bytes; from += frame) {
+      ASSERT_TRUE(tail.append(SampleCluster::segment(3).subspan(from, frame)));
+      if (from == 0) {
+        ASSERT_TRUE(tail.mark({segment_at(3) + frame, marked}));
+      }
+      ASSERT_TRUE(tail.sync());
+    }
+  }
   void flip_at(const std::string& name, std::size_t at) {
     Bytes content = must(cluster_.store.get(name));
     content[at] ^= std::byte{0x40};
@@ -429,22 +441,36 @@ TEST_F(RepairTest, WalThatAStreamMayBeAtWorkOnStays) {
   EXPECT_TRUE(alone.sound());
 }
 
-// A tail of the last segment in many frames, with a mark after the first, damaged amid its records.
+TEST_F(RepairTest, ASnapshotStaysThatNeedsOnlyTheBeginningOfADamagedTail) {
+  remove(wal_name(3));
+  write_tail_in_frames({});
+  const auto name = tail_name();
+  const auto sound = objects_of(cluster_.store);
+  const std::size_t needed = second_.consistent_lsn - segment_at(3);
+  flip_at(name, needed + 2 * frame);
+  EXPECT_THAT(verify().damaged, ElementsAre(damaged(name)));
+  EXPECT_THAT(verify().damaged[0].snapshots, IsEmpty());
+  const auto kept_whole = repair();
+  EXPECT_THAT(kept_whole.lost_snapshots, IsEmpty());
+  EXPECT_THAT(kept_whole.dropped, ElementsAre(dropped(name)));
+  EXPECT_TRUE(kept_whole.sound());
+
+  put_back(cluster_.store, sound);
+  flip_at(name, needed / 2);
+  EXPECT_THAT(verify().damaged[0].snapshots, ElementsAre(second_.id));
+  EXPECT_THAT(ids_of(repair({.stream_at_work = true}).lost_snapshots), IsEmpty());
+  const auto report = repair();
+  EXPECT_THAT(ids_of(report.lost_snapshots), ElementsAre(second_.id));
+  EXPECT_TRUE(report.sound());
+  EXPECT_TRUE(verify().sound());
+}
+
+// Damaged amid its records.
 TEST_F(RepairTest, WhatCanBeReadOfADamagedTailIsWrittenAnew) {
   remove(name_of(second_));
   remove(wal_name(3));
-  constexpr std::size_t frame = 8192;
   const Timestamp marked = first_.consistent_time + std::chrono::hours(1);
-  {
-    auto tail = must(WalTailWriter::create(*cluster_.space, TimelineId{1}, segment_at(3), segment_bytes));
-    for (std::size_t from = 0; from < segment_bytes; from += frame) {
-      ASSERT_TRUE(tail.append(SampleCluster::segment(3).subspan(from, frame)));
-      if (from == 0) {
-        ASSERT_TRUE(tail.mark({segment_at(3) + frame, marked}));
-      }
-      ASSERT_TRUE(tail.sync());
-    }
-  }
+  write_tail_in_frames(marked);
   const auto name = tail_name();
   const Lsn last_record = sample_records().all.back().start;
   ASSERT_GT(last_record, segment_at(3) + 4 * frame);

@@ -2,11 +2,9 @@
 
 #include <algorithm>
 #include <map>
-#include <random>
 #include <set>
 #include <thread>
 
-#include "catalog/wal_reader.h"
 #include "check/findings.h"
 #include "check/missing_wal.h"
 #include "repo/lease.h"
@@ -18,19 +16,6 @@ namespace {
 
 constexpr std::size_t listed_files = 10;
 constexpr std::string_view packs_prefix = "packs/";
-
-// How much of the chunks and of the sealed WAL is read.
-double percent_read(const VerifyOptions& options) {
-  switch (options.level) {
-    case VerifyLevel::structure:
-      return 0;
-    case VerifyLevel::sample:
-      return options.sample_percent;
-    case VerifyLevel::everything:
-      break;
-  }
-  return 100;
-}
 
 class Verification {
  public:
@@ -52,8 +37,7 @@ class Verification {
     PGS_CHECK(check_all_packs(packs));
     for (const auto& snapshot : list.snapshots) PGS_CHECK(check_snapshot(snapshot));
     tell_of_packs_that_serve_all_the_same(list);
-    PGS_CHECK(check_wal(list, inventory));
-    for (const auto& snapshot : list.snapshots) PGS_CHECK(check_wal_of(snapshot, inventory));
+    PGS_CHECK(check_all_wal(list, inventory));
     PGS_CHECK(check_histories(list));
     PGS_CHECK(check_leases());
     PGS_CHECK(check_holes(list, inventory));
@@ -74,7 +58,7 @@ class Verification {
  private:
   Result<void> check_all_packs(const std::vector<PackId>& packs) {
     PGS_TRY(packs_, check_packs(space_, packs,
-                                {.sample = {percent_read(options_), options_.seed},
+                                {.sample = sample(),
                                  .workers = worker_count(),
                                  .on_pack = [this](std::uint64_t bytes) { count(bytes); }},
                                 cancellation_));
@@ -95,6 +79,18 @@ class Verification {
     if (damage.code == ErrorCode::damaged)
       return fmt::format("run `pgstrata repair {}`, which drops it, then {}", space_.name(), backup);
     return damage.code == ErrorCode::not_found ? backup : std::string();
+  }
+
+  [[nodiscard]] ContentSample sample() const {
+    switch (options_.level) {
+      case VerifyLevel::structure:
+        return {.percent = 0};
+      case VerifyLevel::sample:
+        return {options_.sample_percent, options_.seed};
+      case VerifyLevel::everything:
+        break;
+    }
+    return {};
   }
 
   [[nodiscard]] unsigned worker_count() const {
@@ -187,11 +183,6 @@ class Verification {
     if (lasting) lasting_.snapshots.insert(id);
   }
 
-  void break_segment(TimelineId timeline, Lsn start, bool lasting) {
-    broken_.segments.emplace(timeline, start);
-    if (lasting) lasting_.segments.emplace(timeline, start);
-  }
-
   // What the snapshots need of such a pack is whole, though its directory is not.
   void tell_of_packs_that_serve_all_the_same(const SnapshotList& list) {
     for (const auto& [id, damage] : packs_.damaged) {
@@ -254,114 +245,19 @@ class Verification {
     break_snapshot(snapshot.id, lasting);
   }
 
-  // A stream that begins anew replaces the tails that were listed, and may do so again.
-  Result<WalSegmentBytes> read_what_moved(std::uint32_t segment_bytes, TimelineId timeline, Lsn start) {
-    constexpr int attempts = 5;
-    for (int attempt = 1;; ++attempt) {
-      PGS_TRY(const auto inventory, WalInventory::load(space_, segment_bytes));
-      auto bytes = read_wal_segment(space_, inventory, timeline, start);
-      if (bytes) wal_moved_ = true;
-      if (bytes || bytes.error().code() != ErrorCode::not_found || attempt == attempts) return bytes;
-    }
-  }
-
-  Result<Lsn> read_to_its_end(const WalInventory& inventory, TimelineId timeline,
-                              const WalSegmentObjects& objects) {
-    auto bytes = read_wal_segment(space_, inventory, timeline, objects.start);
-    if (!bytes && bytes.error().code() == ErrorCode::not_found && objects.sealed.empty())
-      bytes = read_what_moved(inventory.segment_bytes(), timeline, objects.start);
-    PGS_CHECK(bytes);
-    return objects.start + bytes->bytes.size();
-  }
-
-  // Whether that segment is one of those that are read.
-  [[nodiscard]] bool is_chosen(TimelineId timeline, Lsn start) const {
-    const double percent = percent_read(options_);
-    if (percent <= 0 || percent >= 100) return percent > 0;
-    std::seed_seq seeds{options_.seed, options_.seed >> 32, std::uint64_t{timeline.value}, start.value,
-                        start.value >> 32};
-    std::mt19937_64 random(seeds);
-    return std::uniform_real_distribution<double>(0, 100)(random) < percent;
-  }
-
-  Result<void> check_wal(const SnapshotList& list, const WalInventory& inventory) {
-    for (const auto& [timeline, segments] : inventory.timelines()) {
-      for (const auto& [start, objects] : segments) {
-        PGS_CHECK(cancellation_.check());
-        const bool whole = objects.sealed.empty() || is_chosen(timeline, start);
-        const auto end = whole ? read_to_its_end(inventory, timeline, objects)
-                               : end_of_sealed_wal(space_, objects.sealed, timeline, start);
-        if (end) {
-          wal_ends_[{timeline, start}] = *end;
-        } else if (is_damage(end.error())) {
-          note(space_.object_name(name_of(objects)), end.error(),
-               snapshots_that_need(list, timeline, start, start + inventory.segment_bytes()));
-          break_segment(timeline, start, is_lasting_loss(end.error()));
-        } else {
-          return std::unexpected(end.error());
-        }
-        ++report_.wal_segments;
-        if (whole) ++report_.wal_segments_read;
-        count(whole ? objects.stored_bytes : 0);
-      }
-    }
+  Result<void> check_all_wal(const SnapshotList& list, const WalInventory& inventory) {
+    PGS_TRY(auto wal, check_wal(space_, list, inventory, sample(), cancellation_,
+                                [this](std::uint64_t bytes) { count(bytes); }));
+    std::ranges::move(wal.damaged, std::back_inserter(report_.damaged));
+    for (const auto& lacking : wal.lacking) broken_.snapshots.insert(lacking.snapshot);
+    lacking_wal_ = std::move(wal.lacking);
+    broken_.segments = std::move(wal.broken);
+    lasting_.segments = std::move(wal.lasting);
+    wal_ends_ = std::move(wal.ends);
+    wal_moved_ = wal.moved;
+    report_.wal_segments = wal.segments;
+    report_.wal_segments_read = wal.segments_read;
     return {};
-  }
-
-  static std::vector<std::string> snapshots_that_need(const SnapshotList& list, TimelineId timeline, Lsn from,
-                                                      Lsn to) {
-    std::vector<std::string> ids;
-    for (const auto& snapshot : list.snapshots) {
-      if (snapshot.timeline == timeline && snapshot.start_lsn < to && snapshot.consistent_lsn > from)
-        ids.push_back(snapshot.id);
-    }
-    return ids;
-  }
-
-  // The WAL that makes the snapshot consistent was there when it was published.
-  Result<void> check_wal_of(const SnapshotRecord& snapshot, const WalInventory& inventory) {
-    Lsn start = inventory.segment_start(snapshot.start_lsn);
-    for (; start < snapshot.consistent_lsn; start += inventory.segment_bytes()) {
-      const Lsn needed = std::min(snapshot.consistent_lsn, start + inventory.segment_bytes());
-      PGS_TRY(const Lsn end, readable_end(inventory, snapshot.timeline, start, needed));
-      if (end < needed) blame_wal(snapshot, inventory, start, needed);
-    }
-    return {};
-  }
-
-  // How far that segment can be read by who needs it up to `needed` only.
-  Result<Lsn> readable_end(const WalInventory& inventory, TimelineId timeline, Lsn start, Lsn needed) {
-    const auto end = wal_ends_.find({timeline, start});
-    if (end != wal_ends_.end()) return end->second;
-    const auto* objects = inventory.find(timeline, start);
-    if (objects == nullptr || !objects->sealed.empty()) return start;
-    const auto bytes = read_wal_segment(space_, inventory, timeline, start, needed);
-    if (!bytes && !is_damage(bytes.error())) return std::unexpected(bytes.error());
-    return bytes ? start + bytes->bytes.size() : start;
-  }
-
-  void blame_wal(const SnapshotRecord& snapshot, const WalInventory& inventory, Lsn start, Lsn needed) {
-    const auto* objects = inventory.find(snapshot.timeline, start);
-    const auto end = wal_ends_.find({snapshot.timeline, start});
-    const bool read = end != wal_ends_.end();
-    const bool lasting = objects == nullptr || read || lasting_.segments.contains({snapshot.timeline, start});
-    break_snapshot(snapshot.id, false);  // what comes of its WAL decides
-    lacking_wal_.push_back({snapshot.id, snapshot.timeline, start});
-    break_segment(snapshot.timeline, start, lasting);
-    const auto error = objects == nullptr ? std::string("it is missing")
-                       : !read
-                           ? std::string("it cannot be read")
-                           : fmt::format("WAL ends at {}, a snapshot needs it up to {}", end->second, needed);
-    const auto name = space_.object_name(
-        objects == nullptr ? wal_object_name(snapshot.timeline, start, inventory.segment_bytes())
-                           : name_of(*objects));
-    auto& needing = damaged_object(name, error).snapshots;
-    if (std::ranges::find(needing, snapshot.id) == needing.end()) needing.push_back(snapshot.id);
-  }
-
-  static const std::string& name_of(const WalSegmentObjects& objects) {
-    if (!objects.sealed.empty()) return objects.sealed;
-    return objects.partial.empty() ? objects.tails.front().name : objects.partial;
   }
 
   void break_history(TimelineId timeline, bool lasting) {
