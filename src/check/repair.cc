@@ -71,10 +71,8 @@ class Repair {
     auto& broken = findings.broken;
     std::erase_if(list.snapshots,
                   [&](const auto& snapshot) { return plan_.lost.snapshots.contains(snapshot.id); });
-    for (const auto& [timeline, start] : plan_.emptied_segments) {
-      inventory.forget(timeline, start);
-      broken.segments.erase({timeline, start});
-    }
+    for (const auto& [timeline, start] : plan_.emptied_segments) inventory.forget(timeline, start);
+    for (const auto& segment : plan_.lost.segments) broken.segments.erase(segment);  // what stays is sound
     PGS_TRY(const auto holes, find_wal_holes(space_, list, inventory, broken, cancellation_));
     for (const auto& hole : holes) {
       const bool known = std::ranges::find(report_.missing_wal, hole.missing) != report_.missing_wal.end();

