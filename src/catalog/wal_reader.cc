@@ -168,6 +168,14 @@ Result<WalSegmentBytes> read_objects(const ClusterSpace& space, TimelineId timel
 
 }  // namespace
 
+Result<Lsn> end_of_sealed_wal(const ClusterSpace& space, const std::string& name, TimelineId timeline,
+                              Lsn segment_start) {
+  PGS_TRY(const auto sealed, open_sealed(space, name, timeline, segment_start));
+  if (segment_start + sealed.reader.content_bytes() != sealed.end)
+    return std::unexpected(shorter_than_it_says(name));
+  return sealed.end;
+}
+
 Result<WalSegmentBytes> read_wal_segment(const ClusterSpace& space, const WalInventory& inventory,
                                          TimelineId timeline, Lsn segment_start, Lsn needed_to) {
   constexpr int looks_max = 3;

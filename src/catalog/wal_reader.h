@@ -19,6 +19,11 @@ struct WalSegmentBytes {
 Result<WalSegmentBytes> read_wal_segment(const ClusterSpace& space, const WalInventory& inventory,
                                          TimelineId timeline, Lsn segment_start, Lsn needed_to = no_end);
 
+// Where a sealed segment ends, as its frame and its summary say: none of its WAL is read. Errors: not_found,
+// damaged, newer_format.
+Result<Lsn> end_of_sealed_wal(const ClusterSpace& space, const std::string& name, TimelineId timeline,
+                              Lsn segment_start);
+
 // Hands out the bytes of [from, to), in order, until `use` returns false, `to`, or the end of what is there.
 // `timeline_of` says which timeline to take a segment from, nothing where the way ends. Returns where it
 // ended. Errors: damaged.

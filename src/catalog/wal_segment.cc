@@ -151,6 +151,13 @@ Result<WalSegmentSummary> WalSegmentReader::summary() {
   return decode_wal_segment_summary(content).context(name_);
 }
 
+std::uint64_t WalSegmentReader::content_bytes() const {
+  const auto pieces = std::span(pack_.directory()).first(pack_.directory().size() - 1);
+  std::uint64_t bytes = 0;
+  for (const auto& piece : pieces) bytes += piece.content_size;
+  return bytes;
+}
+
 Result<void> WalSegmentReader::read(const std::function<Result<void>(ByteView piece)>& use) {
   const auto* last = &pack_.directory().back();
   return pack_.read_all([&](const PackDirectoryEntry& entry, ByteView content) -> Result<void> {

@@ -81,6 +81,8 @@ class WalSegmentReader {
                                                 std::string name, const SecretKey& pack_key);
 
   Result<WalSegmentSummary> summary();
+  // Of all its bytes, as its directory says.
+  [[nodiscard]] std::uint64_t content_bytes() const;
   // All bytes of the segment, in order, piece by piece.
   Result<void> read(const std::function<Result<void>(ByteView piece)>& use);
   // Piece `number` of a whole segment: the bytes from number * wal_piece_bytes on. Errors: damaged; those of

@@ -209,4 +209,20 @@ Result<std::vector<LostCoverage>> find_lost_coverage(const ClusterSpace& space, 
   return lost;
 }
 
+std::vector<LostCoverage> less_what_is_covered(const ClusterSpace& space,
+                                               const std::vector<LostCoverage>& lost, const Coverage& after) {
+  Ways ways(space);
+  std::vector<LostCoverage> left;
+  for (const auto& range : lost) {
+    CoverageRange whole;
+    whole.timeline = range.timeline;
+    whole.from_lsn = range.from_lsn;
+    whole.to_lsn = range.to_lsn;
+    whole.from_time = range.from_time;
+    whole.to_time = range.to_time;
+    subtract(whole, after, ways, left);
+  }
+  return left;
+}
+
 }  // namespace pgstrata

@@ -30,4 +30,8 @@ Result<std::vector<LostCoverage>> find_lost_coverage(const ClusterSpace& space, 
                                                      WalInventory inventory, const Breakage& broken,
                                                      const WalEnds& ends, const Cancellation& cancellation);
 
+// Those ranges less what is covered after all.
+std::vector<LostCoverage> less_what_is_covered(const ClusterSpace& space,
+                                               const std::vector<LostCoverage>& lost, const Coverage& after);
+
 }  // namespace pgstrata

@@ -5,9 +5,8 @@
 #include <set>
 #include <thread>
 
-#include "catalog/wal_reader.h"
+#include "check/findings.h"
 #include "check/missing_wal.h"
-#include "check/pack_check.h"
 #include "repo/lease.h"
 #include "snapshot/file_tree_reader.h"
 
@@ -23,7 +22,7 @@ class Verification {
   Verification(const ClusterSpace& space, const VerifyOptions& options, const Cancellation& cancellation)
       : space_(space), options_(options), cancellation_(cancellation) {}
 
-  Result<VerifyReport> run(std::uint32_t wal_segment_bytes) {
+  Result<Findings> run(std::uint32_t wal_segment_bytes) {
     PGS_TRY(auto list, list_snapshots(space_));
     PGS_TRY(auto inventory, WalInventory::load(space_, wal_segment_bytes));
     PGS_TRY(const auto packs, packs_to_read(list));
@@ -35,15 +34,10 @@ class Verification {
       note(space_.object_name("snapshots/" + damaged.id), damaged.error, {damaged.id});
       count(0);
     }
-    PGS_TRY(packs_, check_packs(space_, packs, worker_count(), cancellation_,
-                                [&](std::uint64_t bytes) { count(bytes); }));
-    for (const auto& [id, damage] : packs_.damaged) {
-      report_.damaged.push_back(
-          {space_.object_name(pack_name(id)), damage.what, {}, {}, cure_of_pack(damage)});
-    }
+    PGS_CHECK(check_all_packs(packs));
     for (const auto& snapshot : list.snapshots) PGS_CHECK(check_snapshot(snapshot));
-    PGS_CHECK(check_wal(list, inventory));
-    for (const auto& snapshot : list.snapshots) check_wal_of(snapshot, inventory);
+    tell_of_packs_that_serve_all_the_same(list);
+    PGS_CHECK(check_all_wal(list, inventory));
     PGS_CHECK(check_histories(list));
     PGS_CHECK(check_leases());
     PGS_CHECK(check_holes(list, inventory));
@@ -51,15 +45,30 @@ class Verification {
       if (wal_moved_) {
         PGS_TRY(inventory, WalInventory::load(space_, wal_segment_bytes));
       }
-      PGS_TRY(report_.lost, find_lost_coverage(space_, std::move(list), std::move(inventory), broken_,
-                                               wal_ends_, cancellation_));
+      PGS_TRY(report_.lost, find_lost_coverage(space_, list, inventory, broken_, wal_ends_, cancellation_));
     }
     report_.bytes_read = progress_.bytes_read;
     report_.objects = progress_.objects;
-    return std::move(report_);
+    report_.chunks = packs_.chunks_total;
+    report_.chunks_read = packs_.chunks_read;
+    return Findings{std::move(report_),   std::move(list),    std::move(inventory), std::move(packs_),
+                    std::move(wal_ends_), std::move(broken_), std::move(lasting_),  std::move(lacking_wal_)};
   }
 
  private:
+  Result<void> check_all_packs(const std::vector<PackId>& packs) {
+    PGS_TRY(packs_, check_packs(space_, packs,
+                                {.sample = sample(),
+                                 .workers = worker_count(),
+                                 .on_pack = [this](std::uint64_t bytes) { count(bytes); }},
+                                cancellation_));
+    for (const auto& [id, damage] : packs_.damaged) {
+      report_.damaged.push_back(
+          {space_.object_name(pack_name(id)), damage.what, {}, {}, cure_of_pack(damage)});
+    }
+    return {};
+  }
+
   // New snapshots go on using what a pack holds for as long as it is there, unread.
   [[nodiscard]] std::string cure_of_pack(const PackDamage& damage) const {
     if (!damage.cure.empty()) return damage.cure;
@@ -67,8 +76,21 @@ class Verification {
         "run `pgstrata backup {}`: what the pack held is stored anew, for the new snapshot and those after "
         "it",
         space_.name());
-    if (damage.code == ErrorCode::damaged) return "move this object out of the repository, then " + backup;
+    if (damage.code == ErrorCode::damaged)
+      return fmt::format("run `pgstrata repair {}`, which drops it, then {}", space_.name(), backup);
     return damage.code == ErrorCode::not_found ? backup : std::string();
+  }
+
+  [[nodiscard]] ContentSample sample() const {
+    switch (options_.level) {
+      case VerifyLevel::structure:
+        return {.percent = 0};
+      case VerifyLevel::sample:
+        return {options_.sample_percent, options_.seed};
+      case VerifyLevel::everything:
+        break;
+    }
+    return {};
   }
 
   [[nodiscard]] unsigned worker_count() const {
@@ -119,30 +141,64 @@ class Verification {
     return *object;
   }
 
-  // Whether this reference leads to a chunk that was read and is sound; if not, says so.
-  bool check_reference(const ChunkRef& ref, const SnapshotRecord& snapshot, const std::string& path) {
-    std::string fault = packs_.fault_of(ref);
-    if (fault.empty() && !std::ranges::binary_search(snapshot.packs, ref.pack)) {
-      fault = fmt::format("snapshot {} needs it and does not name it", snapshot.id);
+  // Whether this reference leads to a chunk that is there and sound as far as it was read; if not, says so.
+  Result<void> check_reference(const ChunkRef& ref, const SnapshotRecord& snapshot, const std::string& path) {
+    auto fault = packs_.fault_of(ref);
+    if (fault && packs_.is_only_unlisted(ref)) {
+      PGS_TRY(const bool readable, can_be_read(ref));
+      if (readable) fault.reset();
     }
-    if (!fault.empty()) blame(ref, snapshot, path, fault);
-    return fault.empty();
+    // A snapshot that can be restored all the same: it never goes for that.
+    if (!fault && !std::ranges::binary_search(snapshot.packs, ref.pack))
+      fault = ChunkFault{fmt::format("snapshot {} needs it and does not name it", snapshot.id), false};
+    if (fault) blame(ref, snapshot, path, *fault);
+    return {};
+  }
+
+  // Restoring needs no directory, only the chunk.
+  Result<bool> can_be_read(const ChunkRef& ref) {
+    const auto known = unlisted_chunks_.find(ref);
+    if (known != unlisted_chunks_.end()) return known->second;
+    content_.resize(max_chunk_content_bytes);
+    const auto read = unlisted_reader_.read(ref, content_);
+    if (!read && !is_damage(read.error())) return std::unexpected(read.error());
+    unlisted_chunks_.emplace(ref, read.has_value());
+    return read.has_value();
   }
 
   void blame(const ChunkRef& ref, const SnapshotRecord& snapshot, const std::string& path,
-             const std::string& fault = "a chunk of it does not parse") {
-    auto& object = damaged_object(space_.object_name(pack_name(ref.pack)), fault);
+             const ChunkFault& fault) {
+    auto& object = damaged_object(space_.object_name(pack_name(ref.pack)), fault.what);
     if (object.snapshots.empty() || object.snapshots.back() != snapshot.id)
       object.snapshots.push_back(snapshot.id);
     if (!path.empty() && object.files.size() < listed_files &&
         std::ranges::find(object.files, path) == object.files.end()) {
       object.files.push_back(path);
     }
-    broken_.snapshots.insert(snapshot.id);
+    break_snapshot(snapshot.id, fault.lasting);
+  }
+
+  void break_snapshot(const std::string& id, bool lasting) {
+    broken_.snapshots.insert(id);
+    if (lasting) lasting_.snapshots.insert(id);
+  }
+
+  // What the snapshots need of such a pack is whole, though its directory is not.
+  void tell_of_packs_that_serve_all_the_same(const SnapshotList& list) {
+    for (const auto& [id, damage] : packs_.damaged) {
+      if (!packs_.is_only_unlisted({id, {}})) continue;
+      const auto names_it = [id = id](const SnapshotRecord& snapshot) {
+        return std::ranges::binary_search(snapshot.packs, id);
+      };
+      auto& object = damaged_object(space_.object_name(pack_name(id)), damage.what);
+      if (!object.snapshots.empty() || std::ranges::none_of(list.snapshots, names_it)) continue;
+      object.what += "; all that snapshots need of it can be read";
+      object.cure.clear();
+    }
   }
 
   Result<void> check_extents(FileTreeReader& tree, const SnapshotRecord& snapshot, const FileEntry& file) {
-    for (const auto& leaf : file.map.leaves) check_reference(leaf.chunk, snapshot, file.path);
+    for (const auto& leaf : file.map.leaves) PGS_CHECK(check_reference(leaf.chunk, snapshot, file.path));
     const auto extents = extent_count(file.size_bytes);
     for (std::uint64_t first = 0; first < extents; first += page_map_leaf_extents) {
       const auto count_here = std::min<std::uint64_t>(extents - first, page_map_leaf_extents);
@@ -151,12 +207,12 @@ class Verification {
       if (!refs) {
         const auto leaf = static_cast<std::size_t>(first / page_map_leaf_extents);
         blame(leaf < file.map.leaves.size() ? file.map.leaves[leaf].chunk : snapshot.tree, snapshot,
-              file.path);
+              file.path, {"a chunk of it does not parse", is_lasting_loss(refs.error())});
         continue;
       }
       for (const auto& extent : *refs) {
-        if (extent.chunk) check_reference(*extent.chunk, snapshot, file.path);
-        if (extent.difference) check_reference(*extent.difference, snapshot, file.path);
+        if (extent.chunk) PGS_CHECK(check_reference(*extent.chunk, snapshot, file.path));
+        if (extent.difference) PGS_CHECK(check_reference(*extent.difference, snapshot, file.path));
       }
     }
     return {};
@@ -178,88 +234,35 @@ class Verification {
   // A node of the tree is broken: the packs of the snapshot that are damaged are to blame, or else the tree
   // itself.
   void blame_tree(const SnapshotRecord& snapshot, const Error& error) {
+    const bool lasting = is_lasting_loss(error);
     bool found = false;
     for (const auto& [id, damage] : packs_.damaged) {
       if (!std::ranges::binary_search(snapshot.packs, id)) continue;
-      blame({id, {}}, snapshot, {});
+      blame({id, {}}, snapshot, {}, {damage.what, lasting});
       found = true;
     }
     if (!found) note(space_.object_name("snapshots/" + snapshot.id), error, {snapshot.id});
-    broken_.snapshots.insert(snapshot.id);
+    break_snapshot(snapshot.id, lasting);
   }
 
-  // A stream that begins anew replaces the tails that were listed, and may do so again.
-  Result<WalSegmentBytes> read_what_moved(std::uint32_t segment_bytes, TimelineId timeline, Lsn start) {
-    constexpr int attempts = 5;
-    for (int attempt = 1;; ++attempt) {
-      PGS_TRY(const auto inventory, WalInventory::load(space_, segment_bytes));
-      auto bytes = read_wal_segment(space_, inventory, timeline, start);
-      if (bytes) wal_moved_ = true;
-      if (bytes || bytes.error().code() != ErrorCode::not_found || attempt == attempts) return bytes;
-    }
-  }
-
-  Result<void> check_wal(const SnapshotList& list, const WalInventory& inventory) {
-    for (const auto& [timeline, segments] : inventory.timelines()) {
-      for (const auto& [start, objects] : segments) {
-        PGS_CHECK(cancellation_.check());
-        auto bytes = read_wal_segment(space_, inventory, timeline, start);
-        if (!bytes && bytes.error().code() == ErrorCode::not_found && objects.sealed.empty()) {
-          bytes = read_what_moved(inventory.segment_bytes(), timeline, start);
-        }
-        if (bytes) {
-          wal_ends_[{timeline, start}] = start + bytes->bytes.size();
-        } else if (is_damage(bytes.error())) {
-          const Lsn end = start + inventory.segment_bytes();
-          note(space_.object_name(name_of(objects)), bytes.error(),
-               snapshots_that_need(list, timeline, start, end));
-          broken_.segments.emplace(timeline, start);
-        } else {
-          return std::unexpected(bytes.error());
-        }
-        ++report_.wal_segments;
-        count(objects.stored_bytes);
-      }
-    }
+  Result<void> check_all_wal(const SnapshotList& list, const WalInventory& inventory) {
+    PGS_TRY(auto wal, check_wal(space_, list, inventory, sample(), cancellation_,
+                                [this](std::uint64_t bytes) { count(bytes); }));
+    std::ranges::move(wal.damaged, std::back_inserter(report_.damaged));
+    for (const auto& lacking : wal.lacking) broken_.snapshots.insert(lacking.snapshot);
+    lacking_wal_ = std::move(wal.lacking);
+    broken_.segments = std::move(wal.broken);
+    lasting_.segments = std::move(wal.lasting);
+    wal_ends_ = std::move(wal.ends);
+    wal_moved_ = wal.moved;
+    report_.wal_segments = wal.segments;
+    report_.wal_segments_read = wal.segments_read;
     return {};
   }
 
-  static std::vector<std::string> snapshots_that_need(const SnapshotList& list, TimelineId timeline, Lsn from,
-                                                      Lsn to) {
-    std::vector<std::string> ids;
-    for (const auto& snapshot : list.snapshots) {
-      if (snapshot.timeline == timeline && snapshot.start_lsn < to && snapshot.consistent_lsn > from)
-        ids.push_back(snapshot.id);
-    }
-    return ids;
-  }
-
-  // The WAL that makes the snapshot consistent was there when it was published.
-  void check_wal_of(const SnapshotRecord& snapshot, const WalInventory& inventory) {
-    Lsn start = inventory.segment_start(snapshot.start_lsn);
-    for (; start < snapshot.consistent_lsn; start += inventory.segment_bytes()) {
-      const auto end = wal_ends_.find({snapshot.timeline, start});
-      const Lsn needed = std::min(snapshot.consistent_lsn, start + inventory.segment_bytes());
-      if (end != wal_ends_.end() && end->second >= needed) continue;
-      broken_.snapshots.insert(snapshot.id);
-      broken_.segments.emplace(snapshot.timeline, start);
-      const auto* objects = inventory.find(snapshot.timeline, start);
-      const auto error =
-          objects == nullptr ? std::string("it is missing")
-          : end == wal_ends_.end()
-              ? std::string("it cannot be read")
-              : fmt::format("WAL ends at {}, a snapshot needs it up to {}", end->second, needed);
-      const auto name = space_.object_name(
-          objects == nullptr ? wal_object_name(snapshot.timeline, start, inventory.segment_bytes())
-                             : name_of(*objects));
-      auto& needing = damaged_object(name, error).snapshots;
-      if (std::ranges::find(needing, snapshot.id) == needing.end()) needing.push_back(snapshot.id);
-    }
-  }
-
-  static const std::string& name_of(const WalSegmentObjects& objects) {
-    if (!objects.sealed.empty()) return objects.sealed;
-    return objects.partial.empty() ? objects.tails.front().name : objects.partial;
+  void break_history(TimelineId timeline, bool lasting) {
+    broken_.histories.insert(timeline);
+    if (lasting) lasting_.histories.insert(timeline);
   }
 
   // Each timeline that is here came with its history, but for timeline 1, which has none. A file makes none
@@ -274,14 +277,14 @@ class Verification {
       if (std::ranges::find(stored, timeline) == stored.end()) {
         if (timeline == TimelineId{1}) continue;
         note(name, make_error(ErrorCode::not_found, "it is missing"), {});
-        broken_.histories.insert(timeline);
+        break_history(timeline, true);
         continue;
       }
       const auto path = timeline_ancestry(space_, timeline);
       if (path) continue;
       if (!is_damage(path.error())) return std::unexpected(path.error());
       note(name, path.error(), {});
-      broken_.histories.insert(timeline);
+      break_history(timeline, is_lasting_loss(path.error()));
     }
     PGS_TRY(const auto marks, damaged_marks(space_));
     for (const auto& [timeline, error] : marks) {
@@ -336,16 +339,39 @@ class Verification {
   VerifyReport report_;
   VerifyProgress progress_;
   PackCheck packs_;
+  ChunkReader unlisted_reader_{space_};
+  std::map<ChunkRef, bool> unlisted_chunks_;  // of packs without a directory: whether they can be read
+  Bytes content_;
   Breakage broken_;
+  Breakage lasting_;
+  std::vector<LackingWal> lacking_wal_;
   bool wal_moved_ = false;  // since the inventory was loaded
   WalEnds wal_ends_;
 };
 
 }  // namespace
 
+std::string_view to_string(VerifyLevel level) {
+  switch (level) {
+    case VerifyLevel::structure:
+      return "structure";
+    case VerifyLevel::sample:
+      return "sample";
+    case VerifyLevel::everything:
+      break;
+  }
+  return "everything";
+}
+
+Result<Findings> examine_cluster(const ClusterSpace& space, std::uint32_t wal_segment_bytes,
+                                 const VerifyOptions& options, const Cancellation& cancellation) {
+  return Verification(space, options, cancellation).run(wal_segment_bytes);
+}
+
 Result<VerifyReport> verify_cluster(const ClusterSpace& space, std::uint32_t wal_segment_bytes,
                                     const VerifyOptions& options, const Cancellation& cancellation) {
-  return Verification(space, options, cancellation).run(wal_segment_bytes);
+  PGS_TRY(Findings findings, examine_cluster(space, wal_segment_bytes, options, cancellation));
+  return std::move(findings.report);
 }
 
 namespace {

@@ -355,6 +355,95 @@ TEST_F(VerifyTest, ATailThatAStreamHasReplacedMeanwhileIsNoDamage) {
   EXPECT_THAT(report.damaged, IsEmpty());
 }
 
+class VerifyLevelTest : public VerifyTest {
+ protected:
+  static VerifyOptions structure() {
+    VerifyOptions options;
+    options.level = VerifyLevel::structure;
+    return options;
+  }
+  static VerifyOptions sample(double percent, std::uint64_t seed) {
+    VerifyOptions options;
+    options.level = VerifyLevel::sample;
+    options.sample_percent = percent;
+    options.seed = seed;
+    return options;
+  }
+  // Of a file's first extent.
+  ChunkRef chunk_of(const SnapshotRecord& snapshot, const std::string& path) {
+    FileTreeReader tree(*cluster_.space, snapshot.tree);
+    const auto file = must(tree.find(path));
+    return *must(tree.extents(*file, 0, 1)).front().chunk;
+  }
+};
+
+TEST_F(VerifyLevelTest, StructureReadsNoContentAndLittleElse) {
+  const auto all = verify();
+  const auto report = verify(structure());
+  EXPECT_TRUE(report.sound());
+  EXPECT_EQ(report.snapshots, all.snapshots);
+  EXPECT_EQ(report.wal_segments, all.wal_segments);
+  EXPECT_EQ(report.chunks, all.chunks);
+  EXPECT_EQ(report.chunks_read, 0U);
+  EXPECT_EQ(report.wal_segments_read, 0U);
+  EXPECT_EQ(report.bytes_read, 0U);
+  EXPECT_EQ(all.chunks_read, all.chunks);
+  EXPECT_EQ(all.wal_segments_read, all.wal_segments);
+}
+
+TEST_F(VerifyLevelTest, StructureFindsWhatIsMissingCutOrNotAMap) {
+  const auto pack = chunk_of(first_, "base/5/16384").pack;
+  for (const auto& name : {name_of(pack), name_of(first_), wal_name(0)}) {
+    const Bytes sound = must(cluster_.store.get(name));
+    truncate(name);
+    EXPECT_THAT(verify(structure()).damaged, ElementsAre(damaged(name)));
+    remove(name);
+    EXPECT_EQ(verify(structure()).sound(), name == name_of(first_)) << "a snapshot that nobody knows of";
+    ASSERT_TRUE(cluster_.store.put(name, sound));
+  }
+  Bytes content = must(cluster_.store.get(name_of(first_.tree.pack)));
+  content[first_.tree.location.offset] ^= std::byte{1};
+  overwrite(cluster_.store, name_of(first_.tree.pack), content);
+  const auto report = verify(structure());
+  EXPECT_FALSE(report.sound());
+  EXPECT_THAT(report.damaged[0].snapshots, ::testing::Contains(first_.id));
+}
+
+TEST_F(VerifyLevelTest, StructureDoesNotSeeWhatChunksAndWalHold) {
+  const auto chunk = chunk_of(first_, "base/5/16384");
+  Bytes content = must(cluster_.store.get(name_of(chunk.pack)));
+  content[chunk.location.offset + 100] ^= std::byte{1};
+  overwrite(cluster_.store, name_of(chunk.pack), content);
+  Bytes wal = must(cluster_.store.get(wal_name(1)));
+  wal[1000] ^= std::byte{1};
+  overwrite(cluster_.store, wal_name(1), wal);
+  EXPECT_TRUE(verify(structure()).sound());
+  EXPECT_THAT(verify(sample(100, 1)).damaged, SizeIs(2));
+}
+
+TEST_F(VerifyLevelTest, ASampleIsOfItsSizeAndTheSameForTheSameSeed) {
+  for (int i = 0; i < 40; ++i) {  // packs of one run of chunks each
+    const PackId id = new_pack_id(system_clock());
+    auto pack = must(PackWriter::create(*cluster_.space, PackKind::data, id, pack_name(id), 1));
+    for (std::uint64_t chunk = 0; chunk < 16; ++chunk) ASSERT_TRUE(pack.append(noise(100, chunk), {}));
+    ASSERT_TRUE(pack.commit());
+  }
+  auto options = sample(25, 7);
+  options.unreferenced = true;
+  const auto report = verify(options);
+  EXPECT_TRUE(report.sound());
+  EXPECT_GT(report.chunks_read, 40U);
+  EXPECT_LT(report.chunks_read, 400U);
+  EXPECT_EQ(verify(options).chunks_read, report.chunks_read);
+  EXPECT_EQ(verify(options).bytes_read, report.bytes_read);
+  std::set<std::uint64_t> sizes;
+  for (options.seed = 0; options.seed < 10; ++options.seed) sizes.insert(verify(options).chunks_read);
+  EXPECT_GT(sizes.size(), 1U);
+  const auto all = verify(sample(100, 7));
+  EXPECT_EQ(all.chunks_read, all.chunks);
+  EXPECT_EQ(all.wal_segments_read, all.wal_segments);
+}
+
 TEST_F(VerifyTest, ItStopsWhenAsked) {
   Cancellation cancellation;
   cancellation.request();

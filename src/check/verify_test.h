@@ -45,11 +45,13 @@ class VerifyTest : public ::testing::Test {
   static Lsn segment_at(std::size_t index) { return wal_sample().start + index * segment_bytes; }
 
   VerifyReport verify(bool unreferenced = false) {
-    const Cancellation cancellation;
     VerifyOptions options;
     options.unreferenced = unreferenced;
+    return verify(options);
+  }
+  VerifyReport verify(VerifyOptions options) {
     options.workers = 2;
-    return must(verify_cluster(*cluster_.space, segment_bytes, options, cancellation));
+    return must(verify_cluster(*cluster_.space, segment_bytes, options, Cancellation()));
   }
   [[nodiscard]] std::string wal_name(std::size_t index) const {
     return cluster_.space->object_name(wal_object_name(TimelineId{1}, segment_at(index), segment_bytes));

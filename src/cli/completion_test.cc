@@ -60,7 +60,7 @@ class CompletionTest : public ::testing::Test {
 };
 
 TEST_F(CompletionTest, BashOffersCommands) {
-  EXPECT_THAT(offered({"pgstrata", "re"}), ElementsAre("restore"));
+  EXPECT_THAT(offered({"pgstrata", "res"}), ElementsAre("restore"));
   EXPECT_THAT(offered({"pgstrata", "s"}), UnorderedElementsAre("status", "stream", "snapshot"));
   EXPECT_THAT(offered({"pgstrata", "key", ""}), ::testing::IsSupersetOf({"list", "add", "remove"}));
   EXPECT_THAT(offered({"pgstrata", ""}), Not(Contains("wal-fetch"))) << "PostgreSQL calls it";

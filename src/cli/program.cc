@@ -179,6 +179,7 @@ std::unique_ptr<CLI::App> build_program(Invocation& invocation) {
   add_verify_command(*program, invocation);
   add_prune_command(*program, invocation);
   add_hold_commands(*program, invocation);
+  add_repair_command(*program, invocation);
   add_copy_command(*program, invocation);
   add_key_commands(*program, invocation);
   add_completion_command(*program, invocation);

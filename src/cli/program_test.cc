@@ -295,6 +295,40 @@ TEST_F(ProgramTest, StatusOfAnEmptyRepository) {
   EXPECT_EQ(run_here({"verify"}).code, 0);
 }
 
+TEST_F(ProgramTest, VerifyHasLevelsThatExcludeEachOther) {
+  ASSERT_EQ(run_here({"init", "--no-encryption"}).code, 0);
+  const auto level = [&](std::vector<std::string> flags) {
+    flags.insert(flags.begin(), {"verify", "--output", "json"});
+    return Json::parse(run_here(flags).out);
+  };
+  EXPECT_EQ(level({}).at("level"), "everything");
+  EXPECT_TRUE(level({}).at("seed").is_null());
+  EXPECT_EQ(level({"--structure"}).at("level"), "structure");
+  const Json sample = level({"--sample", "0.5%", "--seed", "7"});
+  EXPECT_EQ(sample.at("level"), "sample");
+  EXPECT_EQ(sample.at("sample_percent"), 0.5);
+  EXPECT_EQ(sample.at("seed"), 7);
+  EXPECT_TRUE(level({"--sample", "100"}).at("seed").is_number());
+  for (const auto& flags : std::vector<std::vector<std::string>>{{"--structure", "--sample", "5%"},
+                                                                 {"--structure", "--read-all"},
+                                                                 {"--sample", "5%", "--read-all"},
+                                                                 {"--seed", "7"},
+                                                                 {"--sample", "0"},
+                                                                 {"--sample", "101%"},
+                                                                 {"--sample", "nan"},
+                                                                 {"--sample", "five"}}) {
+    std::vector<std::string> arguments{"verify"};
+    arguments.insert(arguments.end(), flags.begin(), flags.end());
+    EXPECT_EQ(run_here(arguments).code, 2) << flags.front();
+  }
+}
+
+TEST_F(ProgramTest, RepairOfAClusterThatIsNotThere) {
+  ASSERT_EQ(run_here({"init", "--no-encryption"}).code, 0);
+  EXPECT_EQ(run_here({"repair", "app"}).code, 3);
+  EXPECT_EQ(run_here({"repair"}).code, 2);
+}
+
 TEST_F(ProgramTest, WhatCanBeNoClusterIsLeftAlone) {
   ASSERT_EQ(run_here({"init", "--no-encryption"}).code, 0);
   std::filesystem::create_directories(repo_ + "/clusters/Cpp");

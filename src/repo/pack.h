@@ -153,11 +153,15 @@ class PackReader {
   // Content of one of the directory's entries; `into` is at least its content_size. Errors: damaged;
   // not_found.
   Result<void> read(const PackDirectoryEntry& entry, MutableByteView into);
+  using UseChunk = std::function<Result<void>(const PackDirectoryEntry&, ByteView content)>;
+  using OnDamagedChunk = std::function<void(const PackDirectoryEntry&, const Error&)>;
   // Reads every chunk back, in order, in large requests. The first damaged chunk ends it with its error,
   // unless `on_damage` is given: then that is told and reading goes on. Errors of the store and of `use` end
   // it.
-  Result<void> read_all(const std::function<Result<void>(const PackDirectoryEntry&, ByteView content)>& use,
-                        const std::function<void(const PackDirectoryEntry&, const Error&)>& on_damage = {});
+  Result<void> read_all(const UseChunk& use, const OnDamagedChunk& on_damage = {});
+  // The same for some of the directory's entries that follow each other.
+  Result<void> read_entries(std::span<const PackDirectoryEntry> entries, const UseChunk& use,
+                            const OnDamagedChunk& on_damage = {});
 
  private:
   PackReader(ObjectStore& store, std::string object_name, const SecretKey& key, std::string name);

@@ -145,12 +145,14 @@ Result<void> PackReader::open_entry(const PackDirectoryEntry& entry, ByteView st
   return {};
 }
 
-Result<void> PackReader::read_all(
-    const std::function<Result<void>(const PackDirectoryEntry&, ByteView)>& use,
-    const std::function<void(const PackDirectoryEntry&, const Error&)>& on_damage) {
+Result<void> PackReader::read_all(const UseChunk& use, const OnDamagedChunk& on_damage) {
+  return read_entries(directory_, use, on_damage);
+}
+
+Result<void> PackReader::read_entries(std::span<const PackDirectoryEntry> entries, const UseChunk& use,
+                                      const OnDamagedChunk& on_damage) {
   Buffer stored;
   Buffer content;
-  const std::span<const PackDirectoryEntry> entries = directory_;
   for (std::size_t index = 0; index < entries.size();) {
     const ChunkRun run = first_run(entries.subspan(index), [](const auto& entry) { return entry.location; });
     const MutableByteView bytes = ensure(stored, run.size_bytes);

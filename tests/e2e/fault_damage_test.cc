@@ -314,25 +314,58 @@ TEST_F(FaultDamageAndStreamTest, OfAPackIsCuredAsVerifySays) {
     std::filesystem::copy_file(kept, repository() / name, std::filesystem::copy_options::overwrite_existing);
   }
   EXPECT_THAT(std::string(damaged.at("cure")),
-              AllOf(HasSubstr("move this object out of the repository"), HasSubstr("pgstrata backup app")));
-  EXPECT_THAT(pgstrata({"verify"}).out, HasSubstr("cure: move this object"));
+              AllOf(HasSubstr("pgstrata repair app"), HasSubstr("pgstrata backup app")));
+  EXPECT_THAT(pgstrata({"verify"}).out, HasSubstr("cure: run `pgstrata repair app`"));
   ASSERT_THAT(std::vector<std::string>(damaged.at("snapshots")), ::testing::Contains(second_));
   EXPECT_EQ(restore_code({}), 5);
 
-  std::filesystem::rename(repository() / name, path("moved-away"));
+  // Where the first snapshot needs what is sound of it, it stays.
+  const ProgramRun run = pgstrata({"repair", "app", "--output", "json"});
+  const Json repaired = Json::parse(run.out);
+  EXPECT_EQ(run.exit_code, repaired.at("sound") ? 0 : 5) << run.describe();
+  EXPECT_EQ(repaired.at("lost_snapshots").back().at("id"), second_);
   std::string third;
   stream_while([&] {
     third = json_of({"backup", "app", "--base"}).at("snapshot").at("id");
     write();
   });
-  const Json after = expect_verify_names(name).at("clusters").at(0).at("damaged").at(0);
-  EXPECT_THAT(std::vector<std::string>(after.at("snapshots")), Not(::testing::Contains(third)));
+  const Json after = Json::parse(pgstrata({"verify", "--output", "json"}).out);
+  EXPECT_EQ(after.at("sound"), repaired.at("sound"));
+  for (const Json& object : after.at("clusters").at(0).at("damaged")) {
+    EXPECT_EQ(object.at("name"), name);
+    EXPECT_THAT(std::vector<std::string>(object.at("snapshots")), Not(::testing::Contains(third)));
+  }
   const std::string sum = "SELECT sum(hashtext(t::text)) FROM t";
   const std::string expected = server().query_value(sum);
   ok({"restore", "app", "--to", path("restored").string(), "--latest"});
   PostgresServer restored = PostgresServer::adopt(path("restored"));
   start_and_recover(restored);
   EXPECT_EQ(restored.query_value(sum), expected);
+}
+
+TEST_F(FaultDamageTest, IsDroppedByRepairAndNothingElseIs) {
+  ok({"repair", "app"});
+  const std::string record = "clusters/app/snapshots/" + second_;
+  damage(record, "one byte changed");
+  const auto before = objects("clusters/app/");
+  const ProgramRun rehearsed = pgstrata({"repair", "app", "--dry-run"});
+  EXPECT_EQ(rehearsed.exit_code, 5) << rehearsed.describe();
+  EXPECT_THAT(rehearsed.out,
+              AllOf(HasSubstr("would remove " + record), HasSubstr("LOST snapshot " + second_)));
+  EXPECT_EQ(objects("clusters/app/"), before);
+
+  const Json repaired = json_of({"repair", "app"});
+  EXPECT_EQ(repaired.at("sound"), true);
+  ASSERT_EQ(repaired.at("dropped").size(), 1U);
+  EXPECT_EQ(repaired.at("dropped")[0].at("name"), record);
+  EXPECT_EQ(repaired.at("coverage")[0].at("snapshots")[0], first_);
+  EXPECT_EQ(json_of({"verify", "--read-all"}).at("sound"), true);
+  EXPECT_EQ(restore_code({}), 0);
+  EXPECT_EQ(json_of({"verify", "--structure"}).at("clusters")[0].at("chunks_read"), 0);
+
+  for (const auto& pack : objects("clusters/app/packs/")) std::filesystem::remove(repository() / pack);
+  EXPECT_EQ(json_of({"repair", "app"}).at("lost_snapshots")[0].at("id"), first_);
+  EXPECT_THAT(pgstrata({"repair", "app"}).out, HasSubstr("can be restored: nothing"));
 }
 
 TEST_F(FaultDamageTest, OfSealedWal) {
