@@ -14,6 +14,7 @@ void add_status_command(CLI::App& program, Invocation& invocation);
 void add_snapshot_commands(CLI::App& program, Invocation& invocation);
 void add_restore_command(CLI::App& program, Invocation& invocation);
 void add_verify_command(CLI::App& program, Invocation& invocation);
+void add_shred_command(CLI::App& program, Invocation& invocation);
 void add_copy_command(CLI::App& program, Invocation& invocation);
 void add_completion_command(CLI::App& program, Invocation& invocation);
 void add_branch_commands(CLI::App& program, Invocation& invocation);

@@ -251,12 +251,20 @@ Result<void> Repository::remove_key_slot(std::string_view id) {
   return {};
 }
 
-Result<KeyRotationOutcome> Repository::rotate_key(const KeySource& source, const KeyRotationOptions& options,
-                                                  const Clock& clock) {
-  KeyRotation rotation(*store_, id_, {.opening = source_, .next = source}, options, clock);
+Result<bool> Repository::opens_with(const KeySource& source) const {
+  const auto opened = open_ring(*store_, id_, source);
+  if (opened.has_value()) return true;
+  if (opened.error().code() == ErrorCode::wrong_key) return false;
+  return std::unexpected(opened.error());
+}
+
+Result<KeyRotationOutcome> Repository::rotate_key(const std::optional<KeySource>& source,
+                                                  const KeyRotationOptions& options, const Clock& clock) {
+  const KeySource next = source.value_or(source_);
+  KeyRotation rotation(*store_, id_, {.opening = source_, .next = next}, options, clock);
   PGS_CHECK(rotation.run(ring_));
   ring_ = rotation.ring();
-  source_ = source;
+  source_ = next;
   opened_slot_ = rotation.outcome().slot.id;
   PGS_TRY(const auto kinds, key_slot_kinds(*store_));
   encrypted_ = !has_open_slot(kinds);

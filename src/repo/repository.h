@@ -37,6 +37,8 @@ class ClusterSpace {
 
   // cluster_object_name of this cluster.
   [[nodiscard]] std::string object_name(std::string_view name) const;
+  // For who has just taken a lease: whoever shreds the cluster holds them all while its key goes. Error: not_found.
+  Result<void> check_not_shredded() const;
   // list_all below the cluster's prefix, with names relative to it.
   Result<std::vector<ObjectInfo>> list(std::string_view prefix) const;
 
@@ -104,14 +106,17 @@ class Repository {
   // the same time and none would be left: this one is there again.
   Result<void> remove_key_slot(std::string_view id);
 
-  // Draws a new repository key, which `source` opens from now on, wraps the cluster's keys by it and removes the slots of
+  // A slot opens with it. Errors: usage (an unfit secret); newer_format; damaged.
+  Result<bool> opens_with(const KeySource& source) const;
+
+  // Draws a new repository key, which `source`, else the secret at hand, opens from now on, wraps the clusters' keys by it and removes the slots of
   // the former one. At each moment every slot that is there leads to all clusters; one that was cut short is finished by
   // the next call, with a secret that opens the repository. Whoever opened the repository before reads and adds clusters
   // as before while his secret has a slot. The keys of the clusters stay what they are. Errors: usage (as for create; or
   // slots of other secrets stand in the way, which are named); busy (one with another secret is under way, or was cut
   // short); damaged (a cluster's key: it would be lost).
-  Result<KeyRotationOutcome> rotate_key(const KeySource& source, const KeyRotationOptions& options,
-                                        const Clock& clock);
+  Result<KeyRotationOutcome> rotate_key(const std::optional<KeySource>& source,
+                                        const KeyRotationOptions& options, const Clock& clock);
   // A rotation was begun and has not ended. Errors: damaged (its record); newer_format.
   Result<bool> key_rotation_unfinished() const;
 
