@@ -1,5 +1,5 @@
 // One call of Repository::rotate_key. Internal to the room. The steps are those of RotationStep; the reasons for their
-// order are in docs/decisions/0017-key-rotation.md.
+// order are in docs/decisions/0020-key-rotation.md.
 #pragma once
 
 #include "repo/key_ring.h"
