@@ -2,6 +2,7 @@
 // header.
 #pragma once
 
+#include "base/sanitized.h"
 #include "repo/test_store.h"
 #include "storage/fault/fault_store.h"
 
@@ -9,7 +10,7 @@ namespace pgstrata {
 
 inline constexpr std::uint64_t crash_seeds = 20;
 // For work that writes whole objects alone: each step has its effect or not, and most seeds say the same.
-inline constexpr std::uint64_t few_crash_seeds = 3;
+inline constexpr std::uint64_t few_crash_seeds = sanitized ? 1 : 2;
 
 // Runs `work` once for each of its steps, each kind of fault and each seed; then asks `check` about what is
 // left. What `check` gets is the store after the fault, and whether the work was told that it was done. `prepare` fills

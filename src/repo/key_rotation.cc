@@ -68,6 +68,7 @@ Result<void> KeyRotation::run(const KeyRing& ring) {
   // Each turn goes one step further, or sees that somebody else has.
   while (true) {
     PGS_TRY(const Rotation rotation, read_rotation(store_));
+    PGS_CHECK(drop_overtaken_slot(rotation));
     PGS_TRY(ring_, ring_now(rotation));
     const bool settled = !rotation || rotation->record.settled();
     if (settled && rotation && working_on_ == rotation->record.key) {
@@ -82,6 +83,15 @@ Result<void> KeyRotation::run(const KeyRing& ring) {
   }
   outcome_.slot = *slot_;
   outcome_.resumed = !begun_here_;
+  return {};
+}
+
+// It would open nothing: another rotation took the place of the one that it was made for.
+Result<void> KeyRotation::drop_overtaken_slot(const Rotation& rotation) {
+  if (!slot_ || is_of_use(*slot_, rotation)) return {};
+  PGS_CHECK(store_.remove(key_slot_name(slot_->id)));
+  slot_.reset();
+  working_on_.reset();
   return {};
 }
 

@@ -27,6 +27,7 @@ class KeyRotation {
  private:
   using Rotation = std::optional<StoredRotation>;
 
+  Result<void> drop_overtaken_slot(const Rotation& rotation);
   Result<KeyRing> ring_now(const Rotation& rotation) const;
   Result<void> begin(const Rotation& rotation);
   Result<void> step(const StoredRotation& rotation);
