@@ -47,8 +47,8 @@ Result<void> check_timeline_followed(const SourceWork& work, ReplicationConnecti
 }
 
 Result<Lease> take_backup_lease(const SourceWork& work) {
-  return Lease::acquire(work.cluster.space, backup_lease_name, backup_lease_name, work.clock,
-                        {.cancellation = &work.cancellation});
+  return acquire_to_write(work.cluster.space, backup_lease_name, backup_lease_name, work.clock,
+                          {.cancellation = &work.cancellation});
 }
 
 }  // namespace

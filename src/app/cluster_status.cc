@@ -74,6 +74,20 @@ Result<ClusterStatus> cluster_status(const Repository& repository, const std::st
   return status;
 }
 
+namespace {
+
+// Its record is verify's to look at.
+void add_rotation_problem(const Repository& repository, RepositoryStatus& status) {
+  const auto unfinished = repository.key_rotation_unfinished();
+  if (!unfinished || !*unfinished) return;
+  status.problems.push_back({.code = "key_rotation_unfinished",
+                             .what = "a rotation of the repository's key is under way, or was cut short: the "
+                                     "former key still has its place",
+                             .hint = "Run `pgstrata key rotate` again where none is at work."});
+}
+
+}  // namespace
+
 Result<RepositoryStatus> repository_status(const Repository& repository,
                                            const std::optional<std::string>& cluster,
                                            const StatusRequest& request, const Clock& clock,
@@ -84,6 +98,7 @@ Result<RepositoryStatus> repository_status(const Repository& repository,
                           .clusters = {},
                           .problems = {}};
   if (const auto free = free_space_bytes(status.location)) status.free_bytes = *free;
+  add_rotation_problem(repository, status);
   std::vector<std::string> names;
   if (cluster) {
     names.push_back(*cluster);
@@ -94,7 +109,9 @@ Result<RepositoryStatus> repository_status(const Repository& repository,
       status.problems.push_back(
           {.code = "cluster_unreadable",
            .what = fmt::format("cluster {}: its key is gone, and with it all that is left of it", name),
-           .hint = "Bring clusters/" + name + "/key back from a copy of the repository, if there is one."});
+           .hint = fmt::format("Bring clusters/{0}/key back from a copy of the repository, if there is one; "
+                               "`pgstrata shred {0}` removes the rest, also of a shred that was cut short.",
+                               name)});
     }
   }
   for (const std::string& name : names) {

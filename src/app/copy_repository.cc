@@ -35,7 +35,7 @@ Result<CopyReport> copy_one(const Repository& from, Repository& to, const std::s
   PGS_TRY(const RegisteredCluster cluster, open_registered_cluster(from, name));
   PGS_TRY(const ClusterSpace space, to.adopt_cluster(name, cluster.space.key()));
   PGS_TRY(const Lease lease,
-          Lease::acquire(space, copy_lease_name, "copy", clock, {.cancellation = &cancellation}));
+          acquire_to_write(space, copy_lease_name, "copy", clock, {.cancellation = &cancellation}));
   CopyOptions options;
   options.still_allowed = [&lease] { return lease.check(); };
   if (request.on_progress) {

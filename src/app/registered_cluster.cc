@@ -20,10 +20,8 @@ Result<RegisteredCluster> open_registered_cluster(const Repository& repository, 
 
 void warn_where_one_must_write(const ObjectStore& store) {
   if (store.capabilities().conditional_writes) return;
-  log_warning(
-      "the server of {} ignores conditional writes: only one machine may stream and make backups into this "
-      "repository",
-      store.describe());
+  log_warning("the server of {} ignores conditional writes: only one machine may write into this repository",
+              store.describe());
 }
 
 Result<ConnectionUrl> source_url(const ClusterRecord& record, const std::optional<std::string>& url) {

@@ -58,8 +58,8 @@ Result<std::optional<RollTarget>> wait_for_target(const RollWork& work, Lsn aske
 }  // namespace
 
 Result<RollOutcome> roll_cluster(const RollWork& work) {
-  PGS_TRY(const auto lease, Lease::acquire(work.cluster.space, backup_lease_name, backup_lease_name,
-                                           work.clock, {.cancellation = &work.cancellation}));
+  PGS_TRY(const auto lease, acquire_to_write(work.cluster.space, backup_lease_name, backup_lease_name,
+                                             work.clock, {.cancellation = &work.cancellation}));
   Lsn asked;
   if (work.checkpoint_at) {
     PGS_TRY(asked, ask_for_checkpoint(work));

@@ -120,8 +120,8 @@ class Rebaser {
 // and backup belong together, so that is waited for. Error: busy, when another stream holds it.
 Result<Lease> take_lease(const SourceWork& work) {
   for (bool said = false;; said = true) {
-    auto lease = Lease::acquire(work.cluster.space, stream_lease_name, stream_lease_name, work.clock,
-                                {.cancellation = &work.cancellation});
+    auto lease = acquire_to_write(work.cluster.space, stream_lease_name, stream_lease_name, work.clock,
+                                  {.cancellation = &work.cancellation});
     if (lease || lease.error().code() != ErrorCode::busy) return lease;
     PGS_TRY(const auto holder, lease_holder(work.cluster.space, stream_lease_name));
     if (holder && holder->purpose != backup_lease_name) return lease;

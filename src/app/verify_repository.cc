@@ -32,6 +32,19 @@ Result<bool> holds_work(const ClusterSpace& space) {
   return false;
 }
 
+// Of a rotation that has settled nothing depends on it; only who begins another needs it whole.
+Result<void> verify_rotation(const Repository& repository, VerifyOutcome& outcome) {
+  const auto unfinished = repository.key_rotation_unfinished();
+  if (unfinished) return {};
+  if (unfinished.error().code() != ErrorCode::damaged) return std::unexpected(unfinished.error());
+  outcome.damaged_keys.push_back({.name = "rotation",
+                                  .what = unfinished.error().describe(),
+                                  .snapshots = {},
+                                  .files = {},
+                                  .cure = unfinished.error().hint()});
+  return {};
+}
+
 // Why nothing of the cluster can be looked at; nothing when it has been looked at.
 Result<std::optional<DamagedObject>> verify_one(const Repository& repository, const std::string& name,
                                                 const VerifyOptions& options,
@@ -69,6 +82,7 @@ Result<VerifyOutcome> verify_repository(const Repository& repository,
                                         const VerifyOptions& options, const Cancellation& cancellation) {
   VerifyOutcome outcome;
   PGS_TRY(outcome.damaged_keys, verify_key_slots(repository));
+  PGS_CHECK(verify_rotation(repository, outcome));
   std::vector<std::string> names;
   if (cluster) {
     names.push_back(*cluster);

@@ -38,8 +38,8 @@ std::string describe_holder(const std::optional<LeaseHolder>& holder) {
 
 Result<std::unique_ptr<OwnStream>> OwnStream::start(const SourceWork& work) {
   // Its purpose tells a stream that comes meanwhile to wait.
-  PGS_TRY(Lease lease, Lease::acquire(work.cluster.space, stream_lease_name, backup_lease_name, work.clock,
-                                      {.cancellation = &work.cancellation}));
+  PGS_TRY(Lease lease, acquire_to_write(work.cluster.space, stream_lease_name, backup_lease_name, work.clock,
+                                        {.cancellation = &work.cancellation}));
   return std::unique_ptr<OwnStream>(new OwnStream(work, std::move(lease)));
 }
 

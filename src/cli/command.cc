@@ -75,7 +75,7 @@ Result<Repository> CommandContext::open_repository() const {
   PGS_TRY(const std::string location, required_repository(settings));
   RepositoryAccess access{.location = location, .key = settings.key};
   access.cancellation = &cancellation;
-  if (can_ask_passphrase()) {
+  if (can_ask()) {
     access.ask_passphrase = [&location] {
       return pgstrata::ask_passphrase(fmt::format("passphrase of the repository {}: ", location));
     };

@@ -17,6 +17,7 @@ void add_verify_command(CLI::App& program, Invocation& invocation);
 void add_prune_command(CLI::App& program, Invocation& invocation);
 void add_hold_commands(CLI::App& program, Invocation& invocation);
 void add_repair_command(CLI::App& program, Invocation& invocation);
+void add_shred_command(CLI::App& program, Invocation& invocation);
 void add_copy_command(CLI::App& program, Invocation& invocation);
 void add_completion_command(CLI::App& program, Invocation& invocation);
 void add_branch_commands(CLI::App& program, Invocation& invocation);

@@ -61,8 +61,8 @@ class CompletionTest : public ::testing::Test {
 
 TEST_F(CompletionTest, BashOffersCommands) {
   EXPECT_THAT(offered({"pgstrata", "res"}), ElementsAre("restore"));
-  EXPECT_THAT(offered({"pgstrata", "s"}), UnorderedElementsAre("status", "stream", "snapshot"));
-  EXPECT_THAT(offered({"pgstrata", "key", ""}), ::testing::IsSupersetOf({"list", "add", "remove"}));
+  EXPECT_THAT(offered({"pgstrata", "s"}), UnorderedElementsAre("status", "stream", "snapshot", "shred"));
+  EXPECT_THAT(offered({"pgstrata", "key", ""}), ::testing::IsSupersetOf({"list", "add", "remove", "rotate"}));
   EXPECT_THAT(offered({"pgstrata", ""}), Not(Contains("wal-fetch"))) << "PostgreSQL calls it";
   EXPECT_THAT(offered({"pgstrata", "frobnicate", "x"}), IsEmpty());
 }

@@ -10,7 +10,7 @@ namespace pgstrata {
 namespace {
 
 constexpr const char* terminal_path = "/dev/tty";
-constexpr std::size_t passphrase_size_max_bytes = 4096;
+constexpr std::size_t line_size_max_bytes = 4096;
 
 // What is typed is not shown while this lives.
 class HiddenInput {
@@ -43,16 +43,16 @@ Result<std::string> read_line(const FileDescriptor& terminal) {
     if (poll(&waiting, 1, -1) < 0) return fail(ErrorCode::cancelled, "stopped on request");
     std::byte byte{};
     PGS_TRY(const std::size_t count, read_some(terminal, {&byte, 1}));
-    if (count == 0) return fail(ErrorCode::cancelled, "no passphrase was given");
+    if (count == 0) return fail(ErrorCode::cancelled, "nothing was typed");
     if (byte == std::byte{'\n'}) return line;
-    if (line.size() == passphrase_size_max_bytes) return fail(ErrorCode::usage, "the passphrase is too long");
+    if (line.size() == line_size_max_bytes) return fail(ErrorCode::usage, "what was typed is too long");
     line.push_back(static_cast<char>(byte));
   }
 }
 
 }  // namespace
 
-bool can_ask_passphrase() {
+bool can_ask() {
   return isatty(STDIN_FILENO) == 1 && open_file(terminal_path, O_RDWR | O_NOCTTY).has_value();
 }
 
@@ -64,6 +64,12 @@ Result<std::string> ask_passphrase(std::string_view question) {
   auto line = read_line(terminal);
   PGS_CHECK(write_all(terminal, as_byte_view("\n")));
   return line;
+}
+
+Result<std::string> ask_word(std::string_view question) {
+  PGS_TRY(const FileDescriptor terminal, open_file(terminal_path, O_RDWR | O_NOCTTY));
+  PGS_CHECK(write_all(terminal, as_byte_view(question)));
+  return read_line(terminal);
 }
 
 }  // namespace pgstrata

@@ -182,6 +182,7 @@ std::unique_ptr<CLI::App> build_program(Invocation& invocation) {
   add_repair_command(*program, invocation);
   add_copy_command(*program, invocation);
   add_key_commands(*program, invocation);
+  add_shred_command(*program, invocation);
   add_completion_command(*program, invocation);
   add_branch_commands(*program, invocation);
   add_wal_fetch_command(*program, invocation);

@@ -392,5 +392,61 @@ TEST_F(ProgramTest, TheReferenceNamesEveryCommandAndOption) {
   }
 }
 
+TEST_F(ProgramTest, TheKeyIsRotatedAndOtherSlotsGoOnPurpose) {
+  const std::string key = path("key");
+  const std::string other = path("other");
+  const std::string next = path("next");
+  const std::string first = new_slot({"init", "--key-file", key});
+  const std::string second = new_slot({"key", "add", "--key-file", key, "--new-key-file", other});
+  const CommandRun refused = run_here({"key", "rotate", "--key-file", key, "--new-key-file", next});
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_THAT(refused.err, HasSubstr(second));
+  EXPECT_THAT(refused.err, HasSubstr("--drop-other-slots"));
+  EXPECT_FALSE(file_exists(next).value());
+
+  const CommandRun rotated = run_here(
+      {"key", "rotate", "--key-file", key, "--new-key-file", next, "--drop-other-slots", "--output", "json"});
+  ASSERT_EQ(rotated.code, 0) << rotated.err;
+  const Json json = Json::parse(rotated.out);
+  EXPECT_EQ(json.at("key_file_generated"), true);
+  EXPECT_EQ(json.at("clusters"), 0);
+  EXPECT_EQ(json.at("resumed"), false);
+  EXPECT_EQ((std::set<std::string>(json.at("removed"))), (std::set<std::string>{first, second}));
+  EXPECT_THAT(rotated.err, HasSubstr("KEEP A COPY OF THE KEY FILE"));
+  EXPECT_EQ(slots({"--key-file", next}), (std::set<std::string>{json.at("key_slot").at("id")}));
+  EXPECT_EQ(run_here({"status", "--key-file", key}).code, 5);
+
+  const CommandRun again = run_here({"key", "rotate", "--key-file", next});
+  EXPECT_EQ(again.code, 0) << again.err;
+  EXPECT_THAT(again.out, StartsWith("rotated the repository's key"));
+  EXPECT_EQ(run_here({"verify", "--key-file", next}).code, 0);
+}
+
+TEST_F(ProgramTest, ShredWantsTheNameAndTellsWhatWouldGo) {
+  ASSERT_EQ(run_here({"init", "--no-encryption"}).code, 0);
+  EXPECT_EQ(run_here({"shred", "app", "--confirm", "app"}).code, 3);
+  EXPECT_EQ(run_here({"shred", "No Name", "--dry-run"}).code, 2);
+  // What a lost key leaves.
+  ASSERT_TRUE(make_directories(repo_ + "/clusters/app/packs").has_value());
+  ASSERT_TRUE(write_file(repo_ + "/clusters/app/packs/x", Bytes(1000)).has_value());
+  const CommandRun told = run_here({"shred", "app", "--dry-run", "--output", "json"});
+  ASSERT_EQ(told.code, 0) << told.err;
+  const Json json = Json::parse(told.out);
+  EXPECT_EQ(json.at("has_key"), false);
+  EXPECT_EQ(json.at("objects"), 1);
+  EXPECT_EQ(json.at("bytes"), 1000);
+  EXPECT_EQ(json.at("shredded"), false);
+  EXPECT_EQ(json.at("slot"), Json());
+
+  const CommandRun other = run_here({"shred", "app", "--confirm", "App"});
+  EXPECT_EQ(other.code, 2);
+  EXPECT_THAT(other.err, HasSubstr("--confirm app"));
+  EXPECT_TRUE(file_exists(repo_ + "/clusters/app/packs/x").value());
+  const CommandRun done = run_here({"shred", "app", "--confirm", "app"});
+  EXPECT_EQ(done.code, 0) << done.err;
+  EXPECT_THAT(done.out, HasSubstr("removed 1 object"));
+  EXPECT_EQ(run_here({"shred", "app", "--confirm", "app"}).code, 3);
+}
+
 }  // namespace
 }  // namespace pgstrata

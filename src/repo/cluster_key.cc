@@ -2,6 +2,7 @@
 
 #include "codec/digest.h"
 #include "repo/clear_json.h"
+#include "repo/key_id_field.h"
 #include "repo/wrapped_key.h"
 
 namespace pgstrata {
@@ -26,6 +27,7 @@ Bytes seal_cluster_key(const RepositoryId& repository, const SecretKey& reposito
       wrap_key(wrapping_key(repository_key, salt), binding(repository, cluster_name), cluster_key);
   return write_clear_json({{"format", key_form.format},
                            {"version", key_form.version},
+                           {"repository_key", to_hex(repository_key_id(repository_key))},
                            {"salt", to_hex(salt)},
                            {"wrapped", to_hex(wrapped)}});
 }
@@ -37,13 +39,17 @@ Result<SecretKey> open_cluster_key(const RepositoryId& repository, const SecretK
     return fail(ErrorCode::damaged, "\"{}\" is damaged: {}", name, why.message());
   };
   PGS_TRY(const nlohmann::json json, parse_clear_json(stored, key_form, name));
+  const auto wrapped_by = optional_key_id_field(json, "repository_key");
+  if (!wrapped_by.has_value()) return damaged(wrapped_by.error());
   const auto salt = hex_field(json, "salt", wrap_salt_size_bytes);
   if (!salt.has_value()) return damaged(salt.error());
   const auto wrapped = hex_field(json, "wrapped", wrapped_key_size_bytes);
   if (!wrapped.has_value()) return damaged(wrapped.error());
   auto key = unwrap_key(wrapping_key(repository_key, *salt), binding(repository, cluster_name), *wrapped);
-  if (!key.has_value()) return damaged(key.error());
-  return key;
+  if (key.has_value()) return key;
+  if (*wrapped_by && **wrapped_by != repository_key_id(repository_key))
+    return fail(ErrorCode::wrong_key, "\"{}\" is wrapped by another key of the repository", name);
+  return damaged(key.error());
 }
 
 }  // namespace pgstrata

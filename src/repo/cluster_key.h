@@ -8,7 +8,8 @@ namespace pgstrata {
 
 [[nodiscard]] Bytes seal_cluster_key(const RepositoryId& repository, const SecretKey& repository_key,
                                      std::string_view cluster_name, const SecretKey& cluster_key);
-// Errors: damaged (also a key copied from another cluster or repository); newer_format.
+// Errors: wrong_key (it says that it is wrapped by another key of this repository's); damaged (also a key copied from
+// another cluster or repository); newer_format.
 Result<SecretKey> open_cluster_key(const RepositoryId& repository, const SecretKey& repository_key,
                                    std::string_view cluster_name, ByteView stored);
 

@@ -1,6 +1,6 @@
 #include <fmt/format.h>
 
-#include "repo/repository.h"
+#include "repo/cluster_folders.h"
 
 namespace pgstrata {
 
@@ -20,6 +20,12 @@ Result<std::vector<ObjectInfo>> ClusterSpace::list(std::string_view prefix) cons
   PGS_TRY(auto objects, store_->list_all(object_name(prefix)));
   for (ObjectInfo& object : objects) object.name.erase(0, own_prefix_size);
   return objects;
+}
+
+Result<void> ClusterSpace::check_not_shredded() const {
+  PGS_TRY(const bool has_key, has_cluster_key(*store_, name_));
+  if (has_key) return {};
+  return fail(ErrorCode::not_found, "cluster {} was shredded: its key is gone", name_);
 }
 
 SecretKey ClusterSpace::object_key(ByteView id, std::string_view purpose) const {

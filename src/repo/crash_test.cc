@@ -1,40 +1,14 @@
 // What is left when everything stops, or a call fails, at each step of each kind of work.
 #include "base/log.h"
+#include "repo/at_each_step.h"
 #include "repo/lease.h"
 #include "repo/pack.h"
 #include "repo/record.h"
 #include "repo/sealed_journal.h"
 #include "repo/test_store.h"
-#include "storage/fault/fault_store.h"
 
 namespace pgstrata {
 namespace {
-
-constexpr std::uint64_t crash_seeds = 20;
-
-// Runs `work` once for each of its steps, each kind of fault and each seed; then asks `check` about what is
-// left. What `check` gets is the store after the fault, and whether the work was told that it was done.
-void at_each_step(const std::function<bool(ObjectStore&)>& work,
-                  const std::function<void(ObjectStore&, bool done)>& check) {
-  for (const auto kind : {Fault::Kind::crash, Fault::Kind::error, Fault::Kind::lost_answer}) {
-    // Only a crash leaves anything to chance.
-    const std::uint64_t last_seed = kind == Fault::Kind::crash ? crash_seeds : 1;
-    for (std::uint64_t seed = 1; seed <= last_seed; ++seed) {
-      bool reached = true;
-      for (std::uint64_t step = 1; reached; ++step) {
-        MemoryStore beneath;
-        FaultStore faulty(beneath, seed);
-        faulty.set_fault({.kind = kind, .at_step = step});
-        const bool done = work(faulty);
-        reached = faulty.steps() >= step;
-        SCOPED_TRACE(faulty.last_fault());
-        if (kind == Fault::Kind::crash) faulty.crash();
-        check(beneath, done);
-        ASSERT_LT(step, 1'000U);
-      }
-    }
-  }
-}
 
 ClusterSpace space_over(ObjectStore& store) {
   return {store, "app", fixed_key(1)};

@@ -1,5 +1,5 @@
 // Objects as version 1 wrote them must open for ever. testdata/version1 is a whole repository, laid out as a
-// store lists it. The key file holds the 32 characters "A" to "Z" and "A" to "F".
+// store lists it, testdata/rotating1 one whose key was being rotated. The key file holds the 32 characters "A" to "Z" and "A" to "F".
 #include <filesystem>
 #include <fstream>
 
@@ -14,8 +14,10 @@ namespace {
 
 class GoldenTest : public testing::Test {
  protected:
-  void SetUp() override {
-    const std::filesystem::path root = PGSTRATA_SOURCE_DIR "/src/repo/testdata/version1";
+  void SetUp() override { fill("version1"); }
+  void fill(const std::string& sample) {
+    const std::filesystem::path root =
+        std::filesystem::path(PGSTRATA_SOURCE_DIR "/src/repo/testdata") / sample;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(root)) {
       if (!entry.is_regular_file()) continue;
       std::ifstream file(entry.path(), std::ios::binary);
@@ -85,6 +87,41 @@ TEST_F(GoldenTest, LeaseOpens) {
   EXPECT_EQ((*holder)->purpose, "stream");
   EXPECT_EQ((*holder)->process.pid, 4711);
   EXPECT_EQ((*holder)->process.host_name, "db1");
+}
+
+class GoldenRotationTest : public GoldenTest {
+ protected:
+  void SetUp() override { fill("rotating1"); }
+};
+
+TEST_F(GoldenRotationTest, OpensAndIsFinished) {
+  auto repository = Repository::open(borrow(store_), key_file_);
+  ASSERT_EQ(message_of(repository), "ok");
+  EXPECT_TRUE(*repository->key_rotation_unfinished());
+  const auto expect_records = [&] {
+    for (const auto& [name, content] :
+         {std::pair("app", "a golden record"), {"web", "of the other cluster"}}) {
+      const auto space = repository->open_cluster(name);
+      ASSERT_EQ(message_of(space), "ok");
+      EXPECT_EQ(as_text(*get_record(*space, "cluster", RecordKind::cluster)), content);
+    }
+  };
+  expect_records();
+  const HeldClock clock;
+  const auto finished = repository->rotate_key({}, {}, clock);
+  ASSERT_EQ(message_of(finished), "ok");
+  EXPECT_TRUE(finished->resumed);
+  EXPECT_EQ(finished->slot.id, "0d905d84");
+  EXPECT_EQ(finished->clusters, 1U);
+  expect_records();
+}
+
+TEST_F(GoldenTest, AnOldRepositoryIsRotated) {
+  auto repository = Repository::open(borrow(store_), key_file_);
+  const HeldClock clock;
+  EXPECT_EQ(code_of(repository->rotate_key({}, {}, clock)), "usage");
+  ASSERT_EQ(message_of(repository->rotate_key({}, {.drop_other_slots = true}, clock)), "ok");
+  EXPECT_EQ(as_text(*get_record(cluster(), "cluster", RecordKind::cluster)), "a golden record");
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include "codec/digest.h"
 #include "repo/clear_json.h"
+#include "repo/key_id_field.h"
 #include "repo/wrapped_key.h"
 
 namespace pgstrata {
@@ -32,17 +33,11 @@ Result<SecretKey> key_from_digest(ByteView secret, ByteView salt, std::string_vi
 
 // The key that wraps the repository's. Errors: usage (an unfit secret); no_space.
 Result<SecretKey> wrapping_key(const KeySource& source, ByteView salt, const Argon2idCost& cost) {
-  if (const auto* passphrase = std::get_if<Passphrase>(&source)) {
-    if (passphrase->text.empty()) return fail(ErrorCode::usage, "the passphrase is empty");
+  PGS_CHECK(check_key_source(source));
+  if (const auto* passphrase = std::get_if<Passphrase>(&source))
     return derive_key_from_passphrase(passphrase->text, salt, cost);
-  }
-  if (const auto* key_file = std::get_if<KeyFile>(&source)) {
-    if (key_file->secret.size() < key_file_min_bytes) {
-      return fail(ErrorCode::usage, "the key file holds {} bytes, fewer than {}", key_file->secret.size(),
-                  key_file_min_bytes);
-    }
+  if (const auto* key_file = std::get_if<KeyFile>(&source))
     return key_from_digest(key_file->secret, salt, "pgstrata key file v1");
-  }
   return key_from_digest(as_byte_view(public_secret), salt, "pgstrata no encryption v1");
 }
 
@@ -86,6 +81,7 @@ Result<StoredSlot> parse_fields(std::string_view id, const nlohmann::json& json)
   PGS_TRY(slot.info.created, time_field(json, "created"));
   PGS_TRY(const Bytes repository, hex_field(json, "repository", slot.repository.bytes.size()));
   std::ranges::copy(repository, slot.repository.bytes.begin());
+  PGS_TRY(slot.info.repository_key, optional_key_id_field(json, "repository_key"));
   PGS_TRY(slot.salt, hex_field(json, "salt", wrap_salt_size_bytes));
   PGS_TRY(slot.wrapped, hex_field(json, "wrapped", wrapped_key_size_bytes));
   if (slot.info.kind == KeySlotKind::passphrase) {
@@ -127,8 +123,27 @@ KeySlotKind kind_of(const KeySource& source) {
   return KeySlotKind::none;
 }
 
+RepositoryKeyId repository_key_id(const SecretKey& repository_key) {
+  const SecretKey derived = derive_key(repository_key, {}, "pgstrata repository key id v1");
+  RepositoryKeyId id;
+  std::ranges::copy(derived.view().first(id.size()), id.begin());
+  return id;
+}
+
 std::string key_slot_name(std::string_view id) {
   return fmt::format("keys/{}", id);
+}
+
+Result<void> check_key_source(const KeySource& source) {
+  const auto* passphrase = std::get_if<Passphrase>(&source);
+  if (passphrase != nullptr && passphrase->text.empty())
+    return fail(ErrorCode::usage, "the passphrase is empty");
+  const auto* key_file = std::get_if<KeyFile>(&source);
+  if (key_file != nullptr && key_file->secret.size() < key_file_min_bytes) {
+    return fail(ErrorCode::usage, "the key file holds {} bytes, fewer than {}", key_file->secret.size(),
+                key_file_min_bytes);
+  }
+  return {};
 }
 
 Result<Bytes> seal_key_slot(const RepositoryId& repository, const KeySlotInfo& info, const KeySource& source,
@@ -143,6 +158,7 @@ Result<Bytes> seal_key_slot(const RepositoryId& repository, const KeySlotInfo& i
                          {"repository", to_hex(repository.bytes)},
                          {"kind", to_string(info.kind)},
                          {"created", to_rfc3339(info.created)},
+                         {"repository_key", to_hex(repository_key_id(repository_key))},
                          {"salt", to_hex(salt)},
                          {"wrapped", to_hex(wrapped)}};
   if (info.kind == KeySlotKind::passphrase) {

@@ -1,11 +1,13 @@
 // Key slots: the ways to get at a repository's key.
 //
-// The repository key is drawn once, at init. Each slot keeps it wrapped under a secret of the operator's: a
-// passphrase (through Argon2id) or a key file (any secret of 32 bytes or more). A repository made with
+// The repository key is drawn at init, and anew by each rotation. Each slot keeps it wrapped under a secret of the
+// operator's: a passphrase (through Argon2id) or a key file (any secret of 32 bytes or more). A repository made with
 // --no-encryption has one slot of kind `none`, whose secret is public: the code path is the same, every read
 // is still authenticated against accidents, and nothing is secret. Format: docs/formats/repository.md.
 #pragma once
 
+#include <array>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -29,10 +31,16 @@ enum class KeySlotKind { none, passphrase, key_file };
 [[nodiscard]] std::string_view to_string(KeySlotKind kind);
 [[nodiscard]] KeySlotKind kind_of(const KeySource& source);
 
+// Tells two repository keys apart, and nothing about them. In clear text beside what a key wraps.
+using RepositoryKeyId = std::array<std::byte, 16>;
+[[nodiscard]] RepositoryKeyId repository_key_id(const SecretKey& repository_key);
+
 struct KeySlotInfo {
   std::string id;  // eight hexadecimal digits, the name an operator removes it by
   KeySlotKind kind = KeySlotKind::none;
   Timestamp created;
+  // Of the key that is in it; slots of versions that knew no rotation do not say.
+  std::optional<RepositoryKeyId> repository_key = {};
 };
 
 // 16 random bytes, drawn at init; two repositories never share one.
@@ -43,6 +51,9 @@ struct RepositoryId {
 
 // The object a slot is stored as: "keys/1f2e3d4c".
 [[nodiscard]] std::string key_slot_name(std::string_view id);
+
+// Whether a slot can be made of it. Error: usage (an empty passphrase, a key file of fewer than 32 bytes).
+[[nodiscard]] Result<void> check_key_source(const KeySource& source);
 
 // The stored form of a slot: JSON, clear text around the wrapped key. Bound to the repository's id and the
 // slot's, so a slot copied elsewhere does not open. `info.kind` is that of `source`. Errors: usage (an empty

@@ -265,6 +265,21 @@ Result<Lease> Lease::acquire(const ClusterSpace& space, std::string name, std::s
   }
 }
 
+Result<Lease> acquire_to_write(const ClusterSpace& space, std::string name, std::string purpose,
+                               const Clock& clock, LeaseOptions options) {
+  const std::string object_name = space.object_name(lease_object_name(name));
+  std::optional<Error> gone;
+  {
+    PGS_TRY(Lease lease, Lease::acquire(space, std::move(name), std::move(purpose), clock, options));
+    const auto there = space.check_not_shredded();
+    if (there.has_value()) return lease;
+    gone = there.error();
+  }
+  // Nothing else would remove it.
+  if (gone->code() == ErrorCode::not_found) PGS_CHECK(space.store().remove(object_name));
+  return std::unexpected(*std::move(gone));
+}
+
 Result<void> Lease::check() const {
   State& state = *state_;
   {

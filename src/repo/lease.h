@@ -57,6 +57,11 @@ class Lease {
   std::unique_ptr<State> state_;
 };
 
+// Lease::acquire for work that writes into a cluster, after which the cluster is still there: a process may have opened it
+// just before it was shredded. Errors: those of acquire; not_found.
+Result<Lease> acquire_to_write(const ClusterSpace& space, std::string name, std::string purpose,
+                               const Clock& clock, LeaseOptions options = {});
+
 // Lease::check for who must not know of the lease: asked before anything becomes visible in the repository,
 // from several threads.
 using PublishingAllowed = std::function<Result<void>()>;

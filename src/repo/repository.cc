@@ -6,13 +6,14 @@
 #include "base/log.h"
 #include "codec/digest.h"
 #include "repo/clear_json.h"
+#include "repo/key_ring.h"
+#include "repo/key_rotation.h"
 
 namespace pgstrata {
 namespace {
 
 constexpr ClearJsonForm descriptor_form{.format = "pgstrata repository", .version = 1};
 constexpr std::string_view descriptor_name = "repository";
-constexpr std::string_view key_slot_prefix = "keys/";
 constexpr std::size_t list_page = 100;
 
 Bytes write_descriptor(const RepositoryId& id, Timestamp created) {
@@ -68,36 +69,6 @@ Result<void> check_empty(ObjectStore& store) {
   }
 }
 
-struct ListedSlot {
-  std::string id;
-  Bytes content;
-};
-
-Result<std::vector<ListedSlot>> read_slots(ObjectStore& store) {
-  PGS_TRY(const auto objects, store.list_all(key_slot_prefix));
-  std::vector<ListedSlot> slots;
-  for (const ObjectInfo& object : objects) {
-    auto content = store.get(object.name, max_clear_json_bytes);
-    const auto code = content ? ErrorCode{} : content.error().code();
-    if (!content && code == ErrorCode::not_found) continue;  // removed meanwhile
-    if (!content && code != ErrorCode::damaged) return std::unexpected(std::move(content).error());
-    // One that is too large to be a slot is told from its content, as any other damage.
-    slots.push_back({.id = object.name.substr(key_slot_prefix.size()),
-                     .content = content ? *std::move(content) : Bytes()});
-  }
-  return slots;
-}
-
-Result<KeySlotInfo> put_new_slot(ObjectStore& store, const RepositoryId& id, const SecretKey& key,
-                                 const KeySource& source, const Clock& clock) {
-  constexpr std::size_t slot_id_size_bytes = 4;
-  const KeySlotInfo info{
-      .id = to_hex(random_bytes(slot_id_size_bytes)), .kind = kind_of(source), .created = clock.now()};
-  PGS_TRY(const Bytes slot, seal_key_slot(id, info, source, key));
-  PGS_CHECK(store.put(key_slot_name(info.id), slot));
-  return info;
-}
-
 // Whoever puts the descriptor has made the repository; of two at the same time, one.
 Result<void> put_descriptor(ObjectStore& store, const RepositoryId& id, Timestamp created) {
   auto done = store.put(descriptor_name, write_descriptor(id, created));
@@ -121,129 +92,37 @@ Result<void> remove_foreign_slots(ObjectStore& store, const RepositoryId& id) {
   return {};
 }
 
-// What came of trying a secret on every slot.
-struct SlotTrial {
-  std::optional<SecretKey> key;
-  std::vector<KeySlotKind> kinds;    // of the slots there are
-  std::string opened;                // the slot that gave the key
-  std::optional<Error> obstacle;     // why a slot could not be tried
-  std::vector<std::string> foreign;  // names of those that are another repository's
-};
-
-SlotTrial try_slots(const std::vector<ListedSlot>& slots, const RepositoryId& id, const KeySource& source) {
-  SlotTrial trial;
-  for (const ListedSlot& slot : slots) {
-    const auto info = read_key_slot_info(id, slot.id, slot.content);
-    if (!info.has_value()) {
-      if (info.error().code() != ErrorCode::not_found) {
-        trial.obstacle = info.error();
-      } else {
-        trial.foreign.push_back(key_slot_name(slot.id));
-      }
-      continue;
-    }
-    trial.kinds.push_back(info->kind);
-    if (trial.key.has_value()) continue;
-    auto key = open_key_slot(id, slot.id, slot.content, source);
-    if (key.has_value()) {
-      trial.key = *key;
-      trial.opened = slot.id;
-    } else if (key.error().code() != ErrorCode::wrong_key) {
-      trial.obstacle = key.error();
-    }
-  }
-  return trial;
-}
-
-// Of the slots that can be read, but for one.
+// Of the slots that lead to what the repository holds, but for one.
 std::vector<KeySlotKind> kinds_of_others(const std::vector<ListedSlot>& slots, const RepositoryId& repository,
+                                         const std::optional<StoredRotation>& rotation,
                                          std::string_view but_for) {
   std::vector<KeySlotKind> kinds;
   for (const ListedSlot& slot : slots) {
     if (slot.id == but_for) continue;
     const auto info = read_key_slot_info(repository, slot.id, slot.content);
-    if (info.has_value()) kinds.push_back(info->kind);
+    if (info.has_value() && is_of_use(*info, rotation)) kinds.push_back(info->kind);
   }
   return kinds;
-}
-
-std::string_view display_name(KeySlotKind kind) {
-  switch (kind) {
-    case KeySlotKind::passphrase:
-      return "a passphrase";
-    case KeySlotKind::key_file:
-      return "a key file";
-    case KeySlotKind::none:
-      break;
-  }
-  return "no key";
-}
-
-std::string display_names(std::vector<KeySlotKind> kinds) {
-  std::ranges::sort(kinds);
-  kinds.erase(std::ranges::unique(kinds).begin(), kinds.end());
-  std::string text;
-  for (const KeySlotKind kind : kinds) {
-    if (!text.empty()) text += " or ";
-    text += display_name(kind);
-  }
-  return text;
-}
-
-std::string display_foreign(const SlotTrial& trial) {
-  std::string names;
-  for (const std::string& name : trial.foreign)
-    names += fmt::format("{}\"{}\"", names.empty() ? "" : ", ", name);
-  return fmt::format("{} {} of another repository than \"{}\"", names,
-                     trial.foreign.size() == 1 ? "is" : "are", descriptor_name);
-}
-
-// An init that was cut short leaves such slots; so does whoever copies them over those of this one.
-std::string hint_at_foreign(const SlotTrial& trial) {
-  return trial.foreign.empty() ? ""
-                               : " " + display_foreign(trial) + ": was it copied over one of this one's?";
-}
-
-Error explain_refusal(const SlotTrial& trial, KeySlotKind tried) {
-  if (std::ranges::find(trial.kinds, tried) != trial.kinds.end()) {
-    if (trial.obstacle.has_value() && trial.obstacle->code() == ErrorCode::usage) return *trial.obstacle;
-    return make_error(ErrorCode::wrong_key, "no key slot of this repository opens with this {}",
-                      tried == KeySlotKind::passphrase ? "passphrase" : "key file")
-        .with_hint(fmt::format("The repository opens with {}; check that it is the one of this repository.{}",
-                               display_names(trial.kinds), hint_at_foreign(trial)));
-  }
-  if (trial.obstacle.has_value()) return *trial.obstacle;
-  if (trial.kinds.empty() && !trial.foreign.empty()) {
-    return make_error(ErrorCode::damaged, "the repository has no key slot of its own: {}",
-                      display_foreign(trial))
-        .with_hint("One of the two was copied here from elsewhere: bring back the one that belongs here.");
-  }
-  if (trial.kinds.empty())
-    return make_error(ErrorCode::damaged, "the repository has no key slot any more, nothing below \"{}\"",
-                      key_slot_prefix);
-  const bool open = std::ranges::find(trial.kinds, KeySlotKind::none) != trial.kinds.end();
-  if (open) {
-    return make_error(ErrorCode::wrong_key, "this repository is not encrypted, and was given {}",
-                      display_name(tried))
-        .with_hint(
-            "Is it the right one? Somebody may have put another in its place. If it was made with "
-            "--no-encryption and is meant, give no key.");
-  }
-  return make_error(ErrorCode::wrong_key, "this repository opens with {}, and was given {}",
-                    display_names(trial.kinds), display_name(tried))
-      .with_hint("Give the key with --key-file or the passphrase with --passphrase-env." +
-                 hint_at_foreign(trial));
 }
 
 bool has_open_slot(const std::vector<KeySlotKind>& kinds) {
   return std::ranges::find(kinds, KeySlotKind::none) != kinds.end();
 }
 
+std::unexpected<Error> rotation_under_way() {
+  return std::unexpected(
+      make_error(ErrorCode::busy, "the repository's key is being rotated")
+          .with_hint("Wait for that to end; one that was cut short is finished by `pgstrata key rotate`."));
+}
+
+std::string version_of(const std::optional<StoredRotation>& rotation) {
+  return rotation ? rotation->version : "";
+}
+
 }  // namespace
 
-Repository::Repository(std::unique_ptr<ObjectStore> store, RepositoryId id, const SecretKey& key,
-                       bool encrypted)
-    : store_(std::move(store)), id_(id), key_(key), encrypted_(encrypted) {}
+Repository::Repository(std::unique_ptr<ObjectStore> store, RepositoryId id, KeySource source, KeyRing ring)
+    : store_(std::move(store)), id_(id), source_(std::move(source)), ring_(std::move(ring)) {}
 
 Result<Repository> Repository::create(std::unique_ptr<ObjectStore> store, const KeySource& source,
                                       const Clock& clock) {
@@ -261,19 +140,37 @@ Result<Repository> Repository::create(std::unique_ptr<ObjectStore> store, const 
   if (const auto cleaned = remove_foreign_slots(*store, id); !cleaned.has_value()) {
     log_info("key slots of an earlier init are still there: {}", cleaned.error().describe());
   }
-  Repository repository(std::move(store), id, key, slot.kind != KeySlotKind::none);
+  Repository repository(std::move(store), id, source, {.current = key});
+  repository.encrypted_ = slot.kind != KeySlotKind::none;
   repository.opened_slot_ = slot.id;
   return repository;
 }
 
 Result<Repository> Repository::open(std::unique_ptr<ObjectStore> store, const KeySource& source) {
   PGS_TRY(const RepositoryId id, read_descriptor(*store));
-  PGS_TRY(const auto slots, read_slots(*store));
-  const SlotTrial trial = try_slots(slots, id, source);
-  if (!trial.key.has_value()) return std::unexpected(explain_refusal(trial, kind_of(source)));
-  Repository repository(std::move(store), id, *trial.key, !has_open_slot(trial.kinds));
-  repository.opened_slot_ = trial.opened;
+  PGS_TRY(OpenedRing opened, open_ring(*store, id, source));
+  Repository repository(std::move(store), id, source, std::move(opened.ring));
+  repository.encrypted_ = !has_open_slot(opened.kinds);
+  repository.opened_slot_ = std::move(opened.slot);
   return repository;
+}
+
+Result<KeyRing> Repository::current_ring() const {
+  PGS_TRY(const auto rotation, read_rotation(*store_));
+  for (const auto& key : {std::optional(ring_.current), ring_.other}) {
+    if (!key) continue;
+    PGS_TRY(auto ring, ring_of(id_, *key, rotation));
+    if (ring) return *std::move(ring);
+  }
+  auto opened = open_ring(*store_, id_, source_);
+  if (opened.has_value()) return std::move(opened->ring);
+  if (opened.error().code() != ErrorCode::wrong_key) return std::unexpected(std::move(opened).error());
+  return std::unexpected(
+      make_error(
+          ErrorCode::wrong_key,
+          "the repository's key was rotated since this command opened it, and its secret is none of the "
+          "repository's any more")
+          .with_hint("Run it again with the new key."));
 }
 
 Result<std::vector<KeySlotKind>> Repository::key_slot_kinds(ObjectStore& store) {
@@ -302,15 +199,23 @@ Result<std::vector<KeySlotInfo>> Repository::key_slots() const {
 }
 
 Result<KeySlotInfo> Repository::add_key_slot(const KeySource& source, const Clock& clock) {
-  PGS_TRY(const auto slots, read_slots(*store_));
-  if (const SlotTrial trial = try_slots(slots, id_, source); trial.key.has_value()) {
+  PGS_TRY(const auto before, read_rotation(*store_));
+  if (before && !before->record.settled()) return rotation_under_way();
+  PGS_TRY(const KeyRing ring, current_ring());
+  if (const auto opened = open_ring(*store_, id_, source); opened.has_value()) {
     return std::unexpected(
-        make_error(ErrorCode::already_exists, "key slot {} opens with this {} already", trial.opened,
+        make_error(ErrorCode::already_exists, "key slot {} opens with this {} already", opened->slot,
                    kind_of(source) == KeySlotKind::passphrase ? "passphrase" : "key file")
             .with_hint(
                 "Two slots of one key would be no second way in: removing one would leave the other."));
   }
-  PGS_TRY(KeySlotInfo info, put_new_slot(*store_, id_, key_, source, clock));
+  PGS_TRY(KeySlotInfo info, put_new_slot(*store_, id_, ring.current, source, clock));
+  // One that began meanwhile may not have seen the slot, which has the former key.
+  PGS_TRY(const auto after, read_rotation(*store_));
+  if (version_of(after) != version_of(before)) {
+    PGS_CHECK(store_->remove(key_slot_name(info.id)));
+    return rotation_under_way();
+  }
   if (info.kind == KeySlotKind::none) encrypted_ = false;
   return info;
 }
@@ -319,7 +224,8 @@ Result<void> Repository::remove_key_slot(std::string_view id) {
   PGS_TRY(const auto slots, read_slots(*store_));
   const auto slot = std::ranges::find(slots, id, &ListedSlot::id);
   if (slot == slots.end()) return fail(ErrorCode::not_found, "there is no key slot \"{}\"", id);
-  if (kinds_of_others(slots, id_, id).empty()) {
+  PGS_TRY(const auto rotation, read_rotation(*store_));
+  if (kinds_of_others(slots, id_, rotation, id).empty()) {
     return std::unexpected(
         make_error(ErrorCode::usage,
                    "key slot {} is the last one: nothing would open the repository any more", id)
@@ -335,13 +241,39 @@ Result<void> Repository::remove_key_slot(std::string_view id) {
   // Two that remove each other's last slot must not both succeed: each looks after its own removal, so the
   // later one sees what the two have done.
   PGS_TRY(const auto left, read_slots(*store_));
-  const auto kinds_left = kinds_of_others(left, id_, id);
+  PGS_TRY(const auto rotation_now, read_rotation(*store_));
+  const auto kinds_left = kinds_of_others(left, id_, rotation_now, id);
   if (kinds_left.empty()) {
     PGS_CHECK(store_->put(key_slot_name(id), slot->content));
     return fail(ErrorCode::busy, "key slot {} stays: all others were removed at the same time", id);
   }
   encrypted_ = !has_open_slot(kinds_left);
   return {};
+}
+
+Result<bool> Repository::opens_with(const KeySource& source) const {
+  const auto opened = open_ring(*store_, id_, source);
+  if (opened.has_value()) return true;
+  if (opened.error().code() == ErrorCode::wrong_key) return false;
+  return std::unexpected(opened.error());
+}
+
+Result<KeyRotationOutcome> Repository::rotate_key(const std::optional<KeySource>& source,
+                                                  const KeyRotationOptions& options, const Clock& clock) {
+  const KeySource next = source.value_or(source_);
+  KeyRotation rotation(*store_, id_, {.opening = source_, .next = next}, options, clock);
+  PGS_CHECK(rotation.run(ring_));
+  ring_ = rotation.ring();
+  source_ = next;
+  opened_slot_ = rotation.outcome().slot.id;
+  PGS_TRY(const auto kinds, key_slot_kinds(*store_));
+  encrypted_ = !has_open_slot(kinds);
+  return rotation.outcome();
+}
+
+Result<bool> Repository::key_rotation_unfinished() const {
+  PGS_TRY(const auto rotation, read_rotation(*store_));
+  return rotation && !rotation->record.settled();
 }
 
 }  // namespace pgstrata

@@ -1,10 +1,11 @@
-// Clear-text objects of a repository: key slots, cluster keys, the descriptor. The checksum is put right
+// Clear-text objects of a repository: key slots, cluster keys, the record of a rotation, the descriptor. The checksum is put right
 // first, for changed fields to be read at all. Slots of kind passphrase are only parsed: opening one costs
 // seconds under a fuzzer.
 #include <nlohmann/json.hpp>
 
 #include "repo/clear_json.h"
 #include "repo/cluster_key.h"
+#include "repo/rotation_record.h"
 #include "storage/memory/memory_store.h"
 
 using namespace pgstrata;
@@ -22,6 +23,8 @@ void try_all(ByteView bytes) {
   try_slot(bytes);
   const auto key = SecretKey::from(Bytes(SecretKey::size_bytes));
   (void)open_cluster_key({}, *key, "app", bytes);
+  const auto rotation = parse_rotation_record(bytes);
+  if (rotation.has_value() && !rotation->settled()) (void)open_former_key({}, *rotation, *key);
   auto store = std::make_unique<MemoryStore>();
   if (!store->put("repository", bytes)) return;
   (void)Repository::open(std::move(store), NoEncryption{});
