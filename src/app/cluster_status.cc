@@ -64,6 +64,7 @@ Result<ClusterStatus> cluster_status(const Repository& repository, const std::st
     PGS_TRY(status.source, view_source(registered.record, cancellation));
   }
   PGS_TRY(status.coverage, compute_coverage(space, registered.record.wal_segment_bytes, cancellation));
+  PGS_TRY(status.horizons, get_wal_horizons(space));
   PGS_TRY(status.replay_debts,
           replay_debts(space, registered.record.wal_segment_bytes, status.coverage, cancellation));
   PGS_TRY(status.stream, readable_holder(space, stream_lease_name, status));

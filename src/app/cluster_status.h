@@ -11,6 +11,7 @@
 #include "base/cancellation.h"
 #include "catalog/coverage.h"
 #include "catalog/replay_debt.h"
+#include "catalog/retention_horizon.h"
 
 namespace pgstrata {
 
@@ -42,6 +43,7 @@ struct ClusterStatus {
   std::string name;
   ClusterRecord record;
   Coverage coverage;
+  WalHorizons horizons;  // behind which WAL that is missing was lost, not let go by retention
   std::optional<LeaseHolder> stream;
   std::optional<LeaseHolder> backup;
   std::vector<Error> damaged_leases;  // who holds those is not known

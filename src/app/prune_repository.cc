@@ -15,8 +15,8 @@ Result<PrunedCluster> prune_one(const Repository& repository, const std::string&
     PGS_TRY(const auto recorded, get_retention_floor(cluster.space));
     policy.floor = std::max(policy.floor, recorded);
   } else {
-    PGS_TRY(lease,
-            acquire_to_write(cluster.space, prune_lease_name, "prune", clock, {.cancellation = &cancellation}));
+    PGS_TRY(lease, acquire_to_write(cluster.space, prune_lease_name, "prune", clock,
+                                    {.cancellation = &cancellation}));
     PGS_TRY(policy.floor, raise_retention_floor(cluster.space, policy.floor));
   }
   const PruneRequest request{.wal_segment_bytes = cluster.record.wal_segment_bytes,

@@ -55,6 +55,16 @@ void find_snapshot_problems(const ClusterStatus& status, std::vector<StatusProbl
   }
 }
 
+// What is missing before it was let go.
+bool begins_by_retention(const ClusterStatus& status, const CoverageRange& range) {
+  if (range.snapshots.empty()) return false;
+  const auto first =
+      std::ranges::find(status.coverage.snapshots, range.snapshots.front(), &SnapshotRecord::id);
+  if (first == status.coverage.snapshots.end()) return false;
+  const Lsn segment{first->start_lsn.value - first->start_lsn.value % first->wal_segment_bytes};
+  return was_let_go(status.horizons, first->timeline, segment);
+}
+
 void find_gaps(const ClusterStatus& status, std::vector<StatusProblem>& problems) {
   // The ranges on the way to the current timeline come first; some end on its ancestors.
   const auto& ranges = status.coverage.ranges;
@@ -71,7 +81,7 @@ void find_gaps(const ClusterStatus& status, std::vector<StatusProblem>& problems
     return fmt::format(" Timeline {0}, which was left, has some of it: `--timeline {0}`.", kept->timeline);
   };
   for (const CoverageRange& range : std::span(ranges).first(on_the_way)) {
-    if (before != nullptr) {
+    if (before != nullptr && !begins_by_retention(status, range)) {
       problems.push_back(
           {.code = "coverage_gap",
            .what = fmt::format("nothing between {} ({}) and {} ({}) can be restored", before->to_time,

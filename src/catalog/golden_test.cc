@@ -5,6 +5,7 @@
 #include "catalog/cluster_record.h"
 #include "catalog/condemned.h"
 #include "catalog/retention_floor.h"
+#include "catalog/retention_horizon.h"
 #include "catalog/snapshot_record.h"
 #include "catalog/wal_segment_summary.h"
 #include "catalog/wal_tail.h"
@@ -79,6 +80,12 @@ TEST_F(CatalogGoldenTest, RetentionFloor) {
   ASSERT_TRUE(put_record(space_, "retention-floor", RecordKind::retention_floor,
                          as_byte_view(R"({"seconds":86400})")));
   EXPECT_EQ(get_retention_floor(space_).value(), std::chrono::hours(24));
+}
+
+TEST_F(CatalogGoldenTest, RetentionHorizon) {
+  constexpr std::string_view payload = R"({"horizons":[{"lsn":50331648,"timeline":3}]})";
+  ASSERT_TRUE(put_record(space_, "retention-horizon", RecordKind::retention_horizon, as_byte_view(payload)));
+  EXPECT_EQ(get_wal_horizons(space_).value(), (WalHorizons{{TimelineId{3}, Lsn{50331648}}}));
 }
 
 TEST_F(CatalogGoldenTest, SnapshotRecord) {

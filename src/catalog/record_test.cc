@@ -4,6 +4,7 @@
 
 #include "catalog/cluster_record.h"
 #include "catalog/retention_floor.h"
+#include "catalog/retention_horizon.h"
 #include "catalog/snapshot_record.h"
 #include "storage/memory/memory_store.h"
 
@@ -71,6 +72,25 @@ TEST_F(RecordTest, TheRetentionFloorIsRaisedAlone) {
   ASSERT_TRUE(
       put_record(space_, "retention-floor", RecordKind::retention_floor, as_byte_view(R"({"seconds":-1})")));
   EXPECT_EQ(raise_retention_floor(space_, hours(1)).error().code(), ErrorCode::damaged);
+}
+
+TEST_F(RecordTest, HorizonsOfRetentionOnlyAdvance) {
+  const TimelineId first{1};
+  const TimelineId second{2};
+  EXPECT_EQ(get_wal_horizons(space_).value(), WalHorizons());
+  ASSERT_TRUE(advance_wal_horizons(space_, {{first, {100}}}));
+  ASSERT_TRUE(advance_wal_horizons(space_, {{first, {50}}, {second, {70}}}));
+  const auto horizons = get_wal_horizons(space_).value();
+  EXPECT_EQ(horizons, (WalHorizons{{first, {100}}, {second, {70}}}));
+  EXPECT_TRUE(was_let_go(horizons, first, {100}));
+  EXPECT_FALSE(was_let_go(horizons, first, {101}));
+  EXPECT_FALSE(was_let_go(horizons, TimelineId{3}, {1}));
+  // One that is damaged is made anew.
+  ASSERT_TRUE(space_.store().remove(space_.object_name("retention-horizon")));
+  ASSERT_TRUE(space_.store().put(space_.object_name("retention-horizon"), Bytes(60)));
+  EXPECT_EQ(get_wal_horizons(space_).value(), WalHorizons());
+  ASSERT_TRUE(advance_wal_horizons(space_, {{first, {120}}}));
+  EXPECT_EQ(get_wal_horizons(space_).value(), (WalHorizons{{first, {120}}}));
 }
 
 TEST_F(RecordTest, ASnapshotRoundTrips) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "catalog/retention_horizon.h"
 #include "catalog/wal_reader.h"
 #include "catalog/wal_run.h"
 #include "check/pack_check.h"
@@ -94,6 +95,7 @@ Result<std::vector<WalHole>> find_wal_holes(const ClusterSpace& space, const Sna
                                             const WalInventory& inventory, const Breakage& broken,
                                             const Cancellation& cancellation) {
   std::vector<WalHole> holes;
+  PGS_TRY(const auto horizons, get_wal_horizons(space));
   for (const auto& [timeline, segments] : inventory.timelines()) {
     if (broken.histories.contains(timeline)) continue;
     auto path = timeline_ancestry(space, timeline);
@@ -102,6 +104,7 @@ Result<std::vector<WalHole>> find_wal_holes(const ClusterSpace& space, const Sna
     PGS_TRY(auto found, HolesOnPath(space, list, inventory, broken, *std::move(path)).find(cancellation));
     // Ways share holes; what lies behind may differ.
     for (auto& hole : found) {
+      if (was_let_go(horizons, hole.missing.timeline, hole.missing.to_lsn)) continue;
       if (std::ranges::find(holes, hole) == holes.end()) holes.push_back(std::move(hole));
     }
   }

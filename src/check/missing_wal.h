@@ -14,7 +14,8 @@ struct WalHole {
 };
 
 // On the way to each timeline of which something can be read, behind the first snapshot there. What is broken
-// is no hole, and what lies behind a hole and is broken from end to end was never more than its names.
+// is no hole, what retention let go is none, and what lies behind a hole and is broken from end to end was never more than its
+// names.
 // Errors: those of the store; cancelled.
 Result<std::vector<WalHole>> find_wal_holes(const ClusterSpace& space, const SnapshotList& list,
                                             const WalInventory& inventory, const Breakage& broken,

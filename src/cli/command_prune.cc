@@ -3,6 +3,7 @@
 #include "cli/commands.h"
 #include "cli/human.h"
 #include "cli/shapes.h"
+#include "cli/status_shapes.h"
 #include "cli/table.h"
 
 namespace pgstrata {
@@ -115,13 +116,22 @@ std::string text_fates(const std::vector<SnapshotFate>& fates, bool dry_run) {
   return table.text();
 }
 
-std::string text_coverage(std::string_view when, const Coverage& coverage) {
+std::string prune_coverage_text(std::string_view when, const Coverage& coverage,
+                                const WalHorizons& horizons) {
   std::string text;
+  std::size_t alone = 0;
   for (const auto& range : coverage.ranges) {
+    if (is_kept_of_earlier(range, horizons)) {
+      alone += range.snapshots.size();
+      continue;
+    }
     text += fmt::format(
         "  {}{} to {}{}\n", when, human_time(range.from_time), human_time(range.to_time),
         range.timeline == coverage.current_timeline ? "" : fmt::format(" (timeline {})", range.timeline));
   }
+  if (alone > 0)
+    text += fmt::format("  {}{} of earlier times, as of their own moments\n", when,
+                        counted(alone, "snapshot", "snapshots"));
   return text.empty() ? fmt::format("  {}nothing\n", when) : text;
 }
 
@@ -138,8 +148,8 @@ std::string prune_text(const PrunedCluster& pruned, bool dry_run) {
     text += fmt::format("left by interrupted work: {}, {}\n", counted(plan.stray_packs, "pack", "packs"),
                         human_size(plan.stray_bytes));
   text += "what can be restored\n";
-  text += text_coverage("before: ", pruned.report.before);
-  text += text_coverage("after:  ", plan.after);
+  text += prune_coverage_text("before: ", pruned.report.before, plan.horizons);
+  text += prune_coverage_text("after:  ", plan.after, plan.horizons);
   if (dry_run) return text + fmt::format("would free {}\n", human_size(plan.pack_bytes + plan.wal_bytes));
   text += fmt::format("removed {}, {}\n", counted(pruned.report.removed_objects, "object", "objects"),
                       human_size(pruned.report.removed_bytes));

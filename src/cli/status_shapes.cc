@@ -63,18 +63,31 @@ Json json_cluster(const ClusterStatus& status) {
   return json;
 }
 
-std::string text_coverage(const Coverage& coverage) {
-  if (coverage.ranges.empty()) return "  nothing can be restored\n";
+std::string text_coverage(const ClusterStatus& status) {
+  const auto& ranges = status.coverage.ranges;
+  if (ranges.empty()) return "  nothing can be restored\n";
   Table table({{.title = "  RESTORABLE FROM"},
                {.title = "TO"},
                {.title = "TIMELINE", .align = Align::right},
                {.title = "FROM LSN"},
                {.title = "TO LSN"}});
-  for (const CoverageRange& range : coverage.ranges) {
+  std::vector<const CoverageRange*> alone;
+  std::size_t snapshots = 0;
+  for (const CoverageRange& range : ranges) {
+    if (is_kept_of_earlier(range, status.horizons)) {
+      alone.push_back(&range);
+      snapshots += range.snapshots.size();
+      continue;
+    }
     table.add({"  " + human_time(range.from_time), human_time(range.to_time),
                fmt::format("{}", range.timeline), to_string(range.from_lsn), to_string(range.to_lsn)});
   }
-  return table.text();
+  if (alone.empty()) return table.text();
+  const auto [oldest, newest] = std::ranges::minmax(alone, {}, &CoverageRange::from_time);
+  return table.text() +
+         fmt::format("  and {} of {} to {}, as of their own moments: `pgstrata snapshot list {}`\n",
+                     counted(snapshots, "snapshot", "snapshots"), human_time(oldest->from_time),
+                     human_time(newest->from_time), status.name);
 }
 
 std::string text_holder(const std::optional<LeaseHolder>& holder) {
@@ -133,7 +146,7 @@ std::string text_cluster(const ClusterStatus& status) {
   std::string text =
       fmt::format("{}: PostgreSQL {}, system identifier {}\n", status.name,
                   human_server_version(status.record.server_version), status.record.system_identifier);
-  text += text_coverage(status.coverage);
+  text += text_coverage(status);
   text += fmt::format("  lag            {}\n", text_lag(status));
   text += fmt::format("  replay debt    {}\n", text_replay_debt(status.replay_debts));
   text += fmt::format("  stream         {}\n", text_holder(status.stream));
@@ -167,6 +180,10 @@ std::string text_status(const RepositoryStatus& status) {
     text += "no cluster yet: `pgstrata add NAME --url URL` registers one\n";
   }
   return text;
+}
+
+bool is_kept_of_earlier(const CoverageRange& range, const WalHorizons& horizons) {
+  return was_let_go(horizons, range.timeline, range.to_lsn);
 }
 
 }  // namespace pgstrata

@@ -19,7 +19,8 @@ enum class RecordKind : std::uint8_t {
   hold = 5,
   condemned = 6,
   condemned_witness = 7,
-  retention_floor = 8
+  retention_floor = 8,
+  retention_horizon = 9
 };
 
 // `name` is relative to the cluster's space. Durable when it returns.

@@ -60,6 +60,7 @@ class Prune {
     PGS_CHECK(request_.still_allowed());
     PGS_TRY(note.id, put_condemned_note(space_, note, request_.clock));
     PGS_CHECK(unaware_of(space_, note));
+    if (!plan.segments.empty()) PGS_CHECK(advance_wal_horizons(space_, plan.horizons));
     PGS_TRY(const HoldList holds, list_holds(space_));
     std::set<std::string> held;
     for (const Hold& hold : holds.holds) {

@@ -122,7 +122,7 @@ class Planning {
   // its way here.
   void raise_horizon(const std::vector<TimelineStretch>& way, Lsn to) {
     for (const auto& stretch : way) {
-      auto& horizon = horizons_[stretch.timeline];
+      auto& horizon = plan_.horizons[stretch.timeline];
       horizon = std::max(horizon, std::min(to, stretch.to));
     }
   }
@@ -203,7 +203,7 @@ class Planning {
     for (const Hold& hold : holdings_.holds) PGS_CHECK(needs_.add(hold));
     for (const auto& [timeline, segments] : holdings_.inventory.timelines()) {
       for (const auto& [start, objects] : segments) {
-        if (start >= horizons_[timeline] || needs_.needs(timeline, start)) continue;
+        if (start >= plan_.horizons[timeline] || needs_.needs(timeline, start)) continue;
         plan_.segments.emplace(timeline, start);
         plan_.wal_bytes += objects.stored_bytes;
       }
@@ -235,7 +235,6 @@ class Planning {
   std::map<std::string, const SnapshotRecord*> by_id_;  // the whole ones
   std::map<std::string, std::string> superseded_by_;
   std::map<std::string, std::vector<KeepRule>> kept_;
-  std::map<TimelineId, Lsn> horizons_;
 };
 
 }  // namespace

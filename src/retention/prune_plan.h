@@ -13,6 +13,7 @@
 #include "catalog/coverage.h"
 #include "catalog/hold.h"
 #include "catalog/retention.h"
+#include "catalog/retention_horizon.h"
 #include "repo/pack.h"
 
 namespace pgstrata {
@@ -53,6 +54,7 @@ struct PrunePlan {
   std::uint64_t stray_bytes = 0;
   WalSegmentIds segments;
   std::uint64_t wal_bytes = 0;
+  WalHorizons horizons;   // before which WAL goes, of each timeline
   Timestamp window_from;  // any second from here on can be restored as before; not valid without a policy
   Coverage after;         // what can be restored once all that is gone
 

@@ -125,6 +125,7 @@ class PassingCluster {
     options.workers = 1;
     const auto report = must(verify_cluster(space, wal_segment_bytes, options, cancellation));
     EXPECT_TRUE(report.damaged.empty()) << report.damaged.front().name << ": " << report.damaged.front().what;
+    EXPECT_EQ(report.missing_wal.size(), 0U) << "what was let go was not lost";
     EXPECT_EQ(coverage().damaged_snapshots.size(), 0U);
   }
   Lsn end() const { return end_; }

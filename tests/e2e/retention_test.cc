@@ -8,10 +8,8 @@
 namespace pgstrata::testing {
 namespace {
 
-using ::testing::Contains;
-using ::testing::ElementsAre;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 using ::testing::Not;
 
 class RetentionTest : public BranchedRowsTest {
@@ -61,7 +59,10 @@ TEST_F(RetentionTest, WhatIsInUseOrHeldStaysAndTheRestGoes) {
   const auto pruned = prune();
   EXPECT_EQ(pruned.at("coverage_after"), foreseen.at("coverage_after"));
   EXPECT_EQ(ids(), (std::vector<std::string>{first, held, last}));
-  EXPECT_THAT(verified(), HasSubstr("sound"));
+  EXPECT_THAT(verified(), AllOf(HasSubstr("sound"), Not(HasSubstr("gap"))));
+  for (const auto& problem : json_of({"status", "app"}).at("clusters").at(0).at("problems"))
+    EXPECT_NE(problem.at("code"), "coverage_gap") << problem;
+  EXPECT_THAT(pgstrata({"status", "app"}).out, HasSubstr("2 snapshots of "));
 
   // The branch reads what it has not read yet, with the snapshot and its WAL there.
   EXPECT_EQ(look.value("SELECT count(*) > 0 FROM pg_proc"), "t");

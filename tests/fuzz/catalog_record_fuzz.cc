@@ -3,6 +3,7 @@
 #include "catalog/cluster_record.h"
 #include "catalog/condemned.h"
 #include "catalog/retention_floor.h"
+#include "catalog/retention_horizon.h"
 #include "catalog/snapshot_record.h"
 #include "repo/record.h"
 #include "storage/memory/memory_store.h"
@@ -63,6 +64,8 @@ void read_condemned(const ClusterSpace& space, ByteView payload) {
 void read_floor(const ClusterSpace& space, ByteView payload) {
   PGS_ASSERT(put_record(space, "retention-floor", RecordKind::retention_floor, payload).has_value());
   (void)get_retention_floor(space);
+  PGS_ASSERT(put_record(space, "retention-horizon", RecordKind::retention_horizon, payload).has_value());
+  PGS_ASSERT(get_wal_horizons(space).has_value());
 }
 
 }  // namespace
