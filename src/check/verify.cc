@@ -42,6 +42,9 @@ class Verification {
     PGS_CHECK(check_leases());
     PGS_CHECK(check_holes(list, inventory));
     if (!report_.sound()) {
+      PGS_CHECK(forget_what_was_taken(list, wal_segment_bytes));
+    }
+    if (!report_.sound()) {
       if (wal_moved_) {
         PGS_TRY(inventory, WalInventory::load(space_, wal_segment_bytes));
       }
@@ -318,6 +321,63 @@ class Verification {
       if (hole.missing.healed_by.empty()) broken_.behind_holes.push_back(hole.behind);
     }
     return {};
+  }
+
+  // A prune may have been at work meanwhile: what it took away is no damage, nor is what nothing that stayed needs.
+  Result<void> forget_what_was_taken(SnapshotList& list, std::uint32_t segment_bytes) {
+    PGS_TRY(const auto ids, list_snapshot_ids(space_));
+    const std::set<std::string> there(ids.begin(), ids.end());
+    const auto taken = [&there](const std::string& id) { return !there.contains(id); };
+    std::erase_if(list.snapshots, [&](const SnapshotRecord& snapshot) { return taken(snapshot.id); });
+    std::erase_if(list.damaged, [&](const auto& damaged) { return taken(damaged.id); });
+    std::erase_if(broken_.snapshots, taken);
+    std::erase_if(lasting_.snapshots, taken);
+    for (auto& object : report_.damaged) std::erase_if(object.snapshots, taken);
+    PGS_CHECK(forget_segments(list, segment_bytes));
+    std::set<std::string> needed;
+    for (const auto& snapshot : list.snapshots) {
+      for (const PackId& pack : snapshot.packs) needed.insert(space_.object_name(pack_name(pack)));
+    }
+    const std::string packs = space_.object_name(packs_prefix);
+    const std::string snapshots = space_.object_name("snapshots/");
+    return forget_objects([&](const DamagedObject& object) {
+      const bool could_be_taken = object.name.starts_with(packs) || object.name.starts_with(snapshots);
+      return could_be_taken && object.snapshots.empty() && !needed.contains(object.name);
+    });
+  }
+
+  Result<void> forget_segments(const SnapshotList& list, std::uint32_t segment_bytes) {
+    PGS_TRY(const auto horizons, get_wal_horizons(space_));
+    std::set<std::pair<TimelineId, Lsn>> let_go;
+    for (const auto& [timeline, start] : broken_.segments) {
+      const bool needed = std::ranges::any_of(list.snapshots, [&](const SnapshotRecord& snapshot) {
+        return snapshot.start_lsn < start + segment_bytes && start < snapshot.consistent_lsn;
+      });
+      if (!needed && was_let_go(horizons, timeline, start + segment_bytes)) let_go.emplace(timeline, start);
+    }
+    for (const auto& segment : let_go) {
+      broken_.segments.erase(segment);
+      lasting_.segments.erase(segment);
+      const auto name = space_.object_name(wal_object_name(segment.first, segment.second, segment_bytes));
+      PGS_CHECK(forget_objects([&](const DamagedObject& object) { return object.name.starts_with(name); }));
+    }
+    return {};
+  }
+
+  // Those that are not there any more.
+  Result<void> forget_objects(const std::function<bool(const DamagedObject&)>& which) {
+    for (auto object = report_.damaged.begin(); object != report_.damaged.end();) {
+      const bool may_go = which(*object);
+      PGS_TRY(const bool gone, may_go ? is_gone(object->name) : Result<bool>(false));
+      object = gone ? report_.damaged.erase(object) : std::next(object);
+    }
+    return {};
+  }
+
+  Result<bool> is_gone(const std::string& name) {
+    const auto there = space_.store().stat(name);
+    if (there || there.error().code() == ErrorCode::not_found) return !there.has_value();
+    return std::unexpected(there.error());
   }
 
   // Nothing is lost with one, but nobody can take it.

@@ -270,6 +270,58 @@ TEST_F(PruneTest, AReaderIsSeenOrSeesTheNote) {
   cluster_.expect_sound();
 }
 
+// Calls somebody in when something is read for the first time.
+class InterruptingStore : public BorrowedStore {
+ public:
+  InterruptingStore(ObjectStore& store, std::string what, std::function<void()> work)
+      : BorrowedStore(store), what_(std::move(what)), work_(std::move(work)) {}
+  Result<std::size_t> read_some(std::string_view name, std::uint64_t offset, MutableByteView into) override {
+    if (name.find(what_) != std::string_view::npos)
+      if (const auto work = std::exchange(work_, {})) work();
+    return BorrowedStore::read_some(name, offset, into);
+  }
+
+ private:
+  std::string what_;
+  std::function<void()> work_;
+};
+
+TEST_F(PruneTest, WhoVerifiesMeanwhileTellsNoDamageThatIsNone) {
+  for (const std::string what : {"packs/", "wal/"}) {
+    PassingCluster cluster;
+    cluster.live(20, hours(1));
+    std::size_t removed = 0;
+    InterruptingStore store(*cluster.store, what,
+                            [&] { removed = cluster.prune(policy_of(hours(3))).removed_objects; });
+    VerifyOptions options;
+    options.workers = 1;
+    const ClusterSpace through(store, "app", cluster.space.key());
+    const auto report =
+        must(verify_cluster(through, PassingCluster::wal_segment_bytes, options, cluster.cancellation));
+    EXPECT_GT(removed, 30U);
+    EXPECT_TRUE(report.sound());
+    for (const auto& damaged : report.damaged) ADD_FAILURE() << damaged.name << ": " << damaged.what;
+    EXPECT_THAT(report.lost, IsEmpty());
+    EXPECT_THAT(report.missing_wal, IsEmpty());
+  }
+}
+
+// What is needed and not there is told all the same.
+TEST_F(PruneTest, WhatIsLostBeforeTheHorizonIsTold) {
+  cluster_.live(50, hours(1));
+  cluster_.prune(policy_of(hours(3), days(30)));
+  const auto first = must(list_snapshots(cluster_.space)).snapshots.front();
+  const auto segment =
+      wal_object_name(TimelineId{1}, {first.start_lsn.value - first.start_lsn.value % (1U << 20)}, 1U << 20);
+  ASSERT_TRUE(cluster_.store->remove(cluster_.space.object_name(segment)));
+  VerifyOptions options;
+  const auto report =
+      must(verify_cluster(cluster_.space, PassingCluster::wal_segment_bytes, options, cluster_.cancellation));
+  ASSERT_EQ(report.damaged.size(), 1U);
+  EXPECT_EQ(report.damaged.front().name, cluster_.space.object_name(segment));
+  EXPECT_THAT(report.damaged.front().snapshots, ElementsAre(first.id));
+}
+
 // Each snapshot has one file that stays and a lot that the next one replaces: its pack is mostly dead then.
 class PackCompactionTest : public PruneTest {
  protected:
