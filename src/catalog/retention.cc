@@ -16,7 +16,10 @@ sys_days day_of(Timestamp time) {
       std::chrono::sys_time<std::chrono::microseconds>(std::chrono::microseconds(time.micros)));
 }
 
-// Each returns what is equal for two moments of the same day (week, ...) alone.
+// Each returns what is equal for two moments of the same hour (day, ...) alone.
+std::int64_t hour_number(Timestamp time) {
+  return std::chrono::floor<std::chrono::hours>(std::chrono::microseconds(time.micros)).count();
+}
 std::int64_t day_number(Timestamp time) {
   return day_of(time).time_since_epoch().count();
 }
@@ -44,6 +47,8 @@ std::string_view to_string(KeepRule rule) {
       return "window";
     case KeepRule::floor:
       return "floor";
+    case KeepRule::hourly:
+      return "hourly";
     case KeepRule::daily:
       return "daily";
     case KeepRule::weekly:
@@ -67,7 +72,8 @@ std::vector<std::vector<KeepRule>> keep_by_calendar(const RetentionPolicy& polic
     std::chrono::seconds span;
     std::int64_t (*period)(Timestamp);
   };
-  const std::array<Rule, 4> rules{{{KeepRule::daily, policy.daily, day_number},
+  const std::array<Rule, 5> rules{{{KeepRule::hourly, policy.hourly, hour_number},
+                                   {KeepRule::daily, policy.daily, day_number},
                                    {KeepRule::weekly, policy.weekly, week_number},
                                    {KeepRule::monthly, policy.monthly, month_number},
                                    {KeepRule::yearly, policy.yearly, year_number}}};

@@ -11,11 +11,15 @@
 
 namespace pgstrata {
 
-// Days, weeks (from Monday), months and years are those of UTC.
+// Hours, days, weeks (from Monday), months and years are those of UTC.
 struct RetentionPolicy {
   // Any second of this time can be restored. Nothing: everything is kept, and prune removes only what interrupted work left.
   std::optional<std::chrono::seconds> window;
-  // The newest snapshot of each day (week, ...) is kept for this long.
+  // For how long of it each snapshot is kept, from which opening a moment takes least; nothing: all of it. Before that the
+  // window has what the rules below keep, and what its first second needs.
+  std::optional<std::chrono::seconds> every;
+  // The newest snapshot of each hour (day, ...) is kept for this long.
+  std::chrono::seconds hourly{0};
   std::chrono::seconds daily{0};
   std::chrono::seconds weekly{0};
   std::chrono::seconds monthly{0};
@@ -30,6 +34,7 @@ enum class KeepRule {
   newest,      // the last that can be restored is never removed
   window,      // some second of the window is restored from it
   floor,       // or of the floor
+  hourly,
   daily,
   weekly,
   monthly,
@@ -39,7 +44,7 @@ enum class KeepRule {
 };
 [[nodiscard]] std::string_view to_string(KeepRule rule);
 
-// Which of the calendar's rules keep each of `times`: the newest of a day and so on, when it is not older than the policy
+// Which of the calendar's rules keep each of `times`: the newest of an hour and so on, when it is not older than the policy
 // says, counted back from `now`.
 [[nodiscard]] std::vector<std::vector<KeepRule>> keep_by_calendar(const RetentionPolicy& policy,
                                                                   std::span<const Timestamp> times,

@@ -14,8 +14,10 @@ constexpr const char* prune_details =
 branch meanwhile. The policy is in the settings file:
 
   [retention]
-  window = "30d"       # any second of this time can be restored
-  daily = "30d"        # and then the newest snapshot of each day,
+  window = "30d"       # any second of this time can be restored,
+  every = "2d"         # from every snapshot there is for so long (without it: all of the window),
+  hourly = "7d"        # and then from the newest of each hour
+  daily = "30d"        # of longer, the newest snapshot of each day,
   weekly = "90d"       # week,
   monthly = "1y"       # month
   yearly = "7y"        # and year, for as long as said
@@ -51,6 +53,8 @@ Json prune_json(const RetentionPolicy& policy) {
     return span.count() == 0 ? Json() : Json(span.count());
   };
   return {{"window_seconds", policy.window ? Json(policy.window->count()) : Json()},
+          {"every_seconds", policy.every ? Json(policy.every->count()) : Json()},
+          {"hourly_seconds", seconds(policy.hourly)},
           {"daily_seconds", seconds(policy.daily)},
           {"weekly_seconds", seconds(policy.weekly)},
           {"monthly_seconds", seconds(policy.monthly)},

@@ -29,6 +29,9 @@ Result<const toml::table*> table_value(const toml::node& node, std::string_view 
 }
 
 std::chrono::seconds* span_of(RetentionPolicy& policy, std::string_view key) {
+  if (key == "window") return &policy.window.emplace();
+  if (key == "every") return &policy.every.emplace();
+  if (key == "hourly") return &policy.hourly;
   if (key == "daily") return &policy.daily;
   if (key == "weekly") return &policy.weekly;
   if (key == "monthly") return &policy.monthly;
@@ -42,10 +45,10 @@ Result<RetentionPolicy> retention_in(const toml::node& node, std::string_view ta
   RetentionPolicy policy;
   for (const auto& [key, value] : *table) {
     const auto at = key.source().begin;
-    auto* span = key == "window" ? &policy.window.emplace() : span_of(policy, key.str());
+    auto* span = span_of(policy, key.str());
     if (span == nullptr) {
       return refuse(name, at, fmt::format("{} has no setting \"{}\"", table_name, key.str()),
-                    "They are window, daily, weekly, monthly, yearly and floor.");
+                    "They are window, every, hourly, daily, weekly, monthly, yearly and floor.");
     }
     PGS_TRY(const std::string text, text_value(value, key.str(), name));
     const auto parsed = parse_duration_argument(text);

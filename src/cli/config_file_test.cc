@@ -40,11 +40,14 @@ TEST(ConfigFile, NamesFileAndLineOfWhatItDoesNotUnderstand) {
 TEST(ConfigFile, ReadsForHowLongWhatIsKept) {
   using std::chrono::days;
   const auto config = parse_config(
-      "[retention]\nwindow = \"30d\"\ndaily = \"30d\"\nweekly = \"13w\"\nmonthly = \"1y\"\nyearly = \"7y\"\n"
+      "[retention]\nwindow = \"30d\"\nevery = \"2d\"\nhourly = \"1w\"\ndaily = \"30d\"\nweekly = "
+      "\"13w\"\nmonthly = \"1y\"\nyearly = \"7y\"\n"
       "floor = \"36h\"\n[cluster.app.retention]\nwindow = \"7d\"\n",
       "x");
   ASSERT_TRUE(config.has_value()) << config.error().describe();
   const RetentionPolicy general{.window = days(30),
+                                .every = days(2),
+                                .hourly = days(7),
                                 .daily = days(30),
                                 .weekly = days(91),
                                 .monthly = days(366),
@@ -64,7 +67,8 @@ TEST(ConfigFile, RefusesARetentionThatItDoesNotUnderstand) {
   EXPECT_EQ(refusal_of("[retention]\nwindow = \"30\""), "x.toml line 2: \"30\" is no span of time");
   EXPECT_EQ(refusal_of("[retention]\nwindow = \"-1d\""), "x.toml line 2: \"-1d\" is no span of time");
   EXPECT_EQ(refusal_of("[retention]\nwindow = \"0d\""), "x.toml line 2: \"0d\" is no span of time");
-  EXPECT_EQ(refusal_of("[retention]\nhourly = \"1d\""), "x.toml line 2: retention has no setting \"hourly\"");
+  EXPECT_EQ(refusal_of("[retention]\nminutely = \"1d\""),
+            "x.toml line 2: retention has no setting \"minutely\"");
   EXPECT_EQ(refusal_of("[cluster.app]\nwindow = \"1d\""),
             "x.toml line 2: a cluster has no setting \"window\"");
   EXPECT_EQ(refusal_of("[cluster]\napp = 5"), "x.toml line 2: cluster.app is a table");

@@ -100,8 +100,16 @@ class Planning {
     }
   }
 
+  void keep_first_for(Timestamp from, KeepRule rule) {
+    for (const auto& range : holdings_.coverage.ranges) {
+      if (const auto first = first_for(range, from)) keep(range.snapshots[*first], rule);
+    }
+  }
+
   Result<void> apply_spans() {
-    keep_from(holdings_.now - *policy_.window, KeepRule::window);
+    keep_from(holdings_.now - std::min(policy_.every.value_or(*policy_.window), *policy_.window),
+              KeepRule::window);
+    keep_first_for(holdings_.now - *policy_.window, KeepRule::window);
     if (policy_.floor.count() > 0) keep_from(holdings_.now - policy_.floor, KeepRule::floor);
     for (const auto& range : holdings_.coverage.ranges) {
       PGS_TRY(const auto way, timeline_ancestry(space_, range.timeline));

@@ -75,6 +75,25 @@ TEST_F(PruneTest, TheWindowStaysWholeAndTheRestThinsOut) {
   EXPECT_EQ(again.removed_objects, 0U);
 }
 
+TEST_F(PruneTest, WithinTheWindowSnapshotsMayThinOutAndWalDoesNot) {
+  cluster_.live(4 * 24 * 4, std::chrono::minutes(15));
+  RetentionPolicy policy = policy_of(days(2));
+  policy.every = hours(6);
+  policy.hourly = days(1);
+  policy.daily = days(30);
+  cluster_.prune(policy);
+  const auto coverage = cluster_.coverage();
+  const auto& newest = *newest_range(coverage);
+  EXPECT_EQ(newest.from_time, cluster_.clock.now() - days(2));
+  EXPECT_EQ(newest.to_lsn, cluster_.end());
+  // 6 h of four an hour, 18 or 19 hours, a day's newest, and the window's first.
+  EXPECT_GE(newest.snapshots.size(), 25U + 18 + 2);
+  EXPECT_LE(newest.snapshots.size(), 25U + 19 + 3);
+  EXPECT_GE(cluster_.segment_count(), 4U * 24 * 2);
+  cluster_.expect_sound();
+  EXPECT_TRUE(cluster_.prune(policy).plan.empty());
+}
+
 TEST_F(PruneTest, DayByDayItComesToTheSame) {
   const auto policy = policy_of(days(2), days(10), days(40));
   PassingCluster at_once;
