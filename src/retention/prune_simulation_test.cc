@@ -166,7 +166,7 @@ class PruneSimulation {
 
   void settle(SimulatedRepository& repository) {
     if (!repository.violation.empty()) return;
-    repository.check_at_rest(world_.shortest_window);
+    repository.check_at_rest(world_.shortest_window, random().one_in(4));
     world_.clock.pass(std::chrono::hours(25));
     const ClusterSpace space(repository, "app", repository.space.key());
     const PruneRequest request{.wal_segment_bytes = simulated_segment_bytes,

@@ -72,8 +72,8 @@ struct SimulatedWorld {
 
   HeldClock clock;
   Scheduler scheduler;
-  SimulatedRepository source{"source", clock};
-  SimulatedRepository copy{"copy", clock};
+  SimulatedRepository source{"source", true, clock};
+  SimulatedRepository copy{"copy", false, clock};
   std::vector<HeldLease> leases;
   std::map<Lsn, Timestamp> sealed_at;  // by the segment's start
   std::chrono::seconds shortest_window{0};
@@ -312,12 +312,10 @@ class ReaderWork : public SimulatedWork {
 
   Result<void> read_all(const SnapshotRecord& snapshot, const WalInventory& inventory,
                         const WalSegmentIds& segments) {
-    for (int times = 0; times < 2; ++times) {
-      PGS_CHECK(read_whole_snapshot(space, snapshot));
-      for (const auto& [timeline, start] : segments)
-        PGS_CHECK(read_wal_segment(space, inventory, timeline, start));
-    }
-    return {};
+    PGS_CHECK(read_whole_snapshot(space, snapshot));
+    for (const auto& [timeline, start] : segments)
+      PGS_CHECK(read_wal_segment(space, inventory, timeline, start));
+    return read_whole_snapshot(space, snapshot);
   }
 };
 
