@@ -153,7 +153,8 @@ class PruneSimulation {
     add<BackupWork>("backup", world_.source, 3);
     if (random().one_in(2)) add<BackupWork>("backup-2", world_.source, 2);
     add<StreamWork>("stream", world_.source, 4);
-    add<ReaderWork>("reader", world_.source, 3);
+    add<ReaderWork>("reader", world_.source, 4);
+    if (random().one_in(2)) add<ReaderWork>("reader-2", world_.source, 4);
     add<PruneWork>("prune", world_.source, 3);
     if (random().one_in(2)) add<PruneWork>("prune-2", world_.source, 2);
     if (!random().one_in(2)) return;
@@ -161,7 +162,7 @@ class PruneSimulation {
     if (random().one_in(2)) add<CopyWork>("copy-2", world_.copy, 2);
     add<PruneWork>("prune-3", world_.copy, 3);
     if (random().one_in(2)) add<PruneWork>("prune-4", world_.copy, 2);
-    if (random().one_in(2)) add<ReaderWork>("reader-2", world_.copy, 2);
+    if (random().one_in(2)) add<ReaderWork>("reader-3", world_.copy, 2);
   }
 
   void settle(SimulatedRepository& repository) {

@@ -85,6 +85,7 @@ class Scheduler {
 
   // Called by the actor before each call; `faults` is what the call goes to.
   void wait_for_turn(Actor& actor, FaultStore& faults, std::string_view what, std::string_view name) {
+    if (tells_others(name) && random.one_in(3)) actor.weight = draw_weight();
     Actor& next = choose();
     if (&next != &actor) {
       next.turn.release();
@@ -117,6 +118,12 @@ class Scheduler {
   std::string trace;
 
  private:
+  // By these they tell each other what they are about to do: around them the order matters most.
+  static bool tells_others(std::string_view name) {
+    return name.find("/condemned/") != name.npos || name.find("/holds/") != name.npos ||
+           name.find("/snapshots/") != name.npos;
+  }
+
   std::uint64_t draw_weight() { return std::uint64_t{1} << random.below(9); }
 
   Actor& choose() {
