@@ -147,22 +147,32 @@ class PruneSimulation {
     actors_.push_back(std::move(actor));
   }
 
+  template <class Work>
+  void maybe_add(std::string name, SimulatedRepository& repository, std::uint64_t times_max) {
+    if (random().one_in(2)) add<Work>(std::move(name), repository, times_max);
+  }
+
+  // Not all in each run: what few do is looked at more closely.
   void add_actors() {
-    using std::chrono::hours;
-    world_.shortest_window = hours(random().one_of<int>({0, 4, 8}));
-    add<BackupWork>("backup", world_.source, 3);
-    if (random().one_in(2)) add<BackupWork>("backup-2", world_.source, 2);
-    add<StreamWork>("stream", world_.source, 4);
-    add<ReaderWork>("reader", world_.source, 4);
-    if (random().one_in(2)) add<ReaderWork>("reader-2", world_.source, 4);
-    add<PruneWork>("prune", world_.source, 3);
-    if (random().one_in(2)) add<PruneWork>("prune-2", world_.source, 2);
-    if (!random().one_in(2)) return;
-    add<CopyWork>("copy", world_.copy, 2);
-    if (random().one_in(2)) add<CopyWork>("copy-2", world_.copy, 2);
-    add<PruneWork>("prune-3", world_.copy, 3);
-    if (random().one_in(2)) add<PruneWork>("prune-4", world_.copy, 2);
-    if (random().one_in(2)) add<ReaderWork>("reader-3", world_.copy, 2);
+    world_.shortest_window = std::chrono::hours(random().one_of<int>({0, 0, 4, 8}));
+    auto& source = world_.source;
+    add<PruneWork>("prune", source, 3);
+    maybe_add<PruneWork>("prune-2", source, 2);
+    maybe_add<BackupWork>("backup", source, 3);
+    maybe_add<BackupWork>("backup-2", source, 2);
+    maybe_add<StreamWork>("stream", source, 4);
+    maybe_add<ReaderWork>("reader", source, 4);
+    maybe_add<ReaderWork>("reader-2", source, 4);
+    if (random().one_in(2)) add_copying();
+  }
+
+  void add_copying() {
+    auto& copy = world_.copy;
+    add<CopyWork>("copy", copy, 2);
+    maybe_add<CopyWork>("copy-2", copy, 2);
+    maybe_add<PruneWork>("prune-3", copy, 3);
+    maybe_add<PruneWork>("prune-4", copy, 2);
+    maybe_add<ReaderWork>("reader-3", copy, 3);
   }
 
   void settle(SimulatedRepository& repository) {
