@@ -127,7 +127,8 @@ class PruneSimulation {
     Beginning::instance().give(world_);
     add_actors();
     world_.scheduler.run(actors_);
-    for (auto* repository : {&world_.source, &world_.copy}) settle(*repository);
+    settle(world_.source);
+    if (is_copied_) settle(world_.copy);
     return {world_.source.violation.empty() ? world_.copy.violation : world_.source.violation,
             std::move(world_.scheduler.trace), world_.scheduler.steps()};
   }
@@ -168,6 +169,7 @@ class PruneSimulation {
 
   void add_copying() {
     auto& copy = world_.copy;
+    is_copied_ = true;
     add<CopyWork>("copy", copy, 2);
     maybe_add<CopyWork>("copy-2", copy, 2);
     maybe_add<PruneWork>("prune-3", copy, 3);
@@ -196,6 +198,7 @@ class PruneSimulation {
   RandomnessOfASeed randomness_;
   SimulatedWorld world_;
   std::vector<std::unique_ptr<Actor>> actors_;
+  bool is_copied_ = false;
 };
 
 std::uint64_t number_in_environment(const char* name, std::uint64_t otherwise) {

@@ -48,6 +48,7 @@ struct SimulatedWorld {
                    .replace(object, there->version, seal_lease(space, lease.name, taken))
                    .has_value());
     clock.pass(simulated_time_to_live);
+    if (scheduler.random.one_in(2)) lease.holder->weight = 1;  // it does not go on at once
     scheduler.note(lease.holder->name, "loses the lease " + lease.name + " of " + lease.repository->label);
   }
 

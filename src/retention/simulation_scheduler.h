@@ -59,7 +59,7 @@ class Scheduler {
  public:
   explicit Scheduler(std::uint64_t seed) : random(seed) {
     page_objects_ = random.one_of<std::size_t>({1, 3, 1000});
-    event_every_ = random.one_of<std::uint64_t>({30, 100, 300});
+    event_every_ = random.one_of<std::uint64_t>({20, 60, 300});
     faults_left_ = random.below(4);
   }
 
