@@ -61,7 +61,8 @@ class Prune {
   // What earlier runs left.
   Result<void> sweep_older() {
     PGS_TRY(auto notes, list_condemned_notes(space_));
-    return sweep(std::move(notes));
+    PGS_CHECK(sweep(std::move(notes)));
+    return remove_lone_witnesses(space_, request_.still_allowed);
   }
 
   // Removes what the notes name and nobody can need any more.
@@ -80,8 +81,7 @@ class Prune {
     for (const CondemnedNote& note : ripe) {
       for (const PackId& pack : note.packs) PGS_CHECK(sweep_pack(pack));
       for (const auto& [timeline, start] : note.segments) PGS_CHECK(sweep_segment(timeline, start));
-      PGS_CHECK(request_.still_allowed());
-      PGS_CHECK(remove_condemned_note(space_, note.id));
+      PGS_CHECK(remove_condemned_note(space_, note.id, request_.still_allowed));
     }
     return {};
   }

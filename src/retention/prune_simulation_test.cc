@@ -216,8 +216,8 @@ bool simulate(std::uint64_t seed, bool keep_trace, std::uint64_t& steps) {
   return false;
 }
 
-// Each found a defect.
-constexpr std::array<std::uint64_t, 0> seeds_that_found_something{};
+// Each found a defect, as the simulation was then.
+constexpr std::array<std::uint64_t, 1> seeds_that_found_something{386};
 
 TEST(PruneSimulation, NothingInUseIsEverRemoved) {
   const NoWords no_words;

@@ -262,7 +262,7 @@ TEST_F(PruneTest, AReaderIsSeenOrSeesTheNote) {
   EXPECT_EQ(code_of(read(list[1])), "not_found");
   EXPECT_EQ(code_of(read(list[2])), "not_found");
   EXPECT_EQ(code_of(read(list[3])), "ok");
-  ASSERT_TRUE(remove_condemned_note(cluster_.space, note.id));
+  ASSERT_TRUE(remove_condemned_note(cluster_.space, note.id, [] { return Result<void>(); }));
   cluster_.prune(policy_of(hours(1)));
   EXPECT_EQ(must(list_holds(cluster_.space)).holds.size(), 2U) << "who gives up leaves none";
   EXPECT_THAT(cluster_.snapshot_ids(), ElementsAre(list[0].id, list[3].id, list[8].id, list[9].id));
