@@ -15,6 +15,17 @@ namespace pgstrata::testing {
 
 inline constexpr std::uint32_t simulated_segment_bytes = 1U << 20;
 
+// The start of the last sealed segment; nothing before the first.
+inline std::optional<Lsn> last_sealed(const WalInventory& inventory) {
+  std::optional<Lsn> last;
+  for (const auto& [timeline, segments] : inventory.timelines()) {
+    for (const auto& [start, objects] : segments) {
+      if (!objects.sealed.empty()) last = start;
+    }
+  }
+  return last;
+}
+
 // Every file of a snapshot, extent by extent. Errors: those of the readers.
 inline Result<void> read_whole_snapshot(const ClusterSpace& space, const SnapshotRecord& record) {
   FileTreeReader tree(space, record.tree);
@@ -74,13 +85,20 @@ class SimulatedRepository final : public BorrowedStore {
     if (thoroughly) check_all_sound(cancellation);
     const auto coverage = compute_coverage(space, simulated_segment_bytes, cancellation);
     if (!coverage) return fail("coverage: " + coverage.error().describe());
-    if (!coverage->damaged_snapshots.empty() || !coverage->damaged_wal.empty())
-      fail("coverage tells of damage");
+    const auto inventory = WalInventory::load(space, simulated_segment_bytes).value();
+    for (const auto& damaged : coverage->damaged_snapshots)
+      fail("snapshot " + damaged.id + ": " + damaged.error.describe());
+    // A copy may make a tail of a segment that is sealed meanwhile: its zeros are no WAL.
+    for (const auto& damaged : coverage->damaged_wal) {
+      const auto* objects = inventory.find(damaged.timeline, inventory.segment_start(damaged.from));
+      if (objects != nullptr && !objects->sealed.empty())
+        fail(fmt::format("WAL at {}: {}", damaged.from, damaged.error.describe()));
+    }
     for (const auto& snapshot : coverage->snapshots) {
       if (const auto read = read_whole_snapshot(space, snapshot); !read)
         fail("snapshot " + snapshot.id + " is covered: " + read.error().describe());
     }
-    check_ranges(*coverage, shortest_window);
+    check_ranges(*coverage, inventory, shortest_window);
   }
 
   // After a prune that nothing disturbed.
@@ -143,9 +161,8 @@ class SimulatedRepository final : public BorrowedStore {
       newest = std::max(newest, record.start_lsn);
       expect_wal(inventory, record.start_lsn, record.consistent_lsn, after, id);
     }
-    if (receives_wal_ && !inventory.timelines().empty())
-      expect_wal(inventory, newest, inventory.timelines().begin()->second.rbegin()->first, after,
-                 "the newest");
+    if (const auto last = last_sealed(inventory); receives_wal_ && last)
+      expect_wal(inventory, newest, *last, after, "the newest");
   }
 
   void expect_wal(const WalInventory& inventory, Lsn from, Lsn to, const std::string& after,
@@ -164,15 +181,15 @@ class SimulatedRepository final : public BorrowedStore {
     for (const auto& damaged : report->damaged) fail("verify: " + damaged.name + ": " + damaged.what);
   }
 
-  void check_ranges(const Coverage& coverage, std::chrono::seconds shortest_window) {
+  void check_ranges(const Coverage& coverage, const WalInventory& inventory,
+                    std::chrono::seconds shortest_window) {
     if (coverage.ranges.empty()) fail("nothing can be restored");
-    const auto inventory = WalInventory::load(space, simulated_segment_bytes).value();
     for (const auto& each : coverage.ranges)
       expect_wal(inventory, each.from_lsn, each.to_lsn, "all", "a range");
     if (!receives_wal_) return;
     const CoverageRange* range = newest_range(coverage);
     if (range == nullptr) return fail("nothing can be restored to now");
-    const Lsn end = inventory.timelines().begin()->second.rbegin()->first + simulated_segment_bytes;
+    const Lsn end = last_sealed(inventory).value() + simulated_segment_bytes;
     if (range->to_lsn != end)
       fail(fmt::format("the newest range ends at {}, the WAL at {}", range->to_lsn, end));
     const Timestamp covered_from = std::max(began_with_, range->to_time - shortest_window);

@@ -6,6 +6,7 @@
 #include "catalog/lease_names.h"
 #include "catalog/wal_reader.h"
 #include "catalog/wal_segment.h"
+#include "catalog/wal_tail.h"
 #include "codec/digest.h"
 #include "repo/lease_content.h"
 #include "retention/prune.h"
@@ -170,14 +171,14 @@ class BackupWork : public SimulatedWork {
     PGS_CHECK(chunks_->adopt_unreferenced(reached));
     SnapshotRecord record = begin(inventory);
     if (!list.snapshots.empty())
-      begin_from(random.one_in(4) ? random.one_of(list.snapshots) : list.snapshots.back());
+      begin_from(random.one_in(2) ? random.one_of(list.snapshots) : list.snapshots.back());
     PGS_CHECK(write_files(record));
     return record;
   }
 
  private:
   SnapshotRecord begin(const WalInventory& inventory) {
-    const Lsn last = inventory.timelines().begin()->second.rbegin()->first;
+    const Lsn last = last_sealed(inventory).value();
     SnapshotRecord record;
     record.started = world.clock.now();
     record.id = new_snapshot_id(record.started);
@@ -249,6 +250,7 @@ class StreamWork : public SimulatedWork {
     PGS_TRY(const auto lease, take_lease(stream_lease_name));
     PGS_TRY(const WalInventory inventory, WalInventory::load(space, simulated_segment_bytes));
     const Lsn start = next_segment(inventory);
+    PGS_TRY(const std::string tail, write_tail(start));
     PGS_TRY(auto writer,
             WalSegmentWriter::create(space, TimelineId{1}, start, simulated_segment_bytes, world.clock, 1));
     PGS_CHECK(writer.append(Bytes(simulated_segment_bytes)));
@@ -259,13 +261,22 @@ class StreamWork : public SimulatedWork {
     summary.sent = summary.reaches_to = summary.complete_until = now;
     world.sealed_at.emplace(start, now);
     PGS_CHECK(lease->check());
-    return writer.commit(summary);
+    PGS_CHECK(writer.commit(summary));
+    return space.store().remove(space.object_name(tail));
   }
 
  private:
+  // What comes before the first byte of it: a mark. Bytes would have to be WAL.
+  Result<std::string> write_tail(Lsn start) {
+    PGS_TRY(auto tail, WalTailWriter::create(space, TimelineId{1}, start, simulated_segment_bytes));
+    PGS_CHECK(tail.mark({start, world.clock.now()}));
+    PGS_CHECK(tail.sync());
+    return tail.name();
+  }
+
   static Lsn next_segment(const WalInventory& inventory) {
-    if (inventory.timelines().empty()) return {10 * std::uint64_t{simulated_segment_bytes}};
-    return inventory.timelines().begin()->second.rbegin()->first + simulated_segment_bytes;
+    const auto last = last_sealed(inventory);
+    return last ? *last + simulated_segment_bytes : Lsn{10 * std::uint64_t{simulated_segment_bytes}};
   }
 };
 
@@ -304,7 +315,8 @@ class ReaderWork : public SimulatedWork {
   WalSegmentIds some_wal(const WalInventory& inventory, const SnapshotRecord& snapshot) {
     WalSegmentIds segments;
     for (Lsn at = inventory.segment_start(snapshot.start_lsn);; at = at + simulated_segment_bytes) {
-      if (inventory.find(snapshot.timeline, at) == nullptr) break;
+      const auto* objects = inventory.find(snapshot.timeline, at);
+      if (objects == nullptr || objects->sealed.empty()) break;
       segments.emplace(snapshot.timeline, at);
       if (random.one_in(3)) break;
     }

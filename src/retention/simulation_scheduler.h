@@ -85,7 +85,7 @@ class Scheduler {
 
   // Called by the actor before each call; `faults` is what the call goes to.
   void wait_for_turn(Actor& actor, FaultStore& faults, std::string_view what, std::string_view name) {
-    if (tells_others(name) && random.one_in(3)) actor.weight = draw_weight();
+    if (tells_others(name) && random.one_in(2)) actor.weight = random.one_of<std::uint64_t>({1, heaviest});
     Actor& next = choose();
     if (&next != &actor) {
       next.turn.release();
@@ -124,7 +124,7 @@ class Scheduler {
            name.find("/snapshots/") != name.npos;
   }
 
-  std::uint64_t draw_weight() { return std::uint64_t{1} << random.below(9); }
+  std::uint64_t draw_weight() { return heaviest >> random.below(9); }
 
   Actor& choose() {
     if (random.one_in(event_every_) && !stopped_ && !calm_) let_something_happen();
@@ -166,6 +166,7 @@ class Scheduler {
   }
 
   static constexpr std::uint64_t fault_every = 80;
+  static constexpr std::uint64_t heaviest = 256;  // the lightest has 1
 
   // All below change only in the thread that has the turn.
   std::vector<Actor*> running_;
