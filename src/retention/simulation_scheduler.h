@@ -61,6 +61,7 @@ class Scheduler {
     page_objects_ = random.one_of<std::size_t>({1, 3, 1000});
     event_every_ = random.one_of<std::uint64_t>({20, 60, 300});
     faults_left_ = random.below(4);
+    turns_ = random.one_of<Turns>({Turns::anywhere, Turns::soft, Turns::sharp});
   }
 
   // Returns when all have ended.
@@ -85,7 +86,8 @@ class Scheduler {
 
   // Called by the actor before each call; `faults` is what the call goes to.
   void wait_for_turn(Actor& actor, FaultStore& faults, std::string_view what, std::string_view name) {
-    if (tells_others(name) && random.one_in(2)) actor.weight = random.one_of<std::uint64_t>({1, heaviest});
+    if (turns_ != Turns::anywhere && tells_others(name) && random.one_in(2))
+      actor.weight = turns_ == Turns::sharp ? random.one_of<std::uint64_t>({1, heaviest}) : draw_weight();
     Actor& next = choose();
     if (&next != &actor) {
       next.turn.release();
@@ -165,6 +167,9 @@ class Scheduler {
                                                   : "loses the answer");
   }
 
+  // Whether it changes how often an actor is chosen where it tells others something, and how much.
+  enum class Turns { anywhere, soft, sharp };
+
   static constexpr std::uint64_t fault_every = 80;
   static constexpr std::uint64_t heaviest = 256;  // the lightest has 1
 
@@ -175,6 +180,7 @@ class Scheduler {
   std::uint64_t event_every_ = 100;
   std::uint64_t faults_left_ = 0;
   std::uint64_t steps_ = 0;
+  Turns turns_ = Turns::anywhere;
   bool stopped_ = false;
   bool calm_ = false;
 };
