@@ -59,7 +59,8 @@ class ClusterCopy {
     PGS_CHECK(copy_all(segments));
     PGS_CHECK(copy_tails(inventory));
     PGS_CHECK(copy_snapshots(list));
-    PGS_TRY(const bool copied, copy_record(from_, to_, "cluster", RecordKind::cluster));
+    PGS_TRY(const bool copied,
+            copy_record(from_, to_, "cluster", RecordKind::cluster, options_.still_allowed));
     count_record(copied);
     return std::move(report_);
   }
@@ -132,7 +133,7 @@ class ClusterCopy {
     const auto copy_next = [&] {
       for (std::size_t at = next++; at < objects.size(); at = next++) {
         auto copied = cancellation_.check() ? copy_object(from_, to_, objects[at].name, objects[at].form,
-                                                          objects[at].size_bytes)
+                                                          objects[at].size_bytes, options_.still_allowed)
                                             : std::unexpected(cancellation_.check().error());
         const std::lock_guard lock(mutex);
         if (failure) return;
@@ -164,7 +165,7 @@ class ClusterCopy {
     for (const auto& [name, size] : records) {
       const auto kind =
           name.ends_with(".aside") ? RecordKind::timeline_set_aside : RecordKind::timeline_history;
-      PGS_CHECK(note_record(name, copy_record(from_, to_, name, kind)));
+      PGS_CHECK(note_record(name, copy_record(from_, to_, name, kind, options_.still_allowed)));
     }
     // A mark that was taken back is none of the copy's.
     PGS_TRY(const Sizes there, sizes_of(to_, "timelines/"));
@@ -251,8 +252,7 @@ class ClusterCopy {
         leave_out(name, make_error(ErrorCode::damaged, "it needs {}", from_.object_name(pack_name(*broken))));
         continue;
       }
-      PGS_CHECK(options_.still_allowed());
-      auto copied = copy_record(from_, to_, name, RecordKind::snapshot);
+      auto copied = copy_record(from_, to_, name, RecordKind::snapshot, options_.still_allowed);
       if (copied) ++report_.snapshots;
       PGS_CHECK(note_record(name, std::move(copied)));
     }

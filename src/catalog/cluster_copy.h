@@ -24,7 +24,7 @@ struct CopyProgress {
 
 struct CopyOptions {
   unsigned workers = 4;
-  PublishingAllowed still_allowed;                       // asked before a snapshot appears
+  PublishingAllowed still_allowed;  // asked before a record appears or anything is replaced
   std::function<void(const CopyProgress&)> on_progress;  // may be empty; from one thread at a time
 };
 

@@ -109,9 +109,26 @@ Result<std::vector<CondemnedNote>> list_condemned_notes(const ClusterSpace& spac
   return notes;
 }
 
-Result<void> remove_condemned_note(const ClusterSpace& space, std::string_view id) {
-  PGS_CHECK(space.store().remove(space.object_name(witness_name(id))));
-  return space.store().remove(space.object_name(note_name(id)));
+Result<void> remove_condemned_note(const ClusterSpace& space, std::string_view id,
+                                   const PublishingAllowed& still_allowed) {
+  for (const std::string& name : {witness_name(id), note_name(id)}) {
+    PGS_CHECK(still_allowed());
+    PGS_CHECK(space.store().remove(space.object_name(name)));
+  }
+  return {};
+}
+
+Result<void> remove_lone_witnesses(const ClusterSpace& space, const PublishingAllowed& still_allowed) {
+  PGS_TRY(const auto objects, space.list(condemned_prefix));
+  std::set<std::string_view> names;
+  for (const auto& object : objects) names.insert(object.name);
+  for (const std::string_view name : names) {
+    if (!name.ends_with(witness_suffix)) continue;
+    if (names.contains(name.substr(0, name.size() - witness_suffix.size()))) continue;
+    PGS_CHECK(still_allowed());
+    PGS_CHECK(space.store().remove(space.object_name(name)));
+  }
+  return {};
 }
 
 Result<std::optional<std::string>> unaware_of(const ClusterSpace& space, const CondemnedNote& note) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "catalog/hold.h"
+#include "repo/lease.h"
 #include "repo/pack.h"
 
 namespace pgstrata {
@@ -26,8 +27,13 @@ struct CondemnedNote {
 Result<std::string> put_condemned_note(const ClusterSpace& space, CondemnedNote note, const Clock& clock);
 // Oldest first. Errors: damaged (names it: `prune` of an operator who knows better removes it); newer_format.
 Result<std::vector<CondemnedNote>> list_condemned_notes(const ClusterSpace& space);
-// Witness first. One that is gone is no error.
-Result<void> remove_condemned_note(const ClusterSpace& space, std::string_view id);
+// The witness, then the note; `still_allowed` is asked before each: once the note is gone, what it named may be stored again
+// by a copy, and whoever took over meanwhile must not have seen it. One that is gone is no error.
+Result<void> remove_condemned_note(const ClusterSpace& space, std::string_view id,
+                                   const PublishingAllowed& still_allowed);
+
+// Witnesses without a note: each of a prune that was so slow that another one finished its work.
+Result<void> remove_lone_witnesses(const ClusterSpace& space, const PublishingAllowed& still_allowed);
 
 // Whoever holds a publisher's lease and may not have seen the note: nothing when all have. Writes the witness where none is
 // written yet. Errors: those of the leases and the store.

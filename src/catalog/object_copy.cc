@@ -26,17 +26,37 @@ Result<void> check_pack(const ClusterSpace& space, const std::string& name, Copi
   return pack.read_all([](const PackDirectoryEntry&, ByteView) { return Result<void>(); });
 }
 
-Result<void> put(const ClusterSpace& to, const std::string& name, ByteView content) {
+bool may_be_replaced(const Error& error) {
+  return error.code() == ErrorCode::not_found || error.code() == ErrorCode::damaged;
+}
+
+Result<void> make_room(const ClusterSpace& to, const std::string& name,
+                       const PublishingAllowed& may_replace) {
+  PGS_CHECK(may_replace());
+  return to.store().remove(to.object_name(name));
+}
+
+// What is there had another size when it was listed (a partial segment that has grown, or damage), or another copy has put it
+// since: one that lost its lease or took it over. To remove the latter would take it from a snapshot that needs it.
+Result<void> put(const ClusterSpace& to, const std::string& name, ByteView content,
+                 const PublishingAllowed& may_replace) {
   const std::string object = to.object_name(name);
   auto done = to.store().put(object, content);
   if (done || done.error().code() != ErrorCode::already_exists) return done;
-  // It had another size when it was listed: a partial segment that has grown, or damage.
-  PGS_CHECK(to.store().remove(object));
+  const auto there = to.store().get(object, in_memory_max_bytes);
+  if (there && std::ranges::equal(*there, content)) return {};
+  if (!there && !may_be_replaced(there.error())) return std::unexpected(there.error());
+  PGS_CHECK(make_room(to, name, may_replace));
   return to.store().put(object, content);
 }
 
-Result<void> copy_large(const ClusterSpace& from, const ClusterSpace& to, const std::string& name) {
-  PGS_CHECK(to.store().remove(to.object_name(name)));
+// As put, by the size: it is not read again for that.
+Result<void> copy_large(const ClusterSpace& from, const ClusterSpace& to, const std::string& name,
+                        std::uint64_t size_bytes, const PublishingAllowed& may_replace) {
+  const auto there = to.store().stat(to.object_name(name));
+  if (!there && there.error().code() != ErrorCode::not_found) return std::unexpected(there.error());
+  if (there && there->size_bytes == size_bytes) return {};
+  if (there) PGS_CHECK(make_room(to, name, may_replace));
   PGS_TRY(auto writer, to.store().create(to.object_name(name)));
   Buffer piece(piece_bytes);
   for (std::uint64_t at = 0;;) {
@@ -60,32 +80,32 @@ struct Held {
 }  // namespace
 
 Result<std::uint64_t> copy_object(const ClusterSpace& from, const ClusterSpace& to, const std::string& name,
-                                  CopiedForm form, std::uint64_t size_bytes) {
+                                  CopiedForm form, std::uint64_t size_bytes,
+                                  const PublishingAllowed& may_replace) {
   if (size_bytes > in_memory_max_bytes) {
     PGS_CHECK(check_pack(from, name, form));
-    PGS_CHECK(copy_large(from, to, name));
+    PGS_CHECK(copy_large(from, to, name, size_bytes, may_replace));
     return size_bytes;
   }
   PGS_TRY(Bytes content, from.store().get(from.object_name(name), in_memory_max_bytes));
   Held held(from, std::move(content));
   PGS_CHECK(held.keep(name));
   PGS_CHECK(check_pack(held.space, name, form));
-  PGS_CHECK(put(to, name, held.content));
+  PGS_CHECK(put(to, name, held.content, may_replace));
   return held.content.size();
 }
 
 Result<bool> copy_record(const ClusterSpace& from, const ClusterSpace& to, const std::string& name,
-                         RecordKind kind) {
+                         RecordKind kind, const PublishingAllowed& still_allowed) {
   PGS_TRY(Bytes content, from.store().get(from.object_name(name), max_record_size_bytes));
   Held held(from, std::move(content));
   PGS_CHECK(held.keep(name));
   PGS_CHECK(get_record(held.space, name, kind));
   const auto there = to.store().get(to.object_name(name), max_record_size_bytes);
   if (there && std::ranges::equal(*there, held.content)) return false;
-  if (!there && there.error().code() != ErrorCode::not_found && there.error().code() != ErrorCode::damaged) {
-    return std::unexpected(there.error());
-  }
-  PGS_CHECK(put(to, name, held.content));
+  if (!there && !may_be_replaced(there.error())) return std::unexpected(there.error());
+  PGS_CHECK(still_allowed());
+  PGS_CHECK(put(to, name, held.content, still_allowed));
   return true;
 }
 

@@ -164,5 +164,28 @@ TEST_F(ClusterCopyTest, WhoHasLostItsLeaseMakesNoSnapshotAppear) {
   EXPECT_TRUE(must(list_snapshot_ids(to)).empty());
 }
 
+// What it sees is what there was before another copy put it.
+class StoreWithAnOldListing : public BorrowedStore {
+ public:
+  using BorrowedStore::BorrowedStore;
+  Result<std::vector<ObjectInfo>> list(std::string_view, std::string_view, std::size_t) override {
+    return std::vector<ObjectInfo>();
+  }
+  Result<void> remove(std::string_view name) override {
+    removed.emplace_back(name);
+    return BorrowedStore::remove(name);
+  }
+  std::vector<std::string> removed;
+};
+
+TEST_F(ClusterCopyTest, WhatAnotherCopyHasPutStays) {
+  MemoryStore store;
+  must(copy_to(store));
+  StoreWithAnOldListing late(store);
+  must(copy_to(late));
+  EXPECT_THAT(late.removed, IsEmpty());
+  expect_equal(space_in(store));
+}
+
 }  // namespace
 }  // namespace pgstrata::testing

@@ -13,6 +13,8 @@ class Prune {
   Prune(const ClusterSpace& space, const PruneRequest& request) : space_(space), request_(request) {}
 
   Result<PruneReport> run() {
+    // What is condemned already goes first: what it restored is none of what there was before.
+    if (!request_.dry_run) PGS_CHECK(sweep_older());
     PGS_TRY(const Holdings holdings, load());
     report_.before = holdings.coverage;
     PGS_TRY(report_.plan, plan_prune(space_, holdings, request_.policy, request_.cancellation));
@@ -31,14 +33,10 @@ class Prune {
     PGS_TRY(Holdings holdings,
             load_holdings(space_, request_.wal_segment_bytes, request_.clock, request_.cancellation));
     now_ = holdings.now;
-    sizes_ = holdings.packs;
     return holdings;
   }
 
-  Result<void> carry_out(const PrunePlan& plan) {
-    if (!plan.empty()) PGS_CHECK(condemn(plan));
-    return sweep();
-  }
+  Result<void> carry_out(const PrunePlan& plan) { return plan.empty() ? Result<void>() : condemn(plan); }
 
   Result<void> compact() {
     PGS_TRY(const Holdings left, load());
@@ -76,59 +74,66 @@ class Prune {
       PGS_CHECK(remove_snapshot(space_, id));
       ++report_.removed_objects;
     }
-    return {};
+    return sweep({note});
   }
 
-  // Removes what notes name and nobody can need any more.
-  Result<void> sweep() {
-    PGS_TRY(const auto notes, list_condemned_notes(space_));
-    std::vector<const CondemnedNote*> ripe;
-    for (const CondemnedNote& note : notes) {
+  // What earlier runs left.
+  Result<void> sweep_older() {
+    PGS_TRY(auto notes, list_condemned_notes(space_));
+    PGS_CHECK(sweep(std::move(notes)));
+    return remove_lone_witnesses(space_, request_.still_allowed);
+  }
+
+  // Removes what the notes name and nobody can need any more.
+  Result<void> sweep(std::vector<CondemnedNote> notes) {
+    std::vector<CondemnedNote> ripe;
+    for (CondemnedNote& note : notes) {
       PGS_TRY(const auto unaware, unaware_of(space_, note));
       if (unaware) {
         report_.waits_for = *unaware;
       } else {
-        ripe.push_back(&note);
+        ripe.push_back(std::move(note));
       }
     }
     if (ripe.empty()) return {};
-    reached_.clear();
     PGS_CHECK(read_roots());
-    for (const CondemnedNote* note : ripe) {
-      for (const PackId& pack : note->packs) PGS_CHECK(sweep_pack(pack));
-      for (const auto& [timeline, start] : note->segments) PGS_CHECK(sweep_segment(timeline, start));
-      PGS_CHECK(request_.still_allowed());
-      PGS_CHECK(remove_condemned_note(space_, note->id));
+    for (const CondemnedNote& note : ripe) {
+      for (const PackId& pack : note.packs) PGS_CHECK(sweep_pack(pack));
+      for (const auto& [timeline, start] : note.segments) PGS_CHECK(sweep_segment(timeline, start));
+      PGS_CHECK(remove_condemned_note(space_, note.id, request_.still_allowed));
     }
     return {};
   }
 
   // What is needed now: those who were unaware of a note have published what they had to.
   Result<void> read_roots() {
+    reached_.clear();
+    needs_.emplace(space_, request_.wal_segment_bytes);
     PGS_TRY(const SnapshotList list, list_snapshots(space_));
     PGS_TRY(const HoldList holds, list_holds(space_));
     PGS_CHECK(check_all_readable(space_, list, holds));
     for (const auto& snapshot : list.snapshots) {
       reached_.insert(snapshot.packs.begin(), snapshot.packs.end());
-      PGS_CHECK(needs_.add(snapshot));
+      PGS_CHECK(needs_->add(snapshot));
     }
-    for (const Hold& hold : holds.holds) PGS_CHECK(needs_.add(hold));
+    for (const Hold& hold : holds.holds) PGS_CHECK(needs_->add(hold));
     PGS_TRY(inventory_, WalInventory::load(space_, request_.wal_segment_bytes));
+    PGS_TRY(packs_, list_packs(space_));
     return {};
   }
 
   Result<void> sweep_pack(const PackId& pack) {
     if (reached_.contains(pack)) return {};
-    const auto size = sizes_.find(pack);
-    if (size == sizes_.end()) return {};  // gone already
+    const auto size = packs_.find(pack);
+    if (size == packs_.end()) return {};  // gone already
     PGS_CHECK(remove(pack_name(pack), size->second));
-    sizes_.erase(size);
+    packs_.erase(size);
     return {};
   }
 
   Result<void> sweep_segment(TimelineId timeline, Lsn start) {
     const auto* objects = inventory_->find(timeline, start);
-    if (objects == nullptr || needs_.needs(timeline, start)) return {};
+    if (objects == nullptr || needs_->needs(timeline, start)) return {};
     report_.removed_bytes += objects->stored_bytes;
     for (const auto& tail : objects->tails) PGS_CHECK(remove(tail.name, 0));
     for (const auto* name : {&objects->partial, &objects->sealed}) {
@@ -151,9 +156,10 @@ class Prune {
   const PruneRequest& request_;
   PruneReport report_;
   Timestamp now_;
-  std::map<PackId, std::uint64_t> sizes_;
+  // As the last look at the roots found it.
+  std::map<PackId, std::uint64_t> packs_;  // that are there, with their sizes
   std::set<PackId> reached_;
-  WalNeeds needs_{space_, request_.wal_segment_bytes};
+  std::optional<WalNeeds> needs_;
   std::optional<WalInventory> inventory_;
 };
 

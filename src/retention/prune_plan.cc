@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <tuple>
 
 namespace pgstrata {
 namespace {
@@ -9,16 +10,6 @@ namespace {
 // Work that was interrupted is gone on with by the next run: what it left is not taken away before.
 constexpr std::chrono::hours stray_grace{24};
 constexpr std::string_view packs_prefix = "packs/";
-
-Result<std::map<PackId, std::uint64_t>> list_packs(const ClusterSpace& space) {
-  PGS_TRY(const auto objects, space.list(packs_prefix));
-  std::map<PackId, std::uint64_t> packs;
-  for (const auto& object : objects) {
-    if (const auto id = parse_pack_id(std::string_view(object.name).substr(packs_prefix.size())))
-      packs.emplace(*id, object.size_bytes);
-  }
-  return packs;
-}
 
 // What a stream replaces while it is listed is there at the next look.
 Result<void> load_wal(const ClusterSpace& space, std::uint32_t wal_segment_bytes, Holdings& holdings,
@@ -84,7 +75,7 @@ class Planning {
   // From the last snapshot that is not younger than `from` on, every one is there for some second after `from`; of a range
   // that begins later, all. Nothing of a range that ended before, unless it is where the cluster's WAL goes on.
   [[nodiscard]] std::optional<std::size_t> first_for(const CoverageRange& range, Timestamp from) const {
-    if (&range != newest_range(holdings_.coverage) && range.to_time < from) return std::nullopt;
+    if (&range != last_range(holdings_.coverage) && range.to_time < from) return std::nullopt;
     std::size_t first = 0;
     for (std::size_t at = 0; at < range.snapshots.size(); ++at) {
       if (snapshot(range.snapshots[at]).consistent_time <= from) first = at;
@@ -119,7 +110,7 @@ class Planning {
         continue;
       }
       const Lsn start = snapshot(range.snapshots[*first]).start_lsn;
-      const bool goes_on = &range == newest_range(holdings_.coverage);
+      const bool goes_on = &range == last_range(holdings_.coverage);
       PGS_CHECK(needs_.add(range.timeline, start, goes_on ? no_end : range.to_lsn));
       raise_horizon(way, holdings_.inventory.segment_start(start));
     }
@@ -136,12 +127,7 @@ class Planning {
   }
 
   void apply_newest() {
-    const CoverageRange* last = newest_range(holdings_.coverage);
-    for (const auto& range : holdings_.coverage.ranges) {
-      if (last == nullptr || (last != newest_range(holdings_.coverage) && range.to_time > last->to_time))
-        last = &range;
-    }
-    if (last != nullptr) keep(last->snapshots.back(), KeepRule::newest);
+    if (const auto* last = last_range(holdings_.coverage)) keep(last->snapshots.back(), KeepRule::newest);
   }
 
   // Of those that can be restored.
@@ -247,6 +233,16 @@ class Planning {
 
 }  // namespace
 
+Result<std::map<PackId, std::uint64_t>> list_packs(const ClusterSpace& space) {
+  PGS_TRY(const auto objects, space.list(packs_prefix));
+  std::map<PackId, std::uint64_t> packs;
+  for (const auto& object : objects) {
+    if (const auto id = parse_pack_id(std::string_view(object.name).substr(packs_prefix.size())))
+      packs.emplace(*id, object.size_bytes);
+  }
+  return packs;
+}
+
 Result<Holdings> load_holdings(const ClusterSpace& space, std::uint32_t wal_segment_bytes, const Clock& clock,
                                const Cancellation& cancellation) {
   PGS_TRY(auto packs, list_packs(space));
@@ -311,6 +307,15 @@ Result<PrunePlan> plan_prune(const ClusterSpace& space, const Holdings& holdings
   return Planning(space, holdings, policy).run(cancellation);
 }
 
+const CoverageRange* last_range(const Coverage& coverage) {
+  if (const auto* newest = newest_range(coverage)) return newest;
+  const auto rank = [&coverage](const CoverageRange& range) {
+    return std::tuple(range.timeline == coverage.current_timeline, range.to_time, range.to_lsn);
+  };
+  const auto last = std::ranges::max_element(coverage.ranges, {}, rank);
+  return last == coverage.ranges.end() ? nullptr : &*last;
+}
+
 Result<void> check_kept(const PrunePlan& plan, const Coverage& before, const Coverage& now) {
   const auto lost = [](std::string what) {
     return fail(ErrorCode::failed, "retention would lose {}: nothing more is removed", what);
@@ -326,7 +331,7 @@ Result<void> check_kept(const PrunePlan& plan, const Coverage& before, const Cov
       if (fate.kept_by.empty() || restorable.contains(id)) continue;
       if (std::ranges::find(range.snapshots, id) != range.snapshots.end()) return lost("snapshot " + id);
     }
-    const bool goes_on = &range == newest_range(before);
+    const bool goes_on = &range == last_range(before);
     if (!goes_on && (!plan.window_from.valid() || range.to_time < plan.window_from)) continue;
     const auto begin = std::max(range.from_time, plan.window_from);
     const auto same = std::ranges::find_if(now.ranges, [&](const CoverageRange& other) {

@@ -31,6 +31,9 @@ struct Holdings {
   Timestamp clock_now;  // the clock's
 };
 
+// Those there are, with their sizes. Errors: those of the store.
+Result<std::map<PackId, std::uint64_t>> list_packs(const ClusterSpace& space);
+
 // Errors: damaged, when a snapshot's record or a hold does not open: what it needs is not known, so nothing can be said to be
 // free; the hint says what to do. Those of compute_coverage.
 Result<Holdings> load_holdings(const ClusterSpace& space, std::uint32_t wal_segment_bytes, const Clock& clock,
@@ -66,6 +69,10 @@ struct PrunePlan {
 // removed); those of compute_coverage.
 Result<PrunePlan> plan_prune(const ClusterSpace& space, const Holdings& holdings,
                              const RetentionPolicy& policy, const Cancellation& cancellation);
+
+// Where the cluster's WAL goes on, or ended: the newest range; where that WAL is damaged at its end, the one that reaches furthest
+// on the current timeline; else the latest. Nothing without any.
+[[nodiscard]] const CoverageRange* last_range(const Coverage& coverage);
 
 // Whether `now` restores all that the plan leaves: nothing that the policy asks for has gone. Error: failed.
 Result<void> check_kept(const PrunePlan& plan, const Coverage& before, const Coverage& now);

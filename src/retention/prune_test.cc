@@ -135,6 +135,25 @@ TEST_F(PruneTest, TheLastOneStaysAndAllThatFollowsIt) {
   cluster_.expect_sound();
 }
 
+TEST_F(PruneTest, DamageAtTheEndOfTheWalTakesNothingBeforeIt) {
+  cluster_.live(3, hours(1));
+  for (int i = 0; i < 3; ++i) {
+    cluster_.clock.pass(days(1));
+    cluster_.seal();
+  }
+  const auto segments = must(cluster_.space.list("wal/"));
+  const auto last = cluster_.space.object_name(segments.back().name);
+  const Bytes content = must(cluster_.store->get(last));
+  overwrite(*cluster_.store, last, ByteView(content).first(content.size() / 2));
+  ASSERT_EQ(newest_range(cluster_.coverage()), nullptr);
+  const auto before = cluster_.coverage().ranges.back();
+  cluster_.prune(policy_of(std::chrono::seconds(1)));
+  const auto after = cluster_.coverage().ranges.back();
+  EXPECT_EQ(after.to_lsn, before.to_lsn);
+  EXPECT_EQ(after.snapshots.size(), 1U);
+  EXPECT_EQ(cluster_.segment_count(), 4U) << "the damaged one among them";
+}
+
 TEST_F(PruneTest, TheFloorIsAWindowOfItsOwn) {
   cluster_.live(100, hours(1));
   RetentionPolicy policy = policy_of(hours(5));
@@ -281,7 +300,7 @@ TEST_F(PruneTest, AReaderIsSeenOrSeesTheNote) {
   EXPECT_EQ(code_of(read(list[1])), "not_found");
   EXPECT_EQ(code_of(read(list[2])), "not_found");
   EXPECT_EQ(code_of(read(list[3])), "ok");
-  ASSERT_TRUE(remove_condemned_note(cluster_.space, note.id));
+  ASSERT_TRUE(remove_condemned_note(cluster_.space, note.id, [] { return Result<void>(); }));
   cluster_.prune(policy_of(hours(1)));
   EXPECT_EQ(must(list_holds(cluster_.space)).holds.size(), 2U) << "who gives up leaves none";
   EXPECT_THAT(cluster_.snapshot_ids(), ElementsAre(list[0].id, list[3].id, list[8].id, list[9].id));
