@@ -9,6 +9,8 @@
 
 #include "catalog/condemned.h"
 #include "catalog/object_copy.h"
+#include "catalog/retention_floor.h"
+#include "catalog/retention_horizon.h"
 #include "catalog/snapshot_record.h"
 #include "catalog/wal_reader.h"
 
@@ -56,12 +58,14 @@ class ClusterCopy {
     progress_.objects_total = packs.size() + segments.size();
     PGS_CHECK(copy_all(packs));
     PGS_CHECK(copy_timelines());
+    PGS_CHECK(copy_retention());
     PGS_CHECK(copy_all(segments));
     PGS_CHECK(copy_tails(inventory));
     PGS_CHECK(copy_snapshots(list));
     PGS_TRY(const bool copied,
             copy_record(from_, to_, "cluster", RecordKind::cluster, options_.still_allowed));
     count_record(copied);
+    PGS_CHECK(forget_what_was_taken(list));
     return std::move(report_);
   }
 
@@ -183,6 +187,36 @@ class ClusterCopy {
     } else {
       leave_out(name, copied.error());
     }
+    return {};
+  }
+
+  // What the source let go is missing here for the same reason; what must stay there must stay here.
+  Result<void> copy_retention() {
+    PGS_TRY(const auto horizons, get_wal_horizons(from_));
+    PGS_TRY(const auto floor, get_retention_floor(from_));
+    if (horizons.empty() && floor.count() == 0) return {};
+    PGS_CHECK(options_.still_allowed());
+    if (!horizons.empty()) PGS_CHECK(advance_wal_horizons(to_, horizons));
+    PGS_CHECK(raise_retention_floor(to_, floor));
+    return {};
+  }
+
+  // A prune of the source may have been at work meanwhile: what it took away, and what only that needed, is no damage.
+  Result<void> forget_what_was_taken(const SnapshotList& list) {
+    if (report_.left_out.empty()) return {};
+    PGS_TRY(const auto ids, list_snapshot_ids(from_));
+    const std::set<std::string> there(ids.begin(), ids.end());
+    std::set<std::string> needed;
+    for (const SnapshotRecord& snapshot : list.snapshots) {
+      if (!there.contains(snapshot.id)) continue;
+      for (const PackId& pack : snapshot.packs) needed.insert(from_.object_name(pack_name(pack)));
+    }
+    const std::string packs = from_.object_name("packs/");
+    const std::string snapshots = from_.object_name("snapshots/");
+    std::erase_if(report_.left_out, [&](const CopyReport::LeftOut& object) {
+      if (object.name.starts_with(packs)) return !needed.contains(object.name);
+      return object.name.starts_with(snapshots) && !there.contains(object.name.substr(snapshots.size()));
+    });
     return {};
   }
 

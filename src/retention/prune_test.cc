@@ -1,7 +1,9 @@
 #include "retention/prune.h"
 
+#include "catalog/cluster_copy.h"
 #include "catalog/condemned.h"
 #include "catalog/lease_names.h"
+#include "catalog/retention_floor.h"
 #include "repo/record.h"
 #include "retention/retention_test_support.h"
 #include "storage/fault/fault_steps.h"
@@ -342,6 +344,31 @@ TEST_F(PruneTest, WhoVerifiesMeanwhileTellsNoDamageThatIsNone) {
     EXPECT_THAT(report.lost, IsEmpty());
     EXPECT_THAT(report.missing_wal, IsEmpty());
   }
+}
+
+TEST_F(PruneTest, WhoCopiesMeanwhileLeavesOutNothingThatStayed) {
+  cluster_.live(20, hours(1));
+  ASSERT_TRUE(put_record(cluster_.space, "cluster", RecordKind::cluster, as_byte_view("{}")));
+  ASSERT_TRUE(raise_retention_floor(cluster_.space, hours(2)));
+  InterruptingStore store(*cluster_.store, "packs/", [&] { cluster_.prune(policy_of(hours(3), days(30))); });
+  const ClusterSpace from(store, "app", cluster_.space.key());
+  MemoryStore elsewhere;
+  const ClusterSpace to(elsewhere, "app", cluster_.space.key());
+  CopyOptions options;
+  options.workers = 1;
+  options.still_allowed = [] { return Result<void>(); };
+  const auto copy = [&] {
+    return must(copy_cluster(from, to, PassingCluster::wal_segment_bytes, options, cluster_.cancellation));
+  };
+  for (const auto& object : copy().left_out) EXPECT_FALSE(object.name.contains("/packs/")) << object.what;
+  EXPECT_THAT(copy().left_out, IsEmpty());
+  VerifyOptions verify;
+  verify.workers = 1;
+  const auto report =
+      must(verify_cluster(to, PassingCluster::wal_segment_bytes, verify, cluster_.cancellation));
+  EXPECT_TRUE(report.damaged.empty());
+  EXPECT_THAT(report.missing_wal, IsEmpty());
+  EXPECT_EQ(must(get_retention_floor(to)), hours(2));
 }
 
 // What is needed and not there is told all the same.
