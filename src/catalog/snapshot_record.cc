@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "catalog/json_record.h"
+#include "catalog/read_each.h"
 #include "codec/digest.h"
 
 namespace pgstrata {
@@ -207,13 +208,14 @@ Result<std::vector<std::string>> list_snapshot_ids(const ClusterSpace& space) {
 Result<SnapshotList> list_snapshots(const ClusterSpace& space) {
   PGS_TRY(const auto ids, list_snapshot_ids(space));
   SnapshotList list;
-  for (const auto& id : ids) {
-    auto record = get_snapshot(space, id);
+  auto records = read_each(space, ids, [&space](const std::string& id) { return get_snapshot(space, id); });
+  for (std::size_t at = 0; at < ids.size(); ++at) {
+    auto& record = records[at];
     if (record) {
       list.snapshots.push_back(std::move(*record));
     } else if (record.error().code() == ErrorCode::damaged ||
                record.error().code() == ErrorCode::newer_format) {
-      list.damaged.push_back({id, std::move(record).error()});
+      list.damaged.push_back({ids[at], std::move(record).error()});
     } else if (record.error().code() != ErrorCode::not_found) {  // gone since the listing: pruned
       return std::unexpected(std::move(record).error());
     }

@@ -1,7 +1,8 @@
 #include "catalog/wal_reader.h"
 
 #include <algorithm>
-#include <future>
+
+#include "catalog/read_each.h"
 
 namespace pgstrata {
 
@@ -96,23 +97,14 @@ bool made_good(const WalTailContent& tail, Lsn segment_start, Lsn end) {
   return end > whole_to && end >= known_to;
 }
 
-// Each in its turn; several at once where there are many, each a request: a store without journals.
 Result<std::vector<WalTailContent>> read_each_tail(const ClusterSpace& space,
                                                    const WalSegmentObjects& objects) {
-  constexpr std::size_t at_once = 8;
-  const std::size_t width = space.store().capabilities().journals ? 1 : at_once;
   std::vector<WalTailContent> contents;
-  for (std::size_t first = 0; first < objects.tails.size(); first += width) {
-    std::vector<std::future<Result<WalTailContent>>> reads;
-    const auto policy = width > 1 ? std::launch::async : std::launch::deferred;
-    for (std::size_t i = first; i < std::min(first + width, objects.tails.size()); ++i) {
-      reads.push_back(
-          std::async(policy, [&space, &name = objects.tails[i].name] { return read_wal_tail(space, name); }));
-    }
-    for (auto& read : reads) {
-      PGS_TRY(auto content, read.get());
-      contents.push_back(std::move(content));
-    }
+  auto reads = read_each(space, objects.tails,
+                         [&space](const WalTailObject& tail) { return read_wal_tail(space, tail.name); });
+  for (auto& read : reads) {
+    PGS_TRY(auto content, std::move(read));
+    contents.push_back(std::move(content));
   }
   return contents;
 }
