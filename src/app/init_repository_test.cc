@@ -19,7 +19,7 @@ TEST(InitRepository, KeepsTheKeyOutOfTheRepository) {
     const auto made = init_repository(request, system_clock());
     ASSERT_FALSE(made) << location;
     EXPECT_EQ(made.error().code(), ErrorCode::usage) << location;
-    EXPECT_THAT(made.error().message(), testing::HasSubstr("would lie in the repository")) << location;
+    EXPECT_THAT(made.error().message(), ::testing::HasSubstr("would lie in the repository")) << location;
     EXPECT_FALSE(file_exists(folder).value()) << location;
   }
 }
@@ -37,7 +37,7 @@ TEST(InitRepository, MakesNoneWithinAnother) {
     const auto made = init_repository(request, system_clock());
     ASSERT_FALSE(made) << inner;
     EXPECT_EQ(made.error().code(), ErrorCode::usage) << inner;
-    EXPECT_THAT(made.error().message(), testing::HasSubstr("lies within the repository")) << inner;
+    EXPECT_THAT(made.error().message(), ::testing::HasSubstr("lies within the repository")) << inner;
     EXPECT_FALSE(file_exists(inner).value()) << inner;
   }
   request.location = outer;
