@@ -5,8 +5,8 @@
 #include <set>
 #include <tuple>
 
+#include "catalog/for_each_object.h"
 #include "catalog/json_record.h"
-#include "catalog/read_each.h"
 #include "codec/digest.h"
 
 namespace pgstrata {
@@ -208,7 +208,8 @@ Result<std::vector<std::string>> list_snapshot_ids(const ClusterSpace& space) {
 Result<SnapshotList> list_snapshots(const ClusterSpace& space) {
   PGS_TRY(const auto ids, list_snapshot_ids(space));
   SnapshotList list;
-  auto records = read_each(space, ids, [&space](const std::string& id) { return get_snapshot(space, id); });
+  auto records =
+      for_each_object(space, ids, [&space](const std::string& id) { return get_snapshot(space, id); });
   for (std::size_t at = 0; at < ids.size(); ++at) {
     auto& record = records[at];
     if (record) {

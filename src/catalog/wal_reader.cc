@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "catalog/read_each.h"
+#include "catalog/for_each_object.h"
 
 namespace pgstrata {
 
@@ -100,8 +100,8 @@ bool made_good(const WalTailContent& tail, Lsn segment_start, Lsn end) {
 Result<std::vector<WalTailContent>> read_each_tail(const ClusterSpace& space,
                                                    const WalSegmentObjects& objects) {
   std::vector<WalTailContent> contents;
-  auto reads = read_each(space, objects.tails,
-                         [&space](const WalTailObject& tail) { return read_wal_tail(space, tail.name); });
+  auto reads = for_each_object(
+      space, objects.tails, [&space](const WalTailObject& tail) { return read_wal_tail(space, tail.name); });
   for (auto& read : reads) {
     PGS_TRY(auto content, std::move(read));
     contents.push_back(std::move(content));

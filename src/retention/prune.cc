@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "catalog/condemned.h"
+#include "catalog/for_each_object.h"
 
 namespace pgstrata {
 namespace {
@@ -98,9 +99,53 @@ class Prune {
     if (ripe.empty()) return {};
     PGS_CHECK(read_roots());
     for (const CondemnedNote& note : ripe) {
-      for (const PackId& pack : note.packs) PGS_CHECK(sweep_pack(pack));
-      for (const auto& [timeline, start] : note.segments) PGS_CHECK(sweep_segment(timeline, start));
+      PGS_CHECK(remove_all(free_objects(note)));
       PGS_CHECK(remove_condemned_note(space_, note.id, request_.still_allowed));
+    }
+    return {};
+  }
+
+  struct FreeObject {
+    std::string name;
+    std::uint64_t size_bytes = 0;
+  };
+  // What the note names, is there and is not needed; each but once.
+  std::vector<FreeObject> free_objects(const CondemnedNote& note) {
+    std::vector<FreeObject> free;
+    for (const PackId& pack : note.packs) {
+      const auto size = packs_.find(pack);
+      if (size == packs_.end() || reached_.contains(pack)) continue;
+      free.push_back({pack_name(pack), size->second});
+      packs_.erase(size);
+    }
+    for (const auto& [timeline, start] : note.segments) {
+      if (!needs_->needs(timeline, start)) add_segment(timeline, start, free);
+    }
+    return free;
+  }
+
+  void add_segment(TimelineId timeline, Lsn start, std::vector<FreeObject>& free) {
+    const auto* objects = inventory_->find(timeline, start);
+    if (objects == nullptr) return;
+    const std::size_t first = free.size();
+    for (const auto& tail : objects->tails) free.push_back({tail.name});
+    for (const auto* name : {&objects->partial, &objects->sealed}) {
+      if (!name->empty()) free.push_back({*name});
+    }
+    free[first].size_bytes = objects->stored_bytes;  // of all of them
+    inventory_->forget(timeline, start);
+  }
+
+  Result<void> remove_all(const std::vector<FreeObject>& objects) {
+    const auto results = for_each_object(space_, objects, [this](const FreeObject& object) -> Result<void> {
+      PGS_CHECK(request_.cancellation.check());
+      PGS_CHECK(request_.still_allowed());
+      return space_.store().remove(space_.object_name(object.name));
+    });
+    for (std::size_t at = 0; at < objects.size(); ++at) {
+      PGS_CHECK(results[at]);
+      ++report_.removed_objects;
+      report_.removed_bytes += objects[at].size_bytes;
     }
     return {};
   }
@@ -119,36 +164,6 @@ class Prune {
     for (const Hold& hold : holds.holds) PGS_CHECK(needs_->add(hold));
     PGS_TRY(inventory_, WalInventory::load(space_, request_.wal_segment_bytes));
     PGS_TRY(packs_, list_packs(space_));
-    return {};
-  }
-
-  Result<void> sweep_pack(const PackId& pack) {
-    if (reached_.contains(pack)) return {};
-    const auto size = packs_.find(pack);
-    if (size == packs_.end()) return {};  // gone already
-    PGS_CHECK(remove(pack_name(pack), size->second));
-    packs_.erase(size);
-    return {};
-  }
-
-  Result<void> sweep_segment(TimelineId timeline, Lsn start) {
-    const auto* objects = inventory_->find(timeline, start);
-    if (objects == nullptr || needs_->needs(timeline, start)) return {};
-    report_.removed_bytes += objects->stored_bytes;
-    for (const auto& tail : objects->tails) PGS_CHECK(remove(tail.name, 0));
-    for (const auto* name : {&objects->partial, &objects->sealed}) {
-      if (!name->empty()) PGS_CHECK(remove(*name, 0));
-    }
-    inventory_->forget(timeline, start);
-    return {};
-  }
-
-  Result<void> remove(const std::string& name, std::uint64_t size_bytes) {
-    PGS_CHECK(request_.cancellation.check());
-    PGS_CHECK(request_.still_allowed());
-    PGS_CHECK(space_.store().remove(space_.object_name(name)));
-    ++report_.removed_objects;
-    report_.removed_bytes += size_bytes;
     return {};
   }
 
