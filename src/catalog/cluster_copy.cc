@@ -11,6 +11,7 @@
 #include "catalog/object_copy.h"
 #include "catalog/snapshot_record.h"
 #include "catalog/wal_reader.h"
+#include "storage/brief_attempts.h"
 
 namespace pgstrata {
 namespace {
@@ -252,6 +253,7 @@ class ClusterCopy {
         continue;
       }
       PGS_CHECK(options_.still_allowed());
+      const BriefAttempts brief(publishing_limit);
       auto copied = copy_record(from_, to_, name, RecordKind::snapshot);
       if (copied) ++report_.snapshots;
       PGS_CHECK(note_record(name, std::move(copied)));

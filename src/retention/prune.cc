@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "catalog/condemned.h"
+#include "storage/brief_attempts.h"
 
 namespace pgstrata {
 namespace {
@@ -73,6 +74,7 @@ class Prune {
         continue;
       }
       PGS_CHECK(request_.still_allowed());
+      const BriefAttempts brief(publishing_limit);
       PGS_CHECK(remove_snapshot(space_, id));
       ++report_.removed_objects;
     }
@@ -141,6 +143,7 @@ class Prune {
   Result<void> remove(const std::string& name, std::uint64_t size_bytes) {
     PGS_CHECK(request_.cancellation.check());
     PGS_CHECK(request_.still_allowed());
+    const BriefAttempts brief(publishing_limit);
     PGS_CHECK(space_.store().remove(space_.object_name(name)));
     ++report_.removed_objects;
     report_.removed_bytes += size_bytes;

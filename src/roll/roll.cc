@@ -199,8 +199,7 @@ Result<SnapshotRecord> roll_snapshot(const RollRequest& request, const RollTarge
   record.consistent_time = std::max(record.consistent_time, plan.snapshot.consistent_time);
   PGS_TRY(record.tables, estimate_tables(request, record));
   record.finished = request.clock.now();
-  if (request.may_publish) PGS_CHECK(request.may_publish());
-  PGS_CHECK(put_snapshot(request.space, record));
+  PGS_CHECK(publish_snapshot(request.space, record, request.may_publish));
   return record;
 }
 
