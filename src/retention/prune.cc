@@ -9,6 +9,9 @@
 namespace pgstrata {
 namespace {
 
+// After that long every store lists what was published before.
+constexpr std::chrono::hours listing_grace{1};
+
 class Prune {
  public:
   Prune(const ClusterSpace& space, const PruneRequest& request) : space_(space), request_(request) {}
@@ -89,6 +92,8 @@ class Prune {
       PGS_TRY(const auto unaware, unaware_of(space_, note));
       if (unaware) {
         report_.waits_for = *unaware;
+      } else if (may_list_late() && request_.clock.now() - note.created < listing_grace) {
+        report_.waits_for = waits_for_listings;
       } else {
         ripe.push_back(&note);
       }
@@ -103,6 +108,12 @@ class Prune {
       PGS_CHECK(remove_condemned_note(space_, note->id));
     }
     return {};
+  }
+
+  // Of stores far away, those that compare and swap are known to list at once what was published.
+  [[nodiscard]] bool may_list_late() const {
+    const StoreCapabilities store = space_.store().capabilities();
+    return store.far && !store.conditional_writes;
   }
 
   // What is needed now: those who were unaware of a note have published what they had to.
