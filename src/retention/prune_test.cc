@@ -267,7 +267,7 @@ TEST_F(PruneTest, AListingThatLagsTakesNothingAway) {
   EXPECT_EQ(cluster.pack_count(), packs);
   listing.not_yet = "\n";
   cluster.clock.pass(hours(2));
-  EXPECT_EQ(cluster.prune(policy_of(hours(3))).waits_for, "");
+  EXPECT_GT(cluster.prune(policy_of(hours(3))).removed_objects, 5U);
   EXPECT_LT(cluster.pack_count(), packs);
   EXPECT_THAT(cluster.snapshot_ids(), Contains(published.id));
   cluster.expect_sound();
