@@ -258,8 +258,7 @@ Result<SnapshotRecord> publish_base_backup(const BaseBackupRequest& request, Unp
   record.bad_pages = wal.bad_pages;
   if (record.bad_pages.size() > max_listed_bad_pages) record.bad_pages.resize(max_listed_bad_pages);
   record.finished = request.clock.now();
-  if (request.may_publish) PGS_CHECK(request.may_publish());
-  PGS_CHECK(put_snapshot(request.space, record));
+  PGS_CHECK(publish_snapshot(request.space, record, request.may_publish));
   return std::move(record);
 }
 

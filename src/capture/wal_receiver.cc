@@ -95,6 +95,9 @@ Result<void> WalReceiver::Impl::make_durable() {
 
 Result<void> WalReceiver::Impl::attempt() {
   const auto& options = reception_.options;
+  // Who was taken over from has nothing to say to the source any more; it would only hear that the slot is in use.
+  if (auto allowed = options.still_allowed(); !allowed && allowed.error().code() == ErrorCode::busy)
+    return reception_.repository(std::move(allowed));
   PGS_TRY(auto connection, ReplicationConnection::connect(options.url,
                                                           {.application_name = options.application_name,
                                                            .on_notice = {},

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "capture/wal_marks.h"
 #include "catalog/wal_reader.h"
+#include "storage/brief_attempts.h"
 
 namespace pgstrata {
 
@@ -186,7 +187,10 @@ Result<void> WalSink::put_small_tail(const std::optional<WalMark>& mark) {
     current_->small_tails.emplace(options_.space, timeline_, options_.segment_bytes, options_.clock);
   }
   PGS_CHECK(check_allowed());
-  PGS_CHECK(current_->small_tails->put(current_->tailed_end, untailed(), mark));
+  {
+    const BriefAttempts brief(publishing_limit);
+    PGS_CHECK(current_->small_tails->put(current_->tailed_end, untailed(), mark));
+  }
   // As for those that grow: see write_tail.
   PGS_CHECK(check_allowed());
   current_->durable_end = received_;

@@ -6,6 +6,7 @@
 #include "catalog/lease_names.h"
 #include "catalog/snapshot_record.h"
 #include "repo/lease.h"
+#include "storage/brief_attempts.h"
 
 namespace pgstrata {
 namespace {
@@ -113,6 +114,7 @@ Result<void> remove_condemned_note(const ClusterSpace& space, std::string_view i
                                    const PublishingAllowed& still_allowed) {
   for (const std::string& name : {witness_name(id), note_name(id)}) {
     PGS_CHECK(still_allowed());
+    const BriefAttempts brief(publishing_limit);
     PGS_CHECK(space.store().remove(space.object_name(name)));
   }
   return {};
@@ -126,6 +128,7 @@ Result<void> remove_lone_witnesses(const ClusterSpace& space, const PublishingAl
     if (!name.ends_with(witness_suffix)) continue;
     if (names.contains(name.substr(0, name.size() - witness_suffix.size()))) continue;
     PGS_CHECK(still_allowed());
+    const BriefAttempts brief(publishing_limit);
     PGS_CHECK(space.store().remove(space.object_name(name)));
   }
   return {};

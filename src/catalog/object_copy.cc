@@ -4,6 +4,7 @@
 #include <array>
 
 #include "repo/pack.h"
+#include "storage/brief_attempts.h"
 #include "storage/memory/memory_store.h"
 
 namespace pgstrata {
@@ -105,6 +106,7 @@ Result<bool> copy_record(const ClusterSpace& from, const ClusterSpace& to, const
   if (there && std::ranges::equal(*there, held.content)) return false;
   if (!there && !may_be_replaced(there.error())) return std::unexpected(there.error());
   PGS_CHECK(still_allowed());
+  const BriefAttempts brief(publishing_limit);
   PGS_CHECK(put(to, name, held.content, still_allowed));
   return true;
 }

@@ -6,6 +6,8 @@
 #include "catalog/retention_floor.h"
 #include "catalog/retention_horizon.h"
 #include "catalog/snapshot_record.h"
+#include "repo/test_store.h"
+#include "storage/brief_attempts.h"
 #include "storage/memory/memory_store.h"
 
 namespace pgstrata {
@@ -112,6 +114,43 @@ TEST_F(RecordTest, ASnapshotRoundTrips) {
   EXPECT_EQ(read.tablespaces[0].location, record.tablespaces[0].location);
   EXPECT_EQ(read.bad_pages[0].block, BlockNumber{9});
   EXPECT_EQ(get_snapshot(space_, "none").error().code(), ErrorCode::not_found);
+}
+
+// No answer to the first two puts; what the second asked for is done.
+class StoreThatIsAway : public BorrowedStore {
+ public:
+  using BorrowedStore::BorrowedStore;
+  Result<void> put(std::string_view name, ByteView content) override {
+    EXPECT_EQ(BriefAttempts::limit(), publishing_limit);
+    if (++puts == 2) PGS_CHECK(BorrowedStore::put(name, content));
+    if (puts <= 2) return fail(ErrorCode::unavailable, "no answer");
+    return BorrowedStore::put(name, content);
+  }
+  int puts = 0;
+};
+
+TEST_F(RecordTest, WhoPublishesAsksTheLeaseBeforeEachTry) {
+  SnapshotRecord record;
+  record.id = "20261121-100305-aaaa";
+  StoreThatIsAway store(space_.store());
+  const ClusterSpace through(store, space_.name(), space_.key());
+  int asked = 0;
+  const auto until = [&asked](int limit) -> PublishingAllowed {
+    return [&asked, limit]() -> Result<void> {
+      if (++asked > limit) return fail(ErrorCode::busy, "taken over");
+      return {};
+    };
+  };
+  const auto taken_over = publish_snapshot(through, record, until(1));
+  ASSERT_FALSE(taken_over);
+  EXPECT_EQ(taken_over.error().code(), ErrorCode::busy);
+  EXPECT_EQ(store.puts, 1);
+  EXPECT_TRUE(list_snapshots(space_)->snapshots.empty());
+  store.puts = asked = 0;
+  EXPECT_TRUE(publish_snapshot(through, record, until(3))) << "its id is nobody else's";
+  EXPECT_EQ(store.puts, 3);
+  EXPECT_EQ(list_snapshots(space_)->snapshots.size(), 1U);
+  EXPECT_EQ(BriefAttempts::limit(), std::nullopt);
 }
 
 TEST_F(RecordTest, ASnapshotOfAnotherExtentSizeIsNotRead) {

@@ -8,6 +8,7 @@
 #include "catalog/for_each_object.h"
 #include "catalog/json_record.h"
 #include "codec/digest.h"
+#include "storage/brief_attempts.h"
 
 namespace pgstrata {
 
@@ -178,6 +179,20 @@ std::string superseding_snapshot_id(std::string_view id) {
 Result<void> put_snapshot(const ClusterSpace& space, const SnapshotRecord& record) {
   return put_record(space, std::string(prefix) + record.id, RecordKind::snapshot,
                     encode_json(to_json(record)));
+}
+
+Result<void> publish_snapshot(const ClusterSpace& space, const SnapshotRecord& record,
+                              const PublishingAllowed& allowed) {
+  constexpr int tries_max = 12;
+  for (int tries = 1;; ++tries) {
+    if (allowed) PGS_CHECK(allowed());
+    const BriefAttempts brief(publishing_limit);
+    auto done = put_snapshot(space, record);
+    if (done) return done;
+    // An earlier try was done: the id is nobody else's.
+    if (tries > 1 && done.error().code() == ErrorCode::already_exists) return {};
+    if (tries == tries_max || done.error().code() != ErrorCode::unavailable) return done;
+  }
 }
 
 Result<SnapshotRecord> get_snapshot(const ClusterSpace& space, std::string_view id) {

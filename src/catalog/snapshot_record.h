@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/types.h"
+#include "repo/lease.h"
 #include "repo/pack.h"
 
 namespace pgstrata {
@@ -95,6 +96,10 @@ inline constexpr std::size_t max_listed_tables = 1000;
 // Publishes the snapshot; durable when it returns. Of more than max_listed_tables tables the largest are
 // kept.
 Result<void> put_snapshot(const ClusterSpace& space, const SnapshotRecord& record);
+// The same for who holds a lease: `allowed` is asked before, and again before it is tried once more where the repository
+// gave no answer. Its record's id is new. Errors: those of `allowed` too.
+Result<void> publish_snapshot(const ClusterSpace& space, const SnapshotRecord& record,
+                              const PublishingAllowed& allowed);
 // Errors: not_found, damaged (names the object), newer_format (also of another extent size).
 Result<SnapshotRecord> get_snapshot(const ClusterSpace& space, std::string_view id);
 

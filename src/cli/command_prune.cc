@@ -162,7 +162,9 @@ std::string prune_text(const PrunedCluster& pruned, bool dry_run) {
     text += fmt::format("stored anew what was needed of {} with {} that was not; {} published again\n",
                         counted(compaction.packs, "pack", "packs"), human_size(compaction.dead_bytes),
                         counted(compaction.snapshots, "snapshot is", "snapshots are"));
-  if (!pruned.report.waits_for.empty())
+  if (pruned.report.waits_for == waits_for_listings)
+    text += "what else is to go is removed by a prune in an hour: this store may list what is new late\n";
+  else if (!pruned.report.waits_for.empty())
     text +=
         fmt::format("what else is to go may be in use by a {} that is under way: the next prune removes it\n",
                     pruned.report.waits_for);

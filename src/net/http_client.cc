@@ -4,6 +4,9 @@
 #include <mutex>
 
 #include <curl/curl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 
 #include "net/url.h"
 #include "sys/files.h"
@@ -193,6 +196,14 @@ void set(CURL* handle, CURLoption option, Value value) {
   PGS_ASSERT(curl_easy_setopt(handle, option, value) == CURLE_OK);
 }
 
+// The kernel would go on trying to deliver what was sent for minutes, also after the connection was closed.
+int limit_delivery(void* given, curl_socket_t socket, curlsocktype) {
+  const auto* options = static_cast<const HttpClientOptions*>(given);
+  const auto limit_ms = static_cast<unsigned>(options->delivery_limit.count());
+  static_cast<void>(::setsockopt(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit_ms, sizeof limit_ms));
+  return CURL_SOCKOPT_OK;
+}
+
 void CurlHttpClient::set_up(CURL* handle, Exchange& exchange, const std::string& url,
                             curl_slist* headers) const {
   const HttpRequest& request = exchange.request;
@@ -204,6 +215,8 @@ void CurlHttpClient::set_up(CURL* handle, Exchange& exchange, const std::string&
   set(handle, CURLOPT_USERAGENT, "pgstrata");
   set(handle, CURLOPT_NOSIGNAL, 1L);
   set(handle, CURLOPT_TCP_KEEPALIVE, 1L);
+  set(handle, CURLOPT_SOCKOPTFUNCTION, limit_delivery);
+  set(handle, CURLOPT_SOCKOPTDATA, static_cast<const void*>(&options_));
   set(handle, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options_.connect_limit.count()));
   set(handle, CURLOPT_LOW_SPEED_LIMIT, 1L);
   set(handle, CURLOPT_LOW_SPEED_TIME, static_cast<long>(options_.silence_limit.count()));

@@ -56,6 +56,9 @@ struct HttpClientOptions {
   std::chrono::milliseconds connect_limit = std::chrono::seconds(10);
   // Nothing sent and nothing received for that long: the request is given up.
   std::chrono::seconds silence_limit{20};
+  // The other machine does not even acknowledge that it got what was sent: the connection is given up, and nothing of
+  // the request arrives later.
+  std::chrono::milliseconds delivery_limit = std::chrono::seconds(5);
   std::string ca_file = {};   // PEM; empty: the system's
   bool past_proxies = false;  // whatever the variables say: for addresses of this machine
 };

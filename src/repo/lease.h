@@ -66,6 +66,10 @@ Result<Lease> acquire_to_write(const ClusterSpace& space, std::string name, std:
 // from several threads.
 using PublishingAllowed = std::function<Result<void>()>;
 
+// How long what was allowed may be tried: with what a network takes to deliver it (HttpClientOptions::delivery_limit), a
+// third of the time to live. See storage/brief_attempts.h.
+inline constexpr std::chrono::milliseconds publishing_limit = std::chrono::seconds(5);
+
 // Who holds it now; nobody when it is free, given back, or its holder is dead on this machine. Does not wait,
 // so a holder that died on another machine is still named. Errors: damaged; newer_format.
 Result<std::optional<LeaseHolder>> lease_holder(const ClusterSpace& space, std::string_view name);

@@ -67,8 +67,7 @@ Result<Compaction> compact_packs(const ClusterSpace& space, const Holdings& hold
   }
   PGS_CHECK(mover.finish());
   for (const auto& record : moved) {
-    PGS_CHECK(still_allowed());
-    PGS_CHECK(put_snapshot(space, record));
+    PGS_CHECK(publish_snapshot(space, record, still_allowed));
     ++compaction.snapshots;
   }
   return compaction;

@@ -5,9 +5,13 @@
 #include "base/log.h"
 #include "catalog/condemned.h"
 #include "catalog/for_each_object.h"
+#include "storage/brief_attempts.h"
 
 namespace pgstrata {
 namespace {
+
+// After that long every store lists what was published before.
+constexpr std::chrono::hours listing_grace{1};
 
 class Prune {
  public:
@@ -52,7 +56,7 @@ class Prune {
   // Says what goes, and then takes the snapshots out of sight. The order is the protocol.
   Result<void> condemn(const PrunePlan& plan) {
     CondemnedNote note{.id = {},
-                       .created = {},
+                       .created = request_.clock.now(),
                        .snapshots = plan.doomed_snapshots(),
                        .packs = plan.packs,
                        .segments = plan.segments};
@@ -72,6 +76,7 @@ class Prune {
         continue;
       }
       PGS_CHECK(request_.still_allowed());
+      const BriefAttempts brief(publishing_limit);
       PGS_CHECK(remove_snapshot(space_, id));
       ++report_.removed_objects;
     }
@@ -92,6 +97,8 @@ class Prune {
       PGS_TRY(const auto unaware, unaware_of(space_, note));
       if (unaware) {
         report_.waits_for = *unaware;
+      } else if (may_list_late() && request_.clock.now() - note.created < listing_grace) {
+        report_.waits_for = waits_for_listings;
       } else {
         ripe.push_back(std::move(note));
       }
@@ -140,6 +147,7 @@ class Prune {
     const auto results = for_each_object(space_, objects, [this](const FreeObject& object) -> Result<void> {
       PGS_CHECK(request_.cancellation.check());
       PGS_CHECK(request_.still_allowed());
+      const BriefAttempts brief(publishing_limit);
       return space_.store().remove(space_.object_name(object.name));
     });
     for (std::size_t at = 0; at < objects.size(); ++at) {
@@ -148,6 +156,12 @@ class Prune {
       report_.removed_bytes += objects[at].size_bytes;
     }
     return {};
+  }
+
+  // Of stores far away, those that compare and swap are known to list at once what was published.
+  [[nodiscard]] bool may_list_late() const {
+    const StoreCapabilities store = space_.store().capabilities();
+    return store.far && !store.conditional_writes;
   }
 
   // What is needed now: those who were unaware of a note have published what they had to.

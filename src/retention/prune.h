@@ -24,14 +24,17 @@ struct PruneRequest {
   PublishingAllowed still_allowed;  // asked before each snapshot's record goes; not on a dry run
 };
 
+// Of a far store without conditional writes, as Swift is, which may list a snapshot only a while after it was published.
+inline constexpr const char* waits_for_listings = "listings";
+
 struct PruneReport {
   PrunePlan plan;
   Coverage before;
   Compaction compaction;              // after that, where snapshots went
   std::uint64_t removed_objects = 0;  // also those of notes that earlier runs left
   std::uint64_t removed_bytes = 0;
-  // Who may still refer to what is condemned: what is not removed yet waits for it, and for the next prune. Empty: nothing
-  // waits.
+  // Whose lease may still refer to what is condemned, or waits_for_listings: what is not removed yet waits for it, and for
+  // the next prune. Empty: nothing waits.
   std::string waits_for;
 };
 

@@ -276,6 +276,43 @@ TEST_F(PruneTest, WhoBeganBeforeTheNotePublishesAndIsWaitedFor) {
   cluster_.expect_sound();
 }
 
+// As Swift is, where it keeps several copies.
+class StoreThatListsLate : public MemoryStore {
+ public:
+  [[nodiscard]] StoreCapabilities capabilities() const override { return {.far = true}; }
+  Result<std::vector<ObjectInfo>> list(std::string_view prefix, std::string_view after,
+                                       std::size_t limit) override {
+    PGS_TRY(auto objects, MemoryStore::list(prefix, after, limit));
+    std::erase_if(objects, [&](const ObjectInfo& object) { return object.name.ends_with(not_yet); });
+    return objects;
+  }
+  std::string not_yet = "\n";
+};
+
+TEST_F(PruneTest, AListingThatLagsTakesNothingAway) {
+  auto store = std::make_unique<StoreThatListsLate>();
+  StoreThatListsLate& listing = *store;
+  PassingCluster cluster(std::move(store));
+  cluster.live(10, hours(1));
+  // It needs what the policy lets go, and nobody sees it yet.
+  SnapshotRecord published = must(list_snapshots(cluster.space)).snapshots.front();
+  published.id = "20261201-000000-ffff";
+  published.start_lsn = cluster.end() + -std::uint64_t{1000};
+  published.consistent_lsn = cluster.end() + -std::uint64_t{100};
+  published.consistent_time = cluster.clock.now();
+  ASSERT_TRUE(put_snapshot(cluster.space, published));
+  listing.not_yet = published.id;
+  const std::size_t packs = cluster.pack_count();
+  EXPECT_EQ(cluster.prune(policy_of(hours(3))).waits_for, waits_for_listings);
+  EXPECT_EQ(cluster.pack_count(), packs);
+  listing.not_yet = "\n";
+  cluster.clock.pass(hours(2));
+  EXPECT_GT(cluster.prune(policy_of(hours(3))).removed_objects, 5U);
+  EXPECT_LT(cluster.pack_count(), packs);
+  EXPECT_THAT(cluster.snapshot_ids(), Contains(published.id));
+  cluster.expect_sound();
+}
+
 TEST_F(PruneTest, AReaderIsSeenOrSeesTheNote) {
   cluster_.live(10, hours(1));
   const auto list = must(list_snapshots(cluster_.space)).snapshots;

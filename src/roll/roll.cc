@@ -25,8 +25,10 @@ std::set<PackId> referenced_packs(const SnapshotList& list) {
 }
 
 Error being_removed(const ClusterSpace& space, const SnapshotRecord& snapshot) {
-  return make_error(ErrorCode::unavailable, "packs of snapshot {} are gone or about to be removed", snapshot.id)
-      .with_hint(fmt::format("`pgstrata verify {}` says whether it is damaged; else try again.", space.name()));
+  return make_error(ErrorCode::unavailable, "packs of snapshot {} are gone or about to be removed",
+                    snapshot.id)
+      .with_hint(
+          fmt::format("`pgstrata verify {}` says whether it is damaged; else try again.", space.name()));
 }
 
 Result<std::unique_ptr<ChunkStore>> open_chunk_store(const RollRequest& request,
@@ -199,8 +201,7 @@ Result<SnapshotRecord> roll_snapshot(const RollRequest& request, const RollTarge
   record.consistent_time = std::max(record.consistent_time, plan.snapshot.consistent_time);
   PGS_TRY(record.tables, estimate_tables(request, record));
   record.finished = request.clock.now();
-  if (request.may_publish) PGS_CHECK(request.may_publish());
-  PGS_CHECK(put_snapshot(request.space, record));
+  PGS_CHECK(publish_snapshot(request.space, record, request.may_publish));
   return record;
 }
 

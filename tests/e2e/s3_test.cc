@@ -39,6 +39,27 @@ class S3Test : public BranchedRowsTest {
       return source_.query_value("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") == "1";
     });
   }
+  // A window that is over once the source's clock has gone on by two seconds.
+  Json prune() { return json_of({"prune", "app", "--config", policy_.string()}).at("clusters").at(0); }
+  void wait_until_the_window_is_over() {
+    const std::string time = server_time(source_);
+    wait_until("the window to pass", [&] {
+      return source_.query_value(fmt::format("SELECT now() > '{}'::timestamptz + interval '2 s'", time)) ==
+             "t";
+    });
+    add_rows(1);
+  }
+  [[nodiscard]] std::vector<std::string> ids() const {
+    std::vector<std::string> ids;
+    for (const auto& snapshot : snapshots()) ids.push_back(snapshot.at("id"));
+    return ids;
+  }
+  void expect_sound() const {
+    const ProgramRun verified = pgstrata({"verify", "--read-all"});
+    EXPECT_EQ(verified.exit_code, 0) << verified.describe();
+    for (const auto& problem : json_of({"status", "app"}).at("clusters").at(0).at("problems"))
+      EXPECT_NE(problem.at("code"), "coverage_gap") << problem;
+  }
   // What a program needs to reach the server, that none of these may show or keep.
   static void expect_no_secret(const std::string& text) {
     EXPECT_THAT(text, Not(HasSubstr(S3Server::owner().secret_key)));
@@ -46,6 +67,7 @@ class S3Test : public BranchedRowsTest {
 
   const std::string bucket_ = S3Server::shared().make_bucket();
   HttpFaultProxy proxy_{"127.0.0.1", S3Server::shared().port()};
+  const std::filesystem::path policy_ = directory().write("retention.toml", "[retention]\nwindow = \"1s\"\n");
 };
 
 TEST_F(S3Test, WhatIsProtectedThereComesBack) {
@@ -198,6 +220,69 @@ TEST_F(S3Test, ACopyGoesThereAndBackUnderOtherKeys) {
   EXPECT_EQ(verified.exit_code, 0) << verified.describe();
   const auto restored = restore_and_start("restored", {"--no-encryption"});
   EXPECT_EQ(digest_of_all(server_place(*restored)), expected);
+}
+
+TEST_F(S3Test, RetentionTakesWhatNobodyReads) {
+  protect_rows();
+  const std::string read = ids().front();
+  const auto look = branch("look", {"--lsn", snapshots().at(0).at("consistent_lsn").get<std::string>()});
+  ASSERT_EQ(look.created().at("snapshot"), read);
+  wait_until_the_window_is_over();
+  backup();
+  wait_until_the_window_is_over();
+  const std::string last = backup().at("id");
+  wait_until_the_window_is_over();
+  ASSERT_EQ(ids().size(), 3U);
+  const auto pruned = prune();
+  EXPECT_GT(pruned.at("freed_bytes"), 0);
+  EXPECT_EQ(ids(), (std::vector<std::string>{read, last}));
+  expect_sound();
+  // What it has not read yet.
+  EXPECT_EQ(look.value("SELECT count(*) > 0 FROM pg_proc"), "t");
+  branch_json("delete", "look");
+  prune();
+  EXPECT_EQ(ids(), std::vector<std::string>{last});
+  expect_sound();
+  EXPECT_EQ(restore_and_start("restored", {})->query_value(count), source_.query_value(count));
+}
+
+// No server that a repository is made for does that, but a cache on the way might.
+TEST_F(S3Test, ListingsThatLagLoseNothing) {
+  HttpFault lagging;
+  lagging.kind = HttpFaultKind::stale_answer;
+  lagging.target_part = "list-type=2";
+  lagging.times = for_ever;
+  protect_rows();
+  wait_until_the_window_is_over();
+  const std::string listed = backup().at("id");
+  wait_until_the_window_is_over();
+  prune();
+  EXPECT_EQ(ids(), std::vector<std::string>{listed});
+
+  start_stream(source_);
+  source_.query("CREATE TABLE more AS SELECT n FROM generate_series(1, 1000) n");
+  source_.query("SELECT pg_switch_wal()");
+  add_rows(100);
+  stop_stream();
+  // It looks at what is there before it publishes: that is what the proxy keeps.
+  const std::string unlisted = backup().at("id");
+  proxy_.add(lagging);
+  EXPECT_EQ(ids(), std::vector<std::string>{listed}) << "the proxy lags";
+  // What it says is old, and no damage.
+  const Json status = json_of({"status", "app"}).at("clusters").at(0);
+  for (const auto& problem : status.at("problems"))
+    EXPECT_THAT(problem.at("code").get<std::string>(), Not(::testing::AnyOf("coverage_gap", "damaged_wal")));
+  start_stream(source_);
+  add_rows(50);
+  stop_stream();
+  const auto pruned = prune();
+  EXPECT_EQ(pruned.at("freed_bytes"), 0) << pruned;
+  proxy_.clear_faults();
+
+  EXPECT_EQ(ids(), (std::vector<std::string>{listed, unlisted}));
+  expect_sound();
+  const auto restored = restore_and_start("restored", {});
+  EXPECT_EQ(digest_of_all(server_place(*restored)), digest_of_all(server_place(source_)));
 }
 
 TEST_F(S3Test, TwoCannotStreamAtOnce) {

@@ -37,13 +37,14 @@ bool equal_in_any_case(std::string_view a, std::string_view b) {
       a, b, [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
 }
 
-std::string s3_error(int status, const std::string& code) {
-  const auto body = fmt::format(
+std::string s3_error(const HttpFault& fault) {
+  auto body = fmt::format(
       "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{}</Code><Message>A test wants it.</Message>"
       "<RequestId>of-a-test</RequestId></Error>",
-      code);
-  return fmt::format("HTTP/1.1 {} Fault\r\nContent-Type: application/xml\r\nContent-Length: {}\r\n\r\n",
-                     status, body.size()) +
+      fault.code);
+  if (!fault.body.empty()) body = fault.body;
+  return fmt::format("HTTP/1.1 {} Fault\r\nContent-Type: application/xml\r\nContent-Length: {}\r\n{}\r\n",
+                     fault.status, body.size(), fault.more_headers) +
          body;
 }
 
@@ -197,14 +198,16 @@ class HttpFaultProxy::Connection {
   bool was_reset_ = false;
 };
 
-HttpFaultProxy::HttpFaultProxy(const std::string& host, int port)
-    : server_(ipv4_address(host, port)), listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-  auto address = ipv4_address("127.0.0.1", 0);
+HttpFaultProxy::HttpFaultProxy(const std::string& host, int port, std::string listen_on)
+    : server_(ipv4_address(host, port)),
+      listen_on_(std::move(listen_on)),
+      listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  auto address = ipv4_address(listen_on_, 0);
   socklen_t size = sizeof address;
   auto* const generic = reinterpret_cast<sockaddr*>(&address);
   if (::bind(listener_, generic, size) != 0 || ::listen(listener_, 256) != 0 ||
       ::getsockname(listener_, generic, &size) != 0) {
-    throw TestFailure("could not listen on 127.0.0.1");
+    throw TestFailure("could not listen on " + listen_on_);
   }
   port_ = ntohs(address.sin_port);
   acceptor_ = std::thread([this] { accept_all(); });
@@ -224,7 +227,7 @@ HttpFaultProxy::~HttpFaultProxy() {
 }
 
 std::string HttpFaultProxy::endpoint() const {
-  return fmt::format("http://127.0.0.1:{}", port_);
+  return fmt::format("http://{}:{}", listen_on_, port_);
 }
 
 void HttpFaultProxy::add(const HttpFault& fault) {
@@ -290,12 +293,14 @@ std::uint64_t HttpFaultProxy::bytes_to_clients() const {
   return bytes_to_clients_;
 }
 
-std::optional<HttpFault> HttpFaultProxy::arrival(const std::string& method, const std::string& target) {
+std::optional<HttpFault> HttpFaultProxy::arrival(const Head& request) {
+  const std::string method = request.word(0);
+  const std::string target = request.word(1);
   const std::scoped_lock lock(mutex_);
   requests_.push_back(method + " " + target);
   for (auto& fault : faults_) {
-    const bool matches =
-        (fault.method.empty() || fault.method == method) && target.contains(fault.target_part);
+    const bool matches = (fault.method.empty() || fault.method == method) &&
+                         target.contains(fault.target_part) && request.text.contains(fault.head_part);
     if (!matches || fault.times == 0) continue;
     if (fault.after > 0) {
       --fault.after;
@@ -349,7 +354,7 @@ void HttpFaultProxy::serve(int socket) {
   Connection client(*this, socket, bytes_to_clients_);
   std::unique_ptr<Connection> server;
   for (Head request; client.read_head(request);) {
-    const auto fault = arrival(request.word(0), request.word(1));
+    const auto fault = arrival(request);
     if (!wait_delay()) return;
     const bool done = fault && answer_for_server(client, request, *fault);
     if (!(done ? !request.closes() : pass_on(client, server, request, fault))) return;
@@ -368,7 +373,7 @@ bool HttpFaultProxy::answer_for_server(Connection& client, const Head& request, 
     return true;
   }
   if (fault.kind == HttpFaultKind::answer) {
-    text = s3_error(fault.status, fault.code);
+    text = s3_error(fault);
     if (request.word(0) == "HEAD") text.resize(text.find("\r\n\r\n") + 4);
   } else if (fault.kind == HttpFaultKind::stale_answer && request.word(0) == "GET") {
     const std::scoped_lock lock(mutex_);

@@ -37,21 +37,24 @@ struct HttpFault {
   HttpFaultKind kind = HttpFaultKind::answer;
   std::string method{};       // empty: any
   std::string target_part{};  // somewhere in "/bucket/key?query"; empty: any
+  std::string head_part{};    // somewhere in the request line and headers; empty: any
   int times = 1;
   int after = 0;  // so many that match are passed on before
   int status = 500;
   std::string code = "InternalError";
+  std::string more_headers{};  // of the answer: "name: value\r\n" each
+  std::string body{};          // in the place of an error document with `code`
   std::uint64_t body_bytes = 0;
 };
 
-// Listens on a port of 127.0.0.1 and passes each request on to one HTTP/1.1 server, and its answer back, as
+// Listens on a port of 127.0.0.1, or of another address of this machine, and passes each request on to one HTTP/1.1 server, and its answer back, as
 // they are, the Host header included: signatures stay right. Any number of connections at once, each kept as
 // long as both sides keep theirs. It says "100 Continue" itself. Thread-safe. The destructor ends all
 // connections at once.
 class HttpFaultProxy {
  public:
-  // The server's IPv4 address and port.
-  HttpFaultProxy(const std::string& host, int port);
+  // The server's IPv4 address and port, and where to listen.
+  HttpFaultProxy(const std::string& host, int port, std::string listen_on = "127.0.0.1");
   ~HttpFaultProxy();
   HttpFaultProxy(const HttpFaultProxy&) = delete;
   HttpFaultProxy& operator=(const HttpFaultProxy&) = delete;
@@ -94,12 +97,13 @@ class HttpFaultProxy {
   bool pass_on(Connection& client, std::unique_ptr<Connection>& server, const Head& request,
                const std::optional<HttpFault>& fault);
   [[nodiscard]] std::unique_ptr<Connection> connect_to_server();
-  [[nodiscard]] std::optional<HttpFault> arrival(const std::string& method, const std::string& target);
+  [[nodiscard]] std::optional<HttpFault> arrival(const Head& request);
   // False when this ends before the time has come.
   bool wait_delay();
   bool wait_for_rate(std::size_t bytes);
 
   const sockaddr_in server_;
+  const std::string listen_on_;
   int listener_ = -1;
   int port_ = 0;
 

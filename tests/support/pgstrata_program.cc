@@ -70,6 +70,24 @@ BackgroundPgstrata::BackgroundPgstrata(std::vector<std::string> arguments, const
                                                            .errors = scratch_.path() / "err",
                                                            .as_server_user = as_ourselves == 0})) {}
 
+BackgroundPgstrata::BackgroundPgstrata(const OtherMachine& machine, std::vector<std::string> arguments,
+                                       const Environment& environment)
+    : process_(std::make_unique<ChildProcess>(
+          ChildCommand{.arguments = machine.command_there(command(std::move(arguments))),
+                       .environment = environment,
+                       .output = scratch_.path() / "out",
+                       .errors = scratch_.path() / "err",
+                       .as_server_user = false})),
+      elsewhere_(true) {}
+
+void BackgroundPgstrata::send_signal(int signal_number) {
+  if (!elsewhere_) {
+    process_->send_signal(signal_number);
+  } else if (running()) {
+    OtherMachine::send_signal_to_child(pid(), signal_number);
+  }
+}
+
 void BackgroundPgstrata::wait_for_output(std::string_view text, std::chrono::milliseconds limit) {
   const auto found = [&] {
     // Asked first: what an ended program wrote is all there.

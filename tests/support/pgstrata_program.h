@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "support/child_process.h"
+#include "support/other_machine.h"
 
 namespace pgstrata::testing {
 
@@ -33,12 +34,15 @@ class PgstrataAsOurselves {
 class BackgroundPgstrata {
  public:
   explicit BackgroundPgstrata(std::vector<std::string> arguments, const Environment& environment = {});
+  // On a machine, which has to outlive it.
+  BackgroundPgstrata(const OtherMachine& machine, std::vector<std::string> arguments,
+                     const Environment& environment);
 
   // Until stdout or stderr holds `text`; throws TestFailure, with both, when it ends before or after `limit`.
   void wait_for_output(std::string_view text, std::chrono::milliseconds limit = std::chrono::seconds(60));
   [[nodiscard]] bool running() { return process_->running(); }
   [[nodiscard]] pid_t pid() const { return process_->pid(); }
-  void send_signal(int signal_number) { process_->send_signal(signal_number); }
+  void send_signal(int signal_number);
   // Returns when it is gone.
   ProgramRun kill9();
   // Waits for its end; sends nothing.
@@ -52,6 +56,7 @@ class BackgroundPgstrata {
  private:
   TemporaryDirectory scratch_;
   std::unique_ptr<ChildProcess> process_;
+  bool elsewhere_ = false;
 };
 
 }  // namespace pgstrata::testing

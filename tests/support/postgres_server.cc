@@ -140,6 +140,10 @@ void PostgresServer::initialize(const ServerOptions& options) {
              "max_connections = 50", "track_commit_timestamp = on", "timezone = 'UTC'",
              "log_timezone = 'UTC'", "log_line_prefix = '%m [%p] '"});
   configure(options.settings);
+  if (options.other_address.empty()) return;
+  listen_addresses_ += "," + options.other_address;
+  std::ofstream hba(data_directory_ / "pg_hba.conf", std::ios::app);
+  hba << "host all all all trust\nhost replication all all trust\n";
 }
 
 std::vector<std::string> PostgresServer::command() const {
@@ -149,7 +153,7 @@ std::vector<std::string> PostgresServer::command() const {
     result.push_back(std::move(setting));
   };
   set(fmt::format("port={}", port_.port()));
-  set("listen_addresses=127.0.0.1");
+  set("listen_addresses=" + listen_addresses_);
   set("unix_socket_directories=" + home_.path().string());
   // A Debian cluster's data directory has neither.
   if (adopted_ && !std::filesystem::exists(data_directory_ / "postgresql.conf")) {
@@ -251,7 +255,12 @@ std::string PostgresServer::conninfo(const std::string& user, const std::string&
 }
 
 std::string PostgresServer::url(const std::string& user, const std::string& db) const {
-  return fmt::format("postgresql://{}@127.0.0.1:{}/{}", user, port_.port(), db);
+  return url_at("127.0.0.1", user, db);
+}
+
+std::string PostgresServer::url_at(const std::string& address, const std::string& user,
+                                   const std::string& db) const {
+  return fmt::format("postgresql://{}@{}:{}/{}", user, address, port_.port(), db);
 }
 
 Rows PostgresServer::query(const std::string& sql, const std::string& db) const {

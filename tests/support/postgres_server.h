@@ -22,6 +22,8 @@ struct ServerOptions {
   std::vector<std::string> settings{};
   std::vector<std::string> initdb_arguments{};
   Environment environment{};  // of the server
+  // Of this machine, beside 127.0.0.1; whoever reaches the server there is trusted.
+  std::string other_address{};
 };
 
 enum class StopMode { smart, fast, immediate };
@@ -70,6 +72,9 @@ class PostgresServer {
   // Over TCP: "postgresql://postgres@127.0.0.1:25432/postgres".
   [[nodiscard]] std::string url(const std::string& user = "postgres",
                                 const std::string& db = "postgres") const;
+  // The same, to another address where it listens.
+  [[nodiscard]] std::string url_at(const std::string& address, const std::string& user,
+                                   const std::string& db = "postgres") const;
 
   // In a connection of its own.
   Rows query(const std::string& sql, const std::string& db = "postgres") const;
@@ -95,6 +100,7 @@ class PostgresServer {
   PostgresBinaries binaries_;
   std::filesystem::path data_directory_;
   Environment environment_;
+  std::string listen_addresses_ = "127.0.0.1";
   std::vector<std::string> command_line_settings_;
   bool adopted_;
   std::unique_ptr<ChildProcess> postmaster_;

@@ -63,6 +63,9 @@ rgw run sync thread = false
 rgw enable gc threads = false
 rgw enable lc threads = false
 rgw enable quota threads = false
+rgw crypt require ssl = false
+rgw crypt s3 kms backend = testing
+rgw crypt s3 kms encryption keys = test-key=dGhpcnR5LXR3by1ieXRlcy1mb3ItYS10ZXN0LWtleSE=
 [mon.a]
 host = localhost
 mon addr = v2:127.0.0.1:{monitor_port}

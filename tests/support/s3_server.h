@@ -71,6 +71,8 @@ class S3Server {
   [[nodiscard]] std::string ca_file() const { return home_.path() / "ca.pem"; }
   [[nodiscard]] int port() const { return port_.port(); }
   [[nodiscard]] static std::string region() { return "us-east-1"; }
+  // That it may encrypt with (aws:kms).
+  [[nodiscard]] static std::string kms_key() { return "test-key"; }
 
   // Of whoever the buckets belong to, of one who may read them, and of one whom they are nothing to. None of
   // them contains a character that would have to be escaped anywhere.

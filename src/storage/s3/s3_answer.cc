@@ -18,26 +18,45 @@ bool is_one_of(std::string_view code, std::initializer_list<std::string_view> co
   return std::ranges::find(codes, code) != codes.end();
 }
 
+bool is_of_session(std::string_view code) {
+  return is_one_of(code, {"ExpiredToken", "TokenRefreshRequired", "InvalidToken"});
+}
+
+// Of a bucket that is elsewhere.
+bool is_of_region(std::string_view code) {
+  return is_one_of(code, {"PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed",
+                          "IllegalLocationConstraintException"});
+}
+
 ErrorCode code_of(int status, std::string_view code) {
   if (is_one_of(code, {"QuotaExceeded", "InsufficientStorage", "XMinioStorageFull"}))
     return ErrorCode::no_space;
   if (status == status_not_found) return ErrorCode::not_found;
-  if (status == status_forbidden || status == status_unauthorized) return ErrorCode::permission;
+  if (status == status_forbidden || status == status_unauthorized || is_of_session(code))
+    return ErrorCode::permission;
   if (status == status_no_room) return ErrorCode::no_space;
   if (status == status_not_implemented) return ErrorCode::unsupported;
   const bool passing = status >= 500 || status == status_too_many_requests || status == status_conflict;
   return passing ? ErrorCode::unavailable : ErrorCode::failed;
 }
 
-std::string hint_of(int status, std::string_view code) {
+std::string hint_of(int status, const S3Problem& problem) {
+  const std::string_view code = problem.code;
   if (code == "NoSuchBucket")
     return "Make the bucket first, and see that its name, endpoint and region are right.";
   if (code == "InvalidAccessKeyId" || code == "SignatureDoesNotMatch") {
     return "The server does not know this access key, or the secret is not its: see AWS_ACCESS_KEY_ID and "
            "AWS_SECRET_ACCESS_KEY, or the profile.";
   }
-  if (is_one_of(code, {"ExpiredToken", "TokenRefreshRequired", "InvalidToken"})) {
-    return "The session has expired: get new credentials.";
+  if (is_of_session(code)) {
+    return "The session has expired, or its token is not the access key's: get new credentials, and see "
+           "AWS_SESSION_TOKEN or the profile.";
+  }
+  if (is_of_region(code)) {
+    return problem.region.empty()
+               ? "The bucket is in another region: name it with region= in the repository's URL."
+               : fmt::format("The bucket is in another region: region={} in the repository's URL names it.",
+                             problem.region);
   }
   if (code == "InvalidStorageClass") return "Name another storage-class= in the repository's URL, or none.";
   if (code == "InvalidObjectState") return "The object is in an archive class: restore it there first.";
@@ -82,7 +101,7 @@ Error s3_error(const HttpAnswer& answer, std::string_view what) {
   const S3Problem problem = parse_s3_problem(answer);
   return make_error(code_of(answer.status, problem.code), "could not {}: {}", what,
                     problem.describe(answer.status))
-      .with_hint(hint_of(answer.status, problem.code));
+      .with_hint(hint_of(answer.status, problem));
 }
 
 Result<S3ListingPage> parse_s3_listing(ByteView xml) {

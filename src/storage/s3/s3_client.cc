@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "codec/digest.h"
 #include "net/url.h"
+#include "storage/brief_attempts.h"
 #include "storage/s3/s3_answer.h"
 
 namespace pgstrata {
@@ -175,7 +176,8 @@ bool S3Client::adapt(const HttpAnswer& answer, int tries) {
 std::chrono::milliseconds S3Client::patience() const {
   const bool stopping = options_.cancellation != nullptr && options_.cancellation->requested();
   return std::min({options_.patience, answered_ ? options_.patience : options_.first_patience,
-                   stopping ? options_.stopping_patience : options_.patience});
+                   stopping ? options_.stopping_patience : options_.patience,
+                   BriefAttempts::limit().value_or(options_.patience)});
 }
 
 void S3Client::wait(std::chrono::milliseconds pause) const {

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "base/sanitized.h"
+#include "storage/brief_attempts.h"
 #include "storage/s3/s3_test_support.h"
 #include "support/http_fault_proxy.h"
 
@@ -213,6 +214,131 @@ TEST_F(S3FaultsTest, WhatIsNotToBeRepeatedIsNot) {
   proxy_.add(denied);
   EXPECT_EQ(store_->put("o/1", as_byte_view("x")).error().code(), ErrorCode::permission);
   EXPECT_THAT(proxy_.requests(), SizeIs(1));
+}
+
+// As Amazon S3's documentation has them ("Error responses").
+HttpFault expired_token() {
+  HttpFault fault;
+  fault.status = 400;
+  fault.times = testing::for_ever;
+  fault.body =
+      "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>ExpiredToken</Code><Message>The provided "
+      "token has "
+      "expired.</Message><Token-0>of-a-session</Token-0><RequestId>4442587FB7D0A2F9</RequestId></Error>";
+  return fault;
+}
+HttpFault in_another_region(int status, const std::string& signed_for, const std::string& region) {
+  HttpFault fault;
+  fault.status = status;
+  fault.times = testing::for_ever;
+  fault.head_part = "/" + signed_for + "/s3/aws4_request";
+  fault.more_headers = "x-amz-bucket-region: " + region + "\r\n";
+  fault.body =
+      status == 301
+          ? "<Error><Code>PermanentRedirect</Code><Message>The bucket you are attempting to access must be "
+            "addressed "
+            "using the specified endpoint. Please send all future requests to this endpoint.</Message>"
+            "<Endpoint>bucket.s3.amazonaws.com</Endpoint><Bucket>bucket</Bucket></Error>"
+          : fmt::format(
+                "<Error><Code>AuthorizationHeaderMalformed</Code><Message>The authorization header is "
+                "malformed; the region '{}' is wrong; expecting '{}'</Message><Region>{}</Region></Error>",
+                signed_for, region, region);
+  return fault;
+}
+
+TEST_F(S3FaultsTest, ASessionThatHasExpiredIsSaid) {
+  options_.credentials->session_token = "token-of-the-session";
+  proxy_.add(expired_token());
+  const auto store = S3Store::open(place_, options_);
+  ASSERT_FALSE(store);
+  EXPECT_EQ(store.error().code(), ErrorCode::permission);
+  EXPECT_THAT(store.error().describe(),
+              HasSubstr("the server answered 400, ExpiredToken: The provided token has expired."));
+  EXPECT_THAT(store.error().describe(), ::testing::Not(HasSubstr("token-of-the-session")));
+  EXPECT_THAT(store.error().hint(), HasSubstr("get new credentials"));
+  EXPECT_EQ(proxy_.faults(), 2) << "once more with what may have been renewed, and no more";
+}
+
+TEST_F(S3FaultsTest, ASessionThatExpiresIsRenewed) {
+  auto once = expired_token();
+  once.times = 1;
+  proxy_.add(once);
+  EXPECT_EQ(message(store_->put("o/1", as_byte_view("x"))), "ok");
+  EXPECT_EQ(proxy_.faults(), 1);
+  auto invalid = expired_token();
+  invalid.body =
+      "<Error><Code>InvalidToken</Code><Message>The provided token is malformed or otherwise not "
+      "valid.</Message></Error>";
+  proxy_.add(invalid);
+  const auto refused = store_->get("o/1");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), ErrorCode::permission);
+  EXPECT_THAT(refused.error().hint(), HasSubstr("AWS_SESSION_TOKEN"));
+}
+
+TEST_F(S3FaultsTest, ABucketOfAnotherRegionIsAskedThere) {
+  ASSERT_EQ(message(store_->put("o/1", as_byte_view("x"))), "ok");
+  for (const int status : {301, 400}) {
+    proxy_.clear_faults();
+    proxy_.add(in_another_region(status, "us-east-1", "eu-central-1"));
+    const int before = proxy_.faults();
+    const auto store = S3Store::open(place_, options_);
+    ASSERT_TRUE(store) << store.error().describe();
+    EXPECT_EQ(text((*store)->get("o/1")), "x");
+    EXPECT_TRUE((*store)->stat("o/1"));
+    EXPECT_EQ(proxy_.faults(), before + 1) << status << ": it has learnt";
+  }
+}
+
+TEST_F(S3FaultsTest, WhoIsSentFromRegionToRegionEnds) {
+  proxy_.add(in_another_region(400, "us-east-1", "eu-central-1"));
+  proxy_.add(in_another_region(301, "eu-central-1", "us-east-1"));
+  const auto done = store_->get("o/1");
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code(), ErrorCode::failed);
+  EXPECT_THAT(done.error().describe(), HasSubstr("could not read s3://" + place_.bucket));
+  EXPECT_THAT(done.error().hint(), HasSubstr("region="));
+  EXPECT_LT(proxy_.faults(), 6);
+}
+
+TEST_F(S3FaultsTest, WhatIsAllowedForAMomentIsNotTriedLater) {
+  options_.patience = std::chrono::hours(1);
+  const auto patient = S3Store::open(place_, options_);
+  ASSERT_TRUE(patient);
+  HttpFault away;
+  away.status = 503;
+  away.times = testing::for_ever;
+  proxy_.add(away);
+  const BriefAttempts brief(std::chrono::milliseconds(200));
+  const auto begun = std::chrono::steady_clock::now();
+  EXPECT_EQ((*patient)->put("o/1", as_byte_view("x")).error().code(), ErrorCode::unavailable);
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(30));
+}
+
+TEST_F(S3FaultsTest, EncryptionIsAskedForWithWhateverIsWritten) {
+  place_.encryption = "AES256";
+  const auto made = S3Store::open(place_, options_);
+  ASSERT_TRUE(made) << made.error().describe();
+  const auto asked = [&](const std::string& method, const std::string& target, const std::string& head) {
+    HttpFault seen;
+    seen.kind = HttpFaultKind::stale_answer;  // passed on: it is no listing
+    seen.method = method;
+    seen.target_part = target;
+    seen.head_part = head;
+    seen.times = testing::for_ever;
+    proxy_.add(seen);
+  };
+  asked("PUT", "/o/", "x-amz-server-side-encryption: AES256");
+  ASSERT_EQ(message((*made)->put("o/1", as_byte_view("x"))), "ok");
+  ASSERT_TRUE((*made)->replace("o/2", std::nullopt, as_byte_view("x")));
+  EXPECT_EQ(proxy_.faults(), 2);
+  proxy_.clear_faults();
+  asked("POST", "uploads", "x-amz-server-side-encryption: AES256");
+  asked("PUT", "partNumber", "x-amz-server-side-encryption");
+  auto writer = (*made)->create("o/3");
+  ASSERT_TRUE((*writer)->write(Bytes(20U << 20)));
+  ASSERT_EQ(message((*writer)->commit()), "ok");
+  EXPECT_EQ(proxy_.faults(), 3) << "the beginning alone: Amazon refuses it with a part";
 }
 
 class ClockThatIsOff : public Clock {

@@ -88,6 +88,36 @@ TEST(S3StoreTest, TheStorageClassIsThatOfWhatStays) {
   EXPECT_THAT(refused.error().describe(), HasSubstr("400"));
 }
 
+TEST(S3StoreTest, TheServerEncryptsWhereItIsToldTo) {
+  const auto& server = testing::S3Server::shared();
+  S3Location place = new_place();
+  place.encryption = "aws:kms";
+  place.kms_key = testing::S3Server::kms_key();
+  const auto made = S3Store::open_or_make(place, test_options());
+  ASSERT_TRUE(made) << made.error().describe();
+  ObjectStore& store = **made;
+  ASSERT_TRUE(store.put("small", as_byte_view("content")));
+  const auto version = store.replace("lease", std::nullopt, as_byte_view("one"));
+  ASSERT_TRUE(version) << version.error().describe();
+  EXPECT_TRUE(store.replace("lease", *version, as_byte_view("two")));
+  const Bytes content(20U << 20, std::byte{7});
+  auto writer = store.create("large");
+  ASSERT_TRUE((*writer)->write(content));
+  ASSERT_TRUE((*writer)->commit());
+  for (const std::string name : {"small", "lease", "large"}) {
+    const auto head = server.request("HEAD", "/" + place.bucket + "/pre%20fix/app/" + name);
+    EXPECT_EQ(head.headers.at("x-amz-server-side-encryption"), "aws:kms") << name;
+    EXPECT_EQ(head.headers.at("x-amz-server-side-encryption-aws-kms-key-id"), place.kms_key) << name;
+  }
+  EXPECT_EQ(as_text(store.get("small").value()), "content");
+  EXPECT_TRUE(store.get("large").value() == content);
+  Bytes piece(1000);
+  EXPECT_EQ(store.read_some("large", (20U << 20) - 500, piece).value(), 500U);
+  place.kms_key = "no-such-key";
+  const auto refused = S3Store::open_or_make(place, test_options());
+  ASSERT_FALSE(refused) << "it is tried when a repository is made";
+}
+
 TEST(S3StoreTest, OfAnotherPlaceNothingIsBelieved) {
   const S3Location place = new_place();
   ASSERT_TRUE(S3Store::open_or_make(place, test_options()));
