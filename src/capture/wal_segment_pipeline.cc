@@ -12,6 +12,13 @@ namespace {
 constexpr int normal_level = 1;
 constexpr int hurried_level = -3;
 constexpr std::size_t hurry_above_pieces = 8;
+// Where WAL comes slowly. A piece of 1 MiB takes some 13 ms of CPU instead of 1.5, and 13 % less room: so no more than a
+// hundredth of one core, saved up to what a segment and a half take. The wall clock will do: whatever it does, less or
+// more is compressed well.
+constexpr int patient_level = 9;
+constexpr std::size_t patient_up_to_pieces = 2;
+constexpr std::int64_t micros_per_patient_piece = 1'000'000;
+constexpr std::int64_t saved_patience_micros = 24 * micros_per_patient_piece;
 
 }  // namespace
 
@@ -133,7 +140,7 @@ void WalSegmentPipeline::step(std::unique_lock<std::mutex>& lock, Segment& segme
     segment.pieces.pop_front();
     --queued_pieces_;
   }
-  const int level = queued_pieces_ > hurry_above_pieces ? hurried_level : normal_level;
+  const int level = piece == nullptr ? normal_level : next_level();
   lock.unlock();
   const bool committing = piece == nullptr;
   auto done = committing ? commit(segment) : store_piece(segment, piece->view(), level);
@@ -155,6 +162,19 @@ void WalSegmentPipeline::step(std::unique_lock<std::mutex>& lock, Segment& segme
     return;
   }
   changed_.notify_all();
+}
+
+int WalSegmentPipeline::next_level() {
+  const auto now = options_.clock.now();
+  const auto passed = patience_at_ ? std::max<std::int64_t>(0, now.micros - patience_at_->micros) : 0;
+  patience_at_ = now;
+  patience_micros_ =
+      std::min(saved_patience_micros, patience_micros_ + std::min(passed, saved_patience_micros));
+  if (queued_pieces_ > hurry_above_pieces) return hurried_level;
+  if (queued_pieces_ > patient_up_to_pieces || patience_micros_ < micros_per_patient_piece)
+    return normal_level;
+  patience_micros_ -= micros_per_patient_piece;
+  return patient_level;
 }
 
 Result<void> WalSegmentPipeline::store_piece(Segment& segment, ByteView piece, int level) const {
