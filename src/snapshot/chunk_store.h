@@ -16,6 +16,8 @@ namespace pgstrata {
 
 inline constexpr std::uint64_t pack_target_bytes = 32U << 20;
 inline constexpr int snapshot_compression_level = 1;
+// Of differences, which are mostly zeros: 430 MB/s instead of 1,800, and 15 % less room.
+inline constexpr int difference_compression_level = 6;
 
 // Thread-safe once prepared.
 class ChunkStore {
@@ -78,7 +80,7 @@ class ChunkWriter {
   // Notes the packs that the extent refers to; false when one of them is not there.
   [[nodiscard]] bool take_over(const ExtentRef& extent);
   Result<std::optional<ChunkRef>> find_or_append(ByteView content, const ContentTag& tag,
-                                                 std::size_t stored_size_max);
+                                                 std::size_t stored_size_max, int compression_level);
   Result<std::optional<ExtentRef>> put_difference(ByteView content, const ContentTag& tag,
                                                   const ChunkRef& from, ByteView whole);
   void note_pack(const PackId& pack);
