@@ -185,8 +185,6 @@ def measure(bench):
         points = week.snapshots()
         ours_wal, ours = of_pgstrata(bench)
         peer_wal, peer = of_pgbackrest(bench)
-        if os.environ.get("KEEP"):
-            os.system(f"rm -rf /tmp/wk; cp -a {bench.pgstrata.repository} /tmp/wk; cp -a {bench.pgbackrest.repository} /tmp/wk/pgb; cp {bench.pgstrata.key_file} /tmp/wk.key")
         say("keeping less")
         week.prune(KEEP_LESS)
         week.prune(KEEP_LESS)  # what the first may have left
