@@ -58,8 +58,8 @@ void ChunkWriter::note_pack(const PackId& pack) {
   last_pack_ = pack;
 }
 
-Result<ChunkRef> ChunkWriter::put(ByteView content, const ContentTag& tag) {
-  PGS_TRY(const auto ref, find_or_append(content, tag, SIZE_MAX, snapshot_compression_level));
+Result<ChunkRef> ChunkWriter::put(ByteView content, const ContentTag& tag, int compression_level) {
+  PGS_TRY(const auto ref, find_or_append(content, tag, SIZE_MAX, compression_level));
   PGS_ASSERT(ref.has_value());
   return *ref;
 }

@@ -61,7 +61,8 @@ class ChunkWriter {
   [[nodiscard]] ContentTag tag_of(ByteView content) { return tagger_.tag(content); }
 
   // Returns where content with this tag is, storing it if it is nowhere.
-  Result<ChunkRef> put(ByteView content, const ContentTag& tag);
+  Result<ChunkRef> put(ByteView content, const ContentTag& tag,
+                       int compression_level = snapshot_compression_level);
   // The same for an extent: zeros take no chunk; `previous` is the extent at this place in the last snapshot,
   // if any.
   Result<ExtentRef> put_extent(ByteView content, const ExtentRef* previous);
