@@ -21,6 +21,7 @@ HOURS_AT_S100 = 168
 DATA_SCALE_AT_S100 = 20
 KEEP_ALL = '[retention]\nwindow = "7d"\ndaily = "30d"\n'
 KEEP_LESS = '[retention]\nwindow = "1d"\ndaily = "30d"\n'
+TRANSACTIONS_PER_S = 1500  # an hour's WAL does not come within an instant, either
 FOLDER = Path(__file__).parent
 
 
@@ -93,7 +94,7 @@ class Week:
         todo = load_of_hour(hour)
         transactions = max(1, todo.pop("transactions") * self.scale // DATA_SCALE_AT_S100)
         self.source.pgbench("-n", "-f", str(self.script), "-s", str(self.scale), "-c", "4", "-t", str(max(1, transactions // 4)),
-                            f"--random-seed={hour + 1}")
+                            "-R", str(TRANSACTIONS_PER_S), f"--random-seed={hour + 1}")
         for name in ("docs", "edits", "events", "deleted"):
             todo[name] = todo[name] * self.scale // DATA_SCALE_AT_S100
         variables = [word for name, value in todo.items() for word in ("-v", f"{name}={value}")]
