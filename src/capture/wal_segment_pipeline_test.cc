@@ -129,7 +129,7 @@ TEST(WalSegmentPipelineTest, WhatComesSlowlyTakesLessRoom) {
                                .still_allowed = [] { return Result<void>(); },
                                .threads = 0});
   WalPieces pieces(1);
-  const auto content = words(segment_bytes);
+  const auto content = words(segment_bytes / 8);
   std::uint64_t number = 0;
   const auto stored_size = [&] {
     const Lsn start{++number * segment_bytes};
@@ -140,7 +140,7 @@ TEST(WalSegmentPipelineTest, WhatComesSlowlyTakesLessRoom) {
     WalSegmentSummary summary;
     summary.timeline = {1};
     summary.start_lsn = start;
-    summary.end_lsn = start + segment_bytes;
+    summary.end_lsn = start + content.size();
     pipeline.finish(std::move(summary), {});
     return memory.list_all(space.object_name(wal_object_name({1}, start, segment_bytes)))->at(0).size_bytes;
   };
