@@ -12,6 +12,14 @@ namespace {
 constexpr int normal_level = 1;
 constexpr int hurried_level = -3;
 constexpr std::size_t hurry_above_pieces = 8;
+// Where WAL comes slowly. A piece of 1 MiB takes some 13 ms of CPU instead of 1.5, and 13 % less room: so no more than a
+// hundredth of one core, saved up to a minute's. Nor is there any hurry in a short burst, which costs an eighth of that.
+// The wall clock will do: whatever it does, less or more is compressed well.
+constexpr int patient_level = 9;
+constexpr std::size_t patient_up_to_pieces = 4;
+constexpr std::int64_t micros_per_patient_piece = 1'000'000;
+constexpr std::int64_t micros_per_burst_piece = micros_per_patient_piece / 8;
+constexpr std::int64_t saved_patience_micros = 60 * micros_per_patient_piece;
 
 }  // namespace
 
@@ -133,7 +141,7 @@ void WalSegmentPipeline::step(std::unique_lock<std::mutex>& lock, Segment& segme
     segment.pieces.pop_front();
     --queued_pieces_;
   }
-  const int level = queued_pieces_ > hurry_above_pieces ? hurried_level : normal_level;
+  const int level = piece == nullptr ? normal_level : next_level();
   lock.unlock();
   const bool committing = piece == nullptr;
   auto done = committing ? commit(segment) : store_piece(segment, piece->view(), level);
@@ -155,6 +163,23 @@ void WalSegmentPipeline::step(std::unique_lock<std::mutex>& lock, Segment& segme
     return;
   }
   changed_.notify_all();
+}
+
+int WalSegmentPipeline::next_level() {
+  const auto now = options_.clock.now();
+  const auto passed = patience_at_ ? std::max<std::int64_t>(0, now.micros - patience_at_->micros) : 0;
+  patience_at_ = now;
+  patience_micros_ =
+      std::min(saved_patience_micros, patience_micros_ + std::min(passed, saved_patience_micros));
+  const auto spend = [&](std::int64_t micros) {
+    if (patience_micros_ < micros) return false;
+    patience_micros_ -= micros;
+    return true;
+  };
+  if (queued_pieces_ > hurry_above_pieces)
+    return spend(micros_per_burst_piece) ? normal_level : hurried_level;
+  if (queued_pieces_ > patient_up_to_pieces) return normal_level;
+  return spend(micros_per_patient_piece) ? patient_level : normal_level;
 }
 
 Result<void> WalSegmentPipeline::store_piece(Segment& segment, ByteView piece, int level) const {

@@ -67,6 +67,8 @@ class WalSegmentPipeline {
   // One piece, or the commit. The lock is released meanwhile.
   void step(std::unique_lock<std::mutex>& lock, Segment& segment);
   void work_inline(std::unique_lock<std::mutex>& lock);
+  // Of compression, for the next piece.
+  int next_level();
   Result<void> store_piece(Segment& segment, ByteView piece, int level) const;
   Result<void> commit(Segment& segment) const;
   void remove_obsolete(const Segment& segment) const;
@@ -77,6 +79,8 @@ class WalSegmentPipeline {
   std::condition_variable changed_;
   std::deque<std::unique_ptr<Segment>> segments_;  // guarded by mutex_, as are all below; oldest first
   std::size_t queued_pieces_ = 0;
+  std::optional<Timestamp> patience_at_;  // when it was last counted
+  std::int64_t patience_micros_ = 0;
   std::size_t committed_ = 0;
   std::optional<Error> failure_;
   bool closed_ = false;

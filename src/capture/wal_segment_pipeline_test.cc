@@ -1,6 +1,7 @@
 #include "capture/wal_segment_pipeline.h"
 
 #include <condition_variable>
+#include <random>
 
 #include "catalog/wal_inventory.h"
 #include "pg/format/wal_name.h"
@@ -107,6 +108,54 @@ TEST(WalSegmentPipelineTest, AnErrorEndsTheWorkAndGivesTheMemoryBack) {
   EXPECT_EQ(code_of(pipeline.wait_committed(std::nullopt)), "busy");
   EXPECT_EQ(code_of(pipeline.take_committed()), "busy");
   EXPECT_TRUE((*memory.list_all("")).empty());
+}
+
+// Words of a small vocabulary, in no order.
+Bytes words(std::size_t size) {
+  std::mt19937 random(7);
+  std::string text;
+  while (text.size() < size) text += fmt::format("{:x} ", random() % 5000 * 7919);
+  text.resize(size);
+  return to_bytes(text);
+}
+
+TEST(WalSegmentPipelineTest, WhatComesSlowlyTakesLessRoom) {
+  MemoryStore memory;
+  HeldClock clock;
+  const ClusterSpace space(memory, "app", fixed_key(1));
+  WalSegmentPipeline pipeline({.space = space,
+                               .segment_bytes = segment_bytes,
+                               .clock = clock,
+                               .still_allowed = [] { return Result<void>(); },
+                               .threads = 0});
+  WalPieces pieces(1);
+  const auto content = words(segment_bytes / 8);
+  std::uint64_t number = 0;
+  const auto stored_size = [&] {
+    const Lsn start{++number * segment_bytes};
+    pipeline.begin({1}, start);
+    auto piece = pieces.take();
+    piece->append(content);
+    pipeline.append(std::move(piece));
+    WalSegmentSummary summary;
+    summary.timeline = {1};
+    summary.start_lsn = start;
+    summary.end_lsn = start + content.size();
+    pipeline.finish(std::move(summary), {});
+    return memory.list_all(space.object_name(wal_object_name({1}, start, segment_bytes)))->at(0).size_bytes;
+  };
+  const auto at_once = stored_size();
+  const auto well = [&] { return stored_size() < at_once - at_once / 20; };
+  EXPECT_FALSE(well());
+  clock.pass(std::chrono::seconds(2));
+  EXPECT_TRUE(well());
+  EXPECT_TRUE(well());
+  EXPECT_FALSE(well()) << "both seconds are used up";
+  clock.pass(std::chrono::hours(-1));
+  EXPECT_FALSE(well());
+  clock.pass(std::chrono::hours(1));
+  for (int i = 0; i < 60; ++i) EXPECT_TRUE(well());
+  EXPECT_FALSE(well()) << "no more is saved up";
 }
 
 }  // namespace

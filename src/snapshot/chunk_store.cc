@@ -58,15 +58,16 @@ void ChunkWriter::note_pack(const PackId& pack) {
   last_pack_ = pack;
 }
 
-Result<ChunkRef> ChunkWriter::put(ByteView content, const ContentTag& tag) {
-  PGS_TRY(const auto ref, find_or_append(content, tag, SIZE_MAX));
+Result<ChunkRef> ChunkWriter::put(ByteView content, const ContentTag& tag, int compression_level) {
+  PGS_TRY(const auto ref, find_or_append(content, tag, SIZE_MAX, compression_level));
   PGS_ASSERT(ref.has_value());
   return *ref;
 }
 
 // Nothing when it is nowhere and would take more than `stored_size_max`.
 Result<std::optional<ChunkRef>> ChunkWriter::find_or_append(ByteView content, const ContentTag& tag,
-                                                            std::size_t stored_size_max) {
+                                                            std::size_t stored_size_max,
+                                                            int compression_level) {
   if (const auto known = store_.index_.find(tag)) {
     note_pack(known->pack);
     return known;
@@ -77,6 +78,7 @@ Result<std::optional<ChunkRef>> ChunkWriter::find_or_append(ByteView content, co
             PackWriter::create(store_.space_, kind_, id, pack_name(id), snapshot_compression_level));
     pack_.emplace(std::move(pack));
   }
+  pack_->set_compression_level(compression_level);
   PGS_TRY(const auto location, pack_->append_within(stored_size_max, content, tag));
   if (!location) return std::nullopt;
   const ChunkRef ref{pack_->id(), *location};
@@ -124,7 +126,8 @@ Result<std::optional<ExtentRef>> ChunkWriter::put_difference(ByteView content, c
   const auto size = encode_extent_difference(whole, content, difference_.whole());
   if (size) {
     const auto encoded = difference_.whole().first(*size);
-    PGS_TRY(extent.difference, find_or_append(encoded, tag_of(encoded), from.location.stored_size / 2));
+    PGS_TRY(extent.difference, find_or_append(encoded, tag_of(encoded), from.location.stored_size / 2,
+                                              difference_compression_level));
     if (!extent.difference) return std::nullopt;
   }
   note_pack(from.pack);

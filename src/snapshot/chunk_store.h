@@ -16,6 +16,8 @@ namespace pgstrata {
 
 inline constexpr std::uint64_t pack_target_bytes = 32U << 20;
 inline constexpr int snapshot_compression_level = 1;
+// Of differences, which are mostly zeros: 430 MB/s instead of 1,800, and 15 % less room.
+inline constexpr int difference_compression_level = 6;
 
 // Thread-safe once prepared.
 class ChunkStore {
@@ -59,7 +61,8 @@ class ChunkWriter {
   [[nodiscard]] ContentTag tag_of(ByteView content) { return tagger_.tag(content); }
 
   // Returns where content with this tag is, storing it if it is nowhere.
-  Result<ChunkRef> put(ByteView content, const ContentTag& tag);
+  Result<ChunkRef> put(ByteView content, const ContentTag& tag,
+                       int compression_level = snapshot_compression_level);
   // The same for an extent: zeros take no chunk; `previous` is the extent at this place in the last snapshot,
   // if any.
   Result<ExtentRef> put_extent(ByteView content, const ExtentRef* previous);
@@ -78,7 +81,7 @@ class ChunkWriter {
   // Notes the packs that the extent refers to; false when one of them is not there.
   [[nodiscard]] bool take_over(const ExtentRef& extent);
   Result<std::optional<ChunkRef>> find_or_append(ByteView content, const ContentTag& tag,
-                                                 std::size_t stored_size_max);
+                                                 std::size_t stored_size_max, int compression_level);
   Result<std::optional<ExtentRef>> put_difference(ByteView content, const ContentTag& tag,
                                                   const ChunkRef& from, ByteView whole);
   void note_pack(const PackId& pack);

@@ -31,7 +31,7 @@ Result<void> TreeMover::finish() {
   return map_.finish();
 }
 
-Result<bool> TreeMover::move_chunk(ChunkRef& chunk, const ContentTag* tag) {
+Result<bool> TreeMover::move_chunk(ChunkRef& chunk, const ContentTag* tag, int compression_level) {
   if (!leaving_.contains(chunk.pack)) return false;
   const auto known = moved_chunks_.find(chunk);
   if (known != moved_chunks_.end()) {
@@ -39,7 +39,8 @@ Result<bool> TreeMover::move_chunk(ChunkRef& chunk, const ContentTag* tag) {
     return true;
   }
   PGS_TRY(const auto content, nodes_.content(chunk));
-  PGS_TRY(const ChunkRef moved, data_.put(content, tag != nullptr ? *tag : data_.tag_of(content)));
+  PGS_TRY(const ChunkRef moved,
+          data_.put(content, tag != nullptr ? *tag : data_.tag_of(content), compression_level));
   moved_chunks_.emplace(chunk, moved);
   chunk = moved;
   return true;
@@ -55,7 +56,7 @@ Result<bool> TreeMover::move_extents(std::vector<ExtentRef>& extents, PackNumber
       packs.insert(number_of(extent.chunk->pack));
     }
     if (extent.difference) {
-      PGS_TRY(const bool moved, move_chunk(*extent.difference, nullptr));
+      PGS_TRY(const bool moved, move_chunk(*extent.difference, nullptr, difference_compression_level));
       any = any || moved;
       packs.insert(number_of(extent.difference->pack));
     }

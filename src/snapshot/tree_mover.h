@@ -42,7 +42,8 @@ class TreeMover {
                            PackNumbers packs);
   // Whether any has moved.
   Result<bool> move_extents(std::vector<ExtentRef>& extents, PackNumbers& packs);
-  Result<bool> move_chunk(ChunkRef& chunk, const ContentTag* tag);
+  Result<bool> move_chunk(ChunkRef& chunk, const ContentTag* tag,
+                          int compression_level = snapshot_compression_level);
 
   TreeNodeReader nodes_;
   ChunkWriter data_;
