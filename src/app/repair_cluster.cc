@@ -38,18 +38,20 @@ Result<RepairReport> repair_registered_cluster(const RegisteredCluster& cluster,
     return Lease::acquire(cluster.space, name, repair_purpose, clock, waiting);
   };
   std::vector<DroppedObject> dropped;
-  for (const char* name : {prune_lease_name, backup_lease_name}) {
+  for (const char* name : {prune_lease_name, backup_lease_name, copy_lease_name}) {
     PGS_TRY(auto lease, drop_damaged_lease(cluster.space, name));
     if (lease) dropped.push_back(*std::move(lease));
   }
   PGS_TRY(const Lease prune, take(prune_lease_name));
   PGS_TRY(const Lease backup, take(backup_lease_name));
+  PGS_TRY(const Lease copy, take(copy_lease_name));
   const auto stream = take(stream_lease_name);
   if (!stream && stream.error().code() != ErrorCode::busy && stream.error().code() != ErrorCode::damaged)
     return std::unexpected(stream.error());
   const auto may_remove = [&]() -> Result<void> {
     PGS_CHECK(prune.check());
     PGS_CHECK(backup.check());
+    PGS_CHECK(copy.check());
     return stream ? stream->check() : Result<void>();
   };
   PGS_TRY(auto report, repair_with(cluster, request, !stream, may_remove, cancellation));

@@ -7,6 +7,7 @@
 #include <set>
 #include <thread>
 
+#include "base/log.h"
 #include "catalog/condemned.h"
 #include "catalog/object_copy.h"
 #include "catalog/retention_floor.h"
@@ -65,9 +66,11 @@ class ClusterCopy {
     PGS_TRY(const bool copied,
             copy_record(from_, to_, "cluster", RecordKind::cluster, options_.still_allowed));
     count_record(copied);
-    PGS_CHECK(forget_what_was_taken(list));
+    PGS_TRY(again_, source_was_pruned(list));
     return std::move(report_);
   }
+  // Whether that is not all there is by now.
+  [[nodiscard]] bool again() const { return again_; }
 
  private:
   void leave_out(const std::string& name, const Error& error) {
@@ -190,34 +193,35 @@ class ClusterCopy {
     return {};
   }
 
-  // What the source let go is missing here for the same reason; what must stay there must stay here.
+  // What the source let go is missing here for the same reason, unless the copy has older WAL by itself; what must stay there
+  // must stay here. A damaged floor keeps nobody from making a copy.
   Result<void> copy_retention() {
-    PGS_TRY(const auto horizons, get_wal_horizons(from_));
-    PGS_TRY(const auto floor, get_retention_floor(from_));
-    if (horizons.empty() && floor.count() == 0) return {};
+    PGS_TRY(WalHorizons horizons, get_wal_horizons(from_));
+    PGS_TRY(const WalInventory there, WalInventory::load(to_, wal_segment_bytes_));
+    std::erase_if(horizons, [&there](const auto& horizon) {
+      const auto segments = there.timelines().find(horizon.first);
+      return segments != there.timelines().end() && segments->second.begin()->first < horizon.second;
+    });
     PGS_CHECK(options_.still_allowed());
     if (!horizons.empty()) PGS_CHECK(advance_wal_horizons(to_, horizons));
-    PGS_CHECK(raise_retention_floor(to_, floor));
+    const auto floor = get_retention_floor(from_);
+    if (floor) return as_void(raise_retention_floor(to_, *floor));
+    if (!is_damage(floor.error())) return std::unexpected(floor.error());
+    log_warning("the retention floor of {} is not copied: {}", from_.name(), floor.error().describe());
     return {};
   }
 
-  // A prune of the source may have been at work meanwhile: what it took away, and what only that needed, is no damage.
-  Result<void> forget_what_was_taken(const SnapshotList& list) {
-    if (report_.left_out.empty()) return {};
+  static Result<void> as_void(const Result<std::chrono::seconds>& result) {
+    PGS_CHECK(result);
+    return {};
+  }
+
+  // A prune of the source was at work meanwhile: what it took away is no damage, and it may have published snapshots anew.
+  Result<bool> source_was_pruned(const SnapshotList& list) {
     PGS_TRY(const auto ids, list_snapshot_ids(from_));
     const std::set<std::string> there(ids.begin(), ids.end());
-    std::set<std::string> needed;
-    for (const SnapshotRecord& snapshot : list.snapshots) {
-      if (!there.contains(snapshot.id)) continue;
-      for (const PackId& pack : snapshot.packs) needed.insert(from_.object_name(pack_name(pack)));
-    }
-    const std::string packs = from_.object_name("packs/");
-    const std::string snapshots = from_.object_name("snapshots/");
-    std::erase_if(report_.left_out, [&](const CopyReport::LeftOut& object) {
-      if (object.name.starts_with(packs)) return !needed.contains(object.name);
-      return object.name.starts_with(snapshots) && !there.contains(object.name.substr(snapshots.size()));
-    });
-    return {};
+    return std::ranges::any_of(list.snapshots,
+                               [&](const SnapshotRecord& snapshot) { return !there.contains(snapshot.id); });
   }
 
   Result<void> copy_tails(const WalInventory& inventory) {
@@ -300,6 +304,7 @@ class ClusterCopy {
   const Cancellation& cancellation_;
   CopyReport report_;
   CopyProgress progress_;
+  bool again_ = false;
   std::set<std::string, std::less<>> broken_;  // names within the cluster
 };
 
@@ -308,7 +313,19 @@ class ClusterCopy {
 Result<CopyReport> copy_cluster(const ClusterSpace& from, const ClusterSpace& to,
                                 std::uint32_t wal_segment_bytes, const CopyOptions& options,
                                 const Cancellation& cancellation) {
-  return ClusterCopy(from, to, wal_segment_bytes, options, cancellation).run();
+  constexpr int passes_max = 5;
+  std::uint64_t objects = 0;
+  std::uint64_t bytes = 0;
+  for (int pass = 1;; ++pass) {
+    ClusterCopy copy(from, to, wal_segment_bytes, options, cancellation);
+    PGS_TRY(CopyReport report, copy.run());
+    objects += report.objects;
+    bytes += report.bytes;
+    if (copy.again() && pass < passes_max) continue;
+    report.objects = objects;
+    report.bytes = bytes;
+    return report;
+  }
 }
 
 }  // namespace pgstrata

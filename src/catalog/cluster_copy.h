@@ -4,7 +4,8 @@
 // moment the copy is sound: a snapshot appears when all that it needs is there. What was removed from the source since stays
 // in the copy. Leases are not copied. Of WAL whose segment is not full, what there is now is written as one tail.
 //
-// The retention floor, and what retention has let go of the source, hold for the copy, too; holds are each repository's own.
+// The retention floor holds for the copy, too; what retention has let go of the source is not missing in a copy that never had
+// it. Holds are each repository's own. Where a prune of the source was at work meanwhile, what is there then is copied.
 //
 // Every byte is authenticated on its way. What is damaged is left out and told, and so is a snapshot that needs it.
 #pragma once

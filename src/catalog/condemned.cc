@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/log.h"
 #include "catalog/json_record.h"
 #include "catalog/lease_names.h"
 #include "catalog/snapshot_record.h"
@@ -103,6 +104,9 @@ Result<std::vector<CondemnedNote>> list_condemned_notes(const ClusterSpace& spac
     auto note = get_note(space, std::string_view(object.name).substr(condemned_prefix.size()));
     if (note) {
       notes.push_back(*std::move(note));
+    } else if (is_lasting_damage(note.error())) {
+      auto hint = fmt::format("`pgstrata prune {}` removes it.", space.name());
+      return std::unexpected(std::move(note).error().with_hint(std::move(hint)));
     } else if (note.error().code() != ErrorCode::not_found) {
       return std::unexpected(std::move(note).error());
     }
@@ -116,6 +120,20 @@ Result<void> remove_condemned_note(const ClusterSpace& space, std::string_view i
     PGS_CHECK(still_allowed());
     const BriefAttempts brief(publishing_limit);
     PGS_CHECK(space.store().remove(space.object_name(name)));
+  }
+  return {};
+}
+
+Result<void> remove_damaged_notes(const ClusterSpace& space, const PublishingAllowed& still_allowed) {
+  PGS_TRY(const auto objects, space.list(condemned_prefix));
+  for (const auto& object : objects) {
+    const auto kind =
+        object.name.ends_with(witness_suffix) ? RecordKind::condemned_witness : RecordKind::condemned;
+    const auto content = get_record(space, object.name, kind);
+    if (content || !is_lasting_damage(content.error())) continue;
+    log_warning("{}; it is removed", content.error().describe());
+    PGS_CHECK(still_allowed());
+    PGS_CHECK(space.store().remove(space.object_name(object.name)));
   }
   return {};
 }

@@ -25,7 +25,7 @@ struct CondemnedNote {
 
 // Durable when it returns; returns its id.
 Result<std::string> put_condemned_note(const ClusterSpace& space, CondemnedNote note, const Clock& clock);
-// Oldest first. Errors: damaged (names it: `prune` of an operator who knows better removes it); newer_format.
+// Oldest first. Errors: damaged (names it, with a hint: a prune removes it); newer_format.
 Result<std::vector<CondemnedNote>> list_condemned_notes(const ClusterSpace& space);
 // The witness, then the note; `still_allowed` is asked before each: once the note is gone, what it named may be stored again
 // by a copy, and whoever took over meanwhile must not have seen it. One that is gone is no error.
@@ -34,6 +34,10 @@ Result<void> remove_condemned_note(const ClusterSpace& space, std::string_view i
 
 // Witnesses without a note: each of a prune that was so slow that another one finished its work.
 Result<void> remove_lone_witnesses(const ClusterSpace& space, const PublishingAllowed& still_allowed);
+
+// Notes and witnesses of which it is certain that they can never be read: nothing is ever removed by them, and who would
+// publish waits for them. Told in the log.
+Result<void> remove_damaged_notes(const ClusterSpace& space, const PublishingAllowed& still_allowed);
 
 // Whoever holds a publisher's lease and may not have seen the note: nothing when all have. Writes the witness where none is
 // written yet. Errors: those of the leases and the store.

@@ -1,5 +1,7 @@
 #include "catalog/retention_floor.h"
 
+#include <algorithm>
+
 #include "catalog/json_record.h"
 
 namespace pgstrata {
@@ -12,7 +14,9 @@ Result<std::chrono::seconds> floor_in(ByteView payload) {
             return json.at("seconds").get<std::int64_t>();
           }));
   if (seconds < 0) return fail(ErrorCode::damaged, "a retention floor of {} seconds", seconds);
-  return std::chrono::seconds(seconds);
+  // More would overflow where it is counted back; nothing lasts longer.
+  constexpr std::int64_t longest = std::int64_t{1000} * 366 * 86400;
+  return std::chrono::seconds(std::min(seconds, longest));
 }
 
 }  // namespace

@@ -18,10 +18,15 @@ Result<bool> is_lastingly_damaged(const Result<T>& read) {
   return std::unexpected(read.error());
 }
 
-// "20261121-100305-1f2e": what bears another name is none of ours.
+// "20261121-100305-1f2e", or "20261121-100305-1f2e-2" of one that supersedes another: what bears another name is none of ours.
 bool is_snapshot_id(std::string_view id) {
   constexpr std::string_view form = "dddddddd-dddddd-xxxx";
-  if (id.size() != form.size()) return false;
+  if (id.size() < form.size()) return false;
+  const auto generation = id.substr(form.size());
+  const bool plain = generation.empty();
+  if (!plain && (generation.size() < 2 || generation.front() != '-' ||
+                 generation.find_first_not_of("0123456789", 1) != std::string_view::npos))
+    return false;
   for (std::size_t at = 0; at < form.size(); ++at) {
     const bool digit = id[at] >= '0' && id[at] <= '9';
     const bool letter = id[at] >= 'a' && id[at] <= 'f';

@@ -5,6 +5,8 @@
 #include <set>
 #include <thread>
 
+#include "catalog/condemned.h"
+#include "catalog/retention_floor.h"
 #include "check/findings.h"
 #include "check/missing_wal.h"
 #include "repo/lease.h"
@@ -40,6 +42,7 @@ class Verification {
     PGS_CHECK(check_all_wal(list, inventory));
     PGS_CHECK(check_histories(list));
     PGS_CHECK(check_leases());
+    PGS_CHECK(check_retention());
     PGS_CHECK(check_holes(list, inventory));
     if (!report_.sound()) {
       PGS_CHECK(forget_what_was_taken(list, wal_segment_bytes));
@@ -320,6 +323,19 @@ class Verification {
       if (!known) report_.missing_wal.push_back(hole.missing);
       if (hole.missing.healed_by.empty()) broken_.behind_holes.push_back(hole.behind);
     }
+    return {};
+  }
+
+  // Prune removes nothing while it does not know what these say.
+  Result<void> check_retention() {
+    PGS_TRY(const HoldList holds, list_holds(space_));
+    for (const auto& hold : holds.damaged) note(space_.object_name("holds/" + hold.id), hold.error, {});
+    const auto floor = get_retention_floor(space_);
+    if (!floor && !is_damage(floor.error())) return std::unexpected(floor.error());
+    if (!floor) note(space_.object_name("retention-floor"), floor.error(), {});
+    const auto condemned = load_condemned(space_);
+    if (!condemned && !is_damage(condemned.error())) return std::unexpected(condemned.error());
+    if (!condemned) note(space_.object_name("condemned/"), condemned.error(), {});
     return {};
   }
 

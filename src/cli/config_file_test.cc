@@ -66,6 +66,8 @@ TEST(ConfigFile, RefusesARetentionThatItDoesNotUnderstand) {
   EXPECT_EQ(refusal_of("[retention]\nwindow = 30"), "x.toml line 2: window takes a text");
   EXPECT_EQ(refusal_of("[retention]\nwindow = \"30\""), "x.toml line 2: \"30\" is no span of time");
   EXPECT_EQ(refusal_of("[retention]\nwindow = \"-1d\""), "x.toml line 2: \"-1d\" is no span of time");
+  EXPECT_EQ(refusal_of("[retention]\nwindow = \"1001y\""),
+            "x.toml line 2: \"1001y\" is longer than anything lasts");
   EXPECT_EQ(refusal_of("[retention]\nwindow = \"0d\""), "x.toml line 2: \"0d\" is no span of time");
   EXPECT_EQ(refusal_of("[retention]\nminutely = \"1d\""),
             "x.toml line 2: retention has no setting \"minutely\"");

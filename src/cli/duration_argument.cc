@@ -3,6 +3,11 @@
 #include "pg/format/text_parsing.h"
 
 namespace pgstrata {
+namespace {
+
+constexpr std::chrono::seconds longest_span(std::int64_t{1000} * 366 * 86400);
+
+}  // namespace
 
 Result<std::chrono::seconds> parse_duration_argument(std::string_view text) {
   constexpr std::string_view units = "smhdwy";
@@ -15,7 +20,10 @@ Result<std::chrono::seconds> parse_duration_argument(std::string_view text) {
     return std::unexpected(make_error(ErrorCode::usage, "\"{}\" is no span of time", text)
                                .with_hint("Write a number and one of s, m, h, d, w, y: 12h, 7d."));
   }
-  return std::chrono::seconds(std::int64_t{*count} * seconds[unit]);
+  const std::chrono::seconds span(std::int64_t{*count} * seconds[unit]);
+  if (span <= longest_span) return span;
+  return std::unexpected(make_error(ErrorCode::usage, "\"{}\" is longer than anything lasts", text)
+                             .with_hint("At most 1000y can be said."));
 }
 
 }  // namespace pgstrata

@@ -1,6 +1,7 @@
 #include "retention/prune.h"
 
 #include <algorithm>
+#include <atomic>
 
 #include "base/log.h"
 #include "catalog/condemned.h"
@@ -12,6 +13,11 @@ namespace {
 
 // After that long every store lists what was published before.
 constexpr std::chrono::hours listing_grace{1};
+
+bool is_damage_of_store(const Error& error) {
+  return error.code() == ErrorCode::damaged || error.code() == ErrorCode::not_found ||
+         error.code() == ErrorCode::newer_format;
+}
 
 class Prune {
  public:
@@ -45,8 +51,14 @@ class Prune {
 
   Result<void> compact() {
     PGS_TRY(const Holdings left, load());
-    PGS_TRY(report_.compaction,
-            compact_packs(space_, left, request_.clock, request_.cancellation, request_.still_allowed));
+    auto compaction =
+        compact_packs(space_, left, request_.clock, request_.cancellation, request_.still_allowed);
+    if (!compaction && is_damage_of_store(compaction.error())) {
+      log_warning("packs are left as they are, however little of them is needed: {}",
+                  compaction.error().describe());
+      return {};
+    }
+    PGS_TRY(report_.compaction, std::move(compaction));
     if (report_.compaction.snapshots == 0) return {};
     PGS_TRY(const Holdings doubled, load());
     PGS_TRY(const PrunePlan plan, plan_prune(space_, doubled, request_.policy, request_.cancellation));
@@ -85,6 +97,7 @@ class Prune {
 
   // What earlier runs left.
   Result<void> sweep_older() {
+    PGS_CHECK(remove_damaged_notes(space_, request_.still_allowed));
     PGS_TRY(auto notes, list_condemned_notes(space_));
     PGS_CHECK(sweep(std::move(notes)));
     return remove_lone_witnesses(space_, request_.still_allowed);
@@ -144,11 +157,19 @@ class Prune {
   }
 
   Result<void> remove_all(const std::vector<FreeObject>& objects) {
-    const auto results = for_each_object(space_, objects, [this](const FreeObject& object) -> Result<void> {
+    std::atomic<bool> failed = false;
+    const auto remove = [this](const FreeObject& object) -> Result<void> {
       PGS_CHECK(request_.cancellation.check());
       PGS_CHECK(request_.still_allowed());
       const BriefAttempts brief(publishing_limit);
       return space_.store().remove(space_.object_name(object.name));
+    };
+    // After the first that fails no further one is tried.
+    const auto results = for_each_object(space_, objects, [&](const FreeObject& object) -> Result<void> {
+      if (failed) return {};
+      auto done = remove(object);
+      if (!done) failed = true;
+      return done;
     });
     for (std::size_t at = 0; at < objects.size(); ++at) {
       PGS_CHECK(results[at]);

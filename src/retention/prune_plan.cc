@@ -33,6 +33,26 @@ Timestamp newest_moment(const Holdings& holdings) {
   return newest;
 }
 
+Result<void> check_held_are_there(const ClusterSpace& space, const Holdings& holdings) {
+  std::set<std::string> there;
+  for (const auto* records : {&holdings.list.snapshots, &holdings.incomplete}) {
+    for (const auto& snapshot : *records) there.insert(snapshot.id);
+  }
+  for (const Hold& hold : holdings.holds) {
+    // It may have been published since they were listed.
+    if (there.contains(hold.snapshot) || space.store().stat(space.object_name("snapshots/" + hold.snapshot)))
+      continue;
+    return std::unexpected(
+        make_error(ErrorCode::damaged,
+                   "nothing is removed: hold {} ({}) keeps snapshot {}, which is not there", hold.id,
+                   hold.reason, hold.snapshot)
+            .with_hint(fmt::format(
+                "Somebody took its record away. If nobody needs it, `pgstrata hold remove {} {}`.",
+                space.name(), hold.id)));
+  }
+  return {};
+}
+
 class Planning {
  public:
   Planning(const ClusterSpace& space, const Holdings& holdings, const RetentionPolicy& policy)
@@ -106,24 +126,29 @@ class Planning {
       PGS_TRY(const auto way, timeline_ancestry(space_, range.timeline));
       const auto first = first_for(range, plan_.window_from);
       if (!first) {
-        raise_horizon(way, range.to_lsn);
+        for (const auto& stretch : way) raise(ended_[stretch.timeline], std::min(range.to_lsn, stretch.to));
         continue;
       }
       const Lsn start = snapshot(range.snapshots[*first]).start_lsn;
       const bool goes_on = &range == last_range(holdings_.coverage);
       PGS_CHECK(needs_.add(range.timeline, start, goes_on ? no_end : range.to_lsn));
-      raise_horizon(way, holdings_.inventory.segment_start(start));
+      for (const auto& stretch : way) {
+        const Lsn from = std::min(holdings_.inventory.segment_start(start), stretch.to);
+        const auto [first_kept, is_new] = kept_from_.emplace(stretch.timeline, from);
+        if (!is_new) first_kept->second = std::min(first_kept->second, from);
+      }
     }
+    set_horizons();
     return {};
   }
 
-  // Segments that begin before it may go where nothing needs them; what lies behind may still belong to something that is on
-  // its way here.
-  void raise_horizon(const std::vector<TimelineStretch>& way, Lsn to) {
-    for (const auto& stretch : way) {
-      auto& horizon = plan_.horizons[stretch.timeline];
-      horizon = std::max(horizon, std::min(to, stretch.to));
-    }
+  static void raise(Lsn& horizon, Lsn to) { horizon = std::max(horizon, to); }
+
+  // Segments that begin before it may go where nothing needs them; what lies behind belongs to the window, be it between two of
+  // its ranges: what is missing there was lost, and is to be told.
+  void set_horizons() {
+    plan_.horizons = ended_;
+    for (const auto& [timeline, from] : kept_from_) plan_.horizons[timeline] = from;
   }
 
   void apply_newest() {
@@ -166,6 +191,8 @@ class Planning {
   }
 
   void choose_packs() {
+    // Without any record all packs would be free: rather has somebody taken the records away.
+    if (plan_.snapshots.empty()) return;
     std::set<PackId> reached;
     for (const auto& fate : plan_.snapshots) {
       if (!fate.kept_by.empty()) reached.insert(fate.snapshot.packs.begin(), fate.snapshot.packs.end());
@@ -228,6 +255,8 @@ class Planning {
   PrunePlan plan_;
   std::map<std::string, const SnapshotRecord*> by_id_;  // the whole ones
   std::map<std::string, std::string> superseded_by_;
+  WalHorizons kept_from_;  // the first segment of what reaches into the window
+  WalHorizons ended_;      // where what ended before it does
   std::map<std::string, std::vector<KeepRule>> kept_;
 };
 
@@ -265,6 +294,7 @@ Result<Holdings> load_holdings(const ClusterSpace& space, std::uint32_t wal_segm
   std::ranges::partition_copy(holds.holds, std::back_inserter(holdings.ended_holds),
                               std::back_inserter(holdings.holds),
                               [&](const Hold& hold) { return has_ended(hold, holdings.now); });
+  PGS_CHECK(check_held_are_there(space, holdings));
   return holdings;
 }
 
