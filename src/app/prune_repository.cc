@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/log.h"
 #include "catalog/retention_floor.h"
 
 namespace pgstrata {
@@ -47,6 +48,11 @@ Result<std::vector<PrunedCluster>> prune_repository(const Repository& repository
     PGS_TRY(names, repository.clusters());
   }
   if (!dry_run) warn_where_one_must_write(repository.store());
+  PGS_TRY(const auto all, repository.clusters());
+  for (const auto& [name, policy] : policies.by_cluster) {
+    if (std::ranges::find(all, name) == all.end())
+      log_warning("the settings have a retention of cluster \"{}\", which is not in this repository", name);
+  }
   std::vector<PrunedCluster> pruned;
   for (const std::string& name : names) {
     PGS_TRY(auto one, prune_one(repository, name, policies.of(name), dry_run, clock, cancellation));

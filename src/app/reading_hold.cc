@@ -5,6 +5,14 @@
 #include "sys/process_identity.h"
 
 namespace pgstrata {
+namespace {
+
+std::string this_host() {
+  const auto self = ProcessIdentity::self();
+  return self ? self->host_name : "an unknown host";
+}
+
+}  // namespace
 
 WalSegmentIds segments_of(const RecoveryPlan& plan) {
   WalSegmentIds segments;
@@ -31,8 +39,11 @@ Result<std::string> hold_plan(const ClusterSpace& space, const RecoveryPlan& pla
 }
 
 std::string branch_hold_reason(std::string_view branch) {
-  const auto self = ProcessIdentity::self();
-  return fmt::format("branch {} on {}", branch, self ? self->host_name : "an unknown host");
+  return fmt::format("branch {} on {}", branch, this_host());
+}
+
+std::string restore_hold_reason(const std::filesystem::path& directory) {
+  return fmt::format("restore to {} on {}", directory.native(), this_host());
 }
 
 void release_hold(ObjectStore& store, std::string_view cluster, std::string_view id) {

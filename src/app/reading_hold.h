@@ -1,6 +1,8 @@
 // Holds of those who read: what a branch or a restore needs stays in the repository for as long (catalog/hold.h).
 #pragma once
 
+#include <filesystem>
+
 #include "app/registered_cluster.h"
 #include "catalog/hold.h"
 #include "restore/recovery_plan.h"
@@ -17,6 +19,8 @@ namespace pgstrata {
 
 // "branch look on db1".
 [[nodiscard]] std::string branch_hold_reason(std::string_view branch);
+// "restore to /srv/restored on db1".
+[[nodiscard]] std::string restore_hold_reason(const std::filesystem::path& directory);
 
 // One that stays is told in the log. An empty id is none.
 void release_hold(ObjectStore& store, std::string_view cluster, std::string_view id);

@@ -49,9 +49,11 @@ Result<bool> recovery_can_read(const RestoreRequest& request, const ClusterSpace
 // On what a restore reads, for as long as it takes.
 class RestoreHold {
  public:
-  static Result<RestoreHold> take(const ClusterSpace& space, const RecoveryPlan& plan) {
+  static Result<RestoreHold> take(const ClusterSpace& space, const RecoveryPlan& plan,
+                                  const std::filesystem::path& directory) {
     constexpr std::chrono::hours longest{7 * 24};
-    PGS_TRY(auto id, hold_plan(space, plan, HoldKind::restore, "a restore", system_clock().now() + longest));
+    PGS_TRY(auto id, hold_plan(space, plan, HoldKind::restore, restore_hold_reason(directory),
+                               system_clock().now() + longest));
     return RestoreHold(space, std::move(id));
   }
   ~RestoreHold() { release_hold(space_.store(), space_.name(), id_); }
@@ -127,7 +129,7 @@ Result<RestoreOutcome> restore_target(const Repository& repository, const Restor
   if (request.on_plan) request.on_plan(outcome.plan);
   PGS_TRY(const bool readable, recovery_can_read(request, cluster.space, outcome.plan, cancellation));
   PGS_TRY(const RestoreClusterOptions options, restore_options(request, !readable));
-  PGS_TRY(RestoreHold hold, RestoreHold::take(cluster.space, outcome.plan));
+  PGS_TRY(RestoreHold hold, RestoreHold::take(cluster.space, outcome.plan, request.directory));
   PGS_TRY(outcome.restored, restore_cluster(cluster.space, outcome.plan, options, cancellation));
   if (request.start) {
     auto started =

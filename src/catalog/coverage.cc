@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <ranges>
 #include <set>
+#include <tuple>
 
 #include "base/log.h"
 #include "catalog/wal_reader.h"
@@ -29,7 +30,8 @@ std::vector<const SnapshotRecord*> snapshots_within(const std::vector<SnapshotRe
     if (snapshot.start_lsn < start || snapshot.consistent_lsn > end.bytes_end) continue;
     within.push_back(&snapshot);
   }
-  std::ranges::stable_sort(within, {}, [](const auto* snapshot) { return snapshot->consistent_lsn; });
+  std::ranges::sort(within, {},
+                    [](const auto* snapshot) { return std::tie(snapshot->consistent_lsn, snapshot->id); });
   return within;
 }
 

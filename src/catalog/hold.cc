@@ -1,6 +1,7 @@
 #include "catalog/hold.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "base/log.h"
 #include "catalog/condemned.h"
@@ -109,13 +110,13 @@ Result<HoldList> list_holds(const ClusterSpace& space) {
     auto hold = get_hold(space, id);
     if (hold) {
       list.holds.push_back(*std::move(hold));
-    } else if (hold.error().code() == ErrorCode::damaged || hold.error().code() == ErrorCode::newer_format) {
+    } else if (is_lasting_damage(hold.error()) || hold.error().code() == ErrorCode::newer_format) {
       list.damaged.push_back({id, std::move(hold).error()});
     } else if (hold.error().code() != ErrorCode::not_found) {
       return std::unexpected(std::move(hold).error());
     }
   }
-  std::ranges::stable_sort(list.holds, {}, &Hold::created);
+  std::ranges::sort(list.holds, {}, [](const Hold& hold) { return std::tie(hold.created, hold.id); });
   return list;
 }
 

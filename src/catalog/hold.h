@@ -47,6 +47,7 @@ struct HoldList {
   std::vector<Hold> holds;  // oldest first
   std::vector<Damaged> damaged;
 };
+// Errors: those of the store, and damaged, where the disk does not give one back: it may the next time.
 Result<HoldList> list_holds(const ClusterSpace& space);
 
 // It keeps nothing any more.

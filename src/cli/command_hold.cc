@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 
 #include "app/hold_cluster.h"
@@ -19,7 +20,7 @@ moment. Branches, and restores under way, have holds of their own.
 
 Examples:
   pgstrata hold add app --at "2026-11-21 09:14:59 UTC" --reason "before the migration" --until 90d
-  pgstrata hold add app --from "2026-11-20" --to "2026-11-22" --reason "case 4711"
+  pgstrata hold add app --from "2026-11-20 00:00" --to "2026-11-22 00:00" --reason "case 4711"
   pgstrata hold add app --snapshot 20261121-100305-1f2e --reason audit
 
 Exit codes: 0 held, 3 no such cluster or snapshot, 4 the moment cannot be restored.)";
@@ -32,13 +33,13 @@ constexpr const char* hold_list_details =
 Exit codes: 0 listed, 5 one of them cannot be read: it can be removed.)";
 
 constexpr const char* hold_remove_details =
-    R"(What it kept is removed by the next prune, unless something else keeps it. Of a branch that is still there the hold should stay:
-it goes with `pgstrata branch delete`.
+    R"(What it kept is removed by the next prune, unless something else keeps it. That of a branch goes with `pgstrata branch delete`, that of
+a restore ends by itself: they are removed with --force alone.
 
 Example:
   pgstrata hold remove app 20261121-100305-1f2e
 
-Exit codes: 0 removed, 3 no such hold.)";
+Exit codes: 0 removed, 3 no such hold, 7 it is that of a branch or a restore.)";
 
 struct HoldAddFlags {
   std::string cluster;
@@ -77,6 +78,8 @@ Result<Timestamp> end_of_hold(const std::string& text, const HoldAddFlags& flags
 Result<HoldRequest> hold_request(const HoldAddFlags& flags, const Clock& clock) {
   HoldRequest request;
   request.reason = flags.reason;
+  if (flags.reason.find_first_not_of(" \t\r\n") == std::string::npos)
+    return fail(ErrorCode::usage, "a hold needs a reason that says something");
   if (flags.until) {
     PGS_TRY(request.until, end_of_hold(*flags.until, flags, clock));
     if (request.until <= clock.now())
@@ -143,11 +146,26 @@ Result<int> run_hold_list(const CommandContext& context, const std::string& clus
 struct HoldRemoveFlags {
   std::string cluster;
   std::string id;
+  bool force = false;
 };
+
+// Of a branch, or a restore under way: somebody reads what it keeps.
+Result<void> check_not_in_use(const ClusterSpace& space, const std::string& id) {
+  PGS_TRY(const HoldList list, list_holds(space));
+  const auto hold = std::ranges::find(list.holds, id, &Hold::id);
+  if (hold == list.holds.end() || hold->kind == HoldKind::operator_) return {};
+  return std::unexpected(
+      make_error(ErrorCode::busy, "hold {} is that of a {}: {}", id, to_string(hold->kind), hold->reason)
+          .with_hint(
+              hold->kind == HoldKind::branch
+                  ? "It goes with `pgstrata branch delete`. Where that machine is lost, --force removes it."
+                  : "It ends by itself. Where that restore is over, --force removes it."));
+}
 
 Result<int> run_hold_remove(const CommandContext& context, const HoldRemoveFlags& flags) {
   PGS_TRY(const Repository repository, context.open_repository());
   PGS_TRY(const RegisteredCluster cluster, open_registered_cluster(repository, flags.cluster));
+  if (!flags.force) PGS_CHECK(check_not_in_use(cluster.space, flags.id));
   PGS_CHECK(remove_hold(cluster.space, flags.id));
   context.print({{"cluster", flags.cluster}, {"id", flags.id}, {"removed", true}},
                 fmt::format("removed hold {}\n", flags.id));
@@ -182,6 +200,8 @@ void add_hold_commands(CLI::App& program, Invocation& invocation) {
       [removed](const CommandContext& context) { return run_hold_remove(context, *removed); });
   add_cluster_argument(*remove, removed->cluster);
   remove->add_option("HOLD", removed->id, "its id, as `pgstrata hold list` has it")->required();
+  remove->add_flag("--force", removed->force,
+                   "also that of a branch or a restore, which then loses what it reads");
 }
 
 }  // namespace pgstrata

@@ -144,6 +144,10 @@ std::string prune_text(const PrunedCluster& pruned, bool dry_run) {
   std::string text = fmt::format("{}:\n", pruned.name);
   if (!pruned.policy.window)
     text += "no retention policy: all snapshots and all WAL are kept (`pgstrata prune --help` shows one)\n";
+  if (pruned.policy.floor.count() > 0)
+    text += fmt::format("floor: nothing younger than {} is removed; {} and can only be raised\n",
+                        human_duration(pruned.policy.floor),
+                        dry_run ? "a prune records that," : "that is recorded,");
   if (!plan.snapshots.empty()) text += text_fates(plan.snapshots, dry_run);
   if (!plan.segments.empty())
     text += fmt::format("WAL that nothing needs: {}, {}\n",

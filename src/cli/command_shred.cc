@@ -114,7 +114,9 @@ std::string slot_text(const ShredPreview& preview) {
   if (!preview.record) return "";
   const auto& record = *preview.record;
   return fmt::format(
-      "the source's slot \"{}\" still holds WAL there, until its disk is full; drop it on {}: {}\n",
+      "the source's slot \"{}\" still holds WAL there, until its disk is full; unless another repository "
+      "streams "
+      "through it, drop it on {}: {}\n",
       visible_text(record.slot), visible_text(record.connection), drop_slot_sql(record.slot));
 }
 

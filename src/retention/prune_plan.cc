@@ -176,7 +176,8 @@ class Planning {
   // Who reads it reads those very packs.
   void apply_holds() {
     for (const Hold& hold : holdings_.holds) {
-      if (by_id_.contains(hold.snapshot)) kept_[hold.snapshot].push_back(KeepRule::hold);
+      auto& rules = kept_[hold.snapshot];
+      if (std::ranges::find(rules, KeepRule::hold) == rules.end()) rules.push_back(KeepRule::hold);
     }
   }
 
@@ -307,7 +308,9 @@ Result<void> check_all_readable(const ClusterSpace& space, const SnapshotList& l
             "nothing is removed: what snapshot {} needs is not known, for its record does not open: {}",
             damaged.id, damaged.error.describe())
             .with_hint(
-                fmt::format("`pgstrata repair {}` drops what can never be read again.", space.name())));
+                is_lasting_damage(damaged.error) || damaged.error.hint().empty()
+                    ? fmt::format("`pgstrata repair {}` drops what can never be read again.", space.name())
+                    : damaged.error.hint()));
   }
   if (!holds.damaged.empty()) {
     const auto& damaged = holds.damaged.front();
