@@ -229,7 +229,7 @@ TEST(PruneSimulation, NothingInUseIsEverRemoved) {
   }
   for (const std::uint64_t seed : seeds_that_found_something) simulate(seed, false, steps);
   const auto first = number_in_environment("PGSTRATA_SIMULATION_FIRST_SEED", 1);
-  const auto count = number_in_environment("PGSTRATA_SIMULATION_SCHEDULES", sanitized ? 50 : 1000);
+  const auto count = number_in_environment("PGSTRATA_SIMULATION_SCHEDULES", sanitized ? 25 : 1000);
   int failures = 0;
   for (std::uint64_t seed = first; seed < first + count && failures < 10; ++seed)
     failures += simulate(seed, false, steps) ? 0 : 1;

@@ -1,5 +1,6 @@
 #include "retention/prune.h"
 
+#include "base/sanitized.h"
 #include "catalog/cluster_copy.h"
 #include "catalog/condemned.h"
 #include "catalog/lease_names.h"
@@ -99,7 +100,7 @@ TEST_F(PruneTest, WithinTheWindowSnapshotsMayThinOutAndWalDoesNot) {
 TEST_F(PruneTest, DayByDayItComesToTheSame) {
   const auto policy = policy_of(days(2), days(10), days(40));
   PassingCluster at_once;
-  for (int day = 0; day < 60; ++day) {
+  for (int day = 0; day < (sanitized ? 15 : 60); ++day) {
     cluster_.live(4, hours(6));
     at_once.live(4, hours(6));
     cluster_.prune(policy);
