@@ -9,6 +9,8 @@
 #include "repo/test_store.h"
 #include "restore/restore_test_support.h"
 #include "retention/prune.h"
+#include "storage/fault/fault_steps.h"
+#include "storage/fault/fault_store.h"
 
 namespace pgstrata::testing {
 
@@ -148,6 +150,55 @@ class PassingCluster {
   std::optional<SnapshotRecord> previous_;
   std::uint64_t changes_ = 100;
   std::string history_;
+};
+
+inline RetentionPolicy policy_of(std::chrono::seconds window, std::chrono::seconds daily = {},
+                                 std::chrono::seconds weekly = {}) {
+  RetentionPolicy policy;
+  policy.window = window;
+  policy.daily = daily;
+  policy.weekly = weekly;
+  return policy;
+}
+
+inline std::vector<KeepRule> rules_of(const PrunePlan& plan, const std::string& id) {
+  const auto fate =
+      std::ranges::find(plan.snapshots, id, [](const SnapshotFate& one) { return one.snapshot.id; });
+  return fate == plan.snapshots.end() ? std::vector<KeepRule>() : fate->kept_by;
+}
+
+// A prune of what `prepare` makes that stops, fails or does not hear the answer at each of its steps from `first` on: what is
+// left is sound, and another prune finishes it; then `check` is asked.
+inline void at_each_step_of_prune(const std::function<void(PassingCluster&)>& prepare,
+                                  const RetentionPolicy& policy, std::uint64_t first,
+                                  const std::function<void(PassingCluster&)>& check) {
+  for (const auto kind : {Fault::Kind::crash, Fault::Kind::error, Fault::Kind::lost_answer}) {
+    for (std::uint64_t step = first;; step += fault_step_stride) {
+      PassingCluster cluster;
+      prepare(cluster);
+      FaultStore faulty(*cluster.store, step);
+      faulty.set_fault({.kind = kind, .at_step = step});
+      const auto cut_short = cluster.try_prune(ClusterSpace(faulty, "app", cluster.space.key()), policy);
+      const std::string when = faulty.last_fault();
+      if (when.empty()) {
+        EXPECT_TRUE(cut_short);
+        EXPECT_GT(step, first + 20) << "it had steps to fail at";
+        break;
+      }
+      SCOPED_TRACE(when);
+      cluster.expect_sound();
+      must(cluster.try_prune(policy));
+      check(cluster);
+      EXPECT_THAT(must(cluster.space.list("condemned/")), ::testing::IsEmpty());
+      cluster.expect_sound();
+      if (::testing::Test::HasFailure()) return;
+    }
+  }
+}
+
+class PruneTest : public ::testing::Test {
+ protected:
+  PassingCluster cluster_;
 };
 
 }  // namespace pgstrata::testing
