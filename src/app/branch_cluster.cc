@@ -40,17 +40,24 @@ void warn_without_stream(const RegisteredCluster& cluster, RecoveryPlan& plan) {
                   plan.last_commit.valid() ? to_display(plan.last_commit) : "the snapshot"));
 }
 
-// `move` takes a branch to the plan's moment: its hold goes along. Cut short, the branch is on the way there or where it was,
-// so both holds stay.
+// `move` takes a branch to the plan's moment, and its hold goes along. One that fails leaves it where it was, or on its way
+// there: it keeps the hold of that.
 Result<BranchRecord> move_with_hold(const ClusterSpace& space, const BranchHome& home,
                                     const RecoveryPlan& plan,
                                     const std::function<Result<BranchRecord>()>& move) {
   PGS_TRY(const auto before, get_branch_record(home));
   PGS_TRY(const auto hold, hold_plan(space, plan, HoldKind::branch, branch_hold_reason(before.name)));
-  PGS_TRY(auto moved, move());
+  auto moved = move();
+  const auto now = get_branch_record(home);
+  const bool on_its_way = now && now->snapshot == plan.snapshot.id && now->timeline == plan.timeline &&
+                          now->end_lsn == plan.expected_end_lsn;
+  if (!moved && !on_its_way) {
+    release_hold(space.store(), space.name(), hold);
+    return moved;
+  }
   PGS_CHECK(set_branch_hold(home, hold));
-  moved.hold = hold;
   release_hold(space.store(), space.name(), before.hold);
+  if (moved) moved->hold = hold;
   return moved;
 }
 

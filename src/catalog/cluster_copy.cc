@@ -14,16 +14,12 @@
 #include "catalog/retention_horizon.h"
 #include "catalog/snapshot_record.h"
 #include "catalog/wal_reader.h"
+#include "repo/damage.h"
 
 namespace pgstrata {
 namespace {
 
 using Sizes = std::map<std::string, std::uint64_t, std::less<>>;
-
-bool is_damage(const Error& error) {
-  return error.code() == ErrorCode::damaged || error.code() == ErrorCode::not_found ||
-         error.code() == ErrorCode::newer_format;
-}
 
 Result<Sizes> sizes_of(const ClusterSpace& space, std::string_view prefix) {
   PGS_TRY(const auto objects, space.list(prefix));

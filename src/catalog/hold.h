@@ -3,7 +3,7 @@
 //
 // Stored as the record `holds/ID`. Format: docs/formats/catalog.md. Prune's side of the bargain is in
 // docs/decisions/0019-what-may-be-removed.md: who wants to read first writes his hold and then looks whether what he wants
-// is condemned.
+// is condemned. All here may be called by any thread or process at any time.
 #pragma once
 
 #include <optional>

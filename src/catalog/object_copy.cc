@@ -14,16 +14,9 @@ constexpr std::uint64_t in_memory_max_bytes = 64U << 20;
 constexpr std::size_t piece_bytes = 4U << 20;
 
 // The name of a pack of files does not say whether it is of data or of maps.
-Result<PackReader> open_any(const ClusterSpace& space, const std::string& name, CopiedForm form) {
-  if (form == CopiedForm::wal) return PackReader::open(space, name, PackKind::wal);
-  auto data = PackReader::open(space, name, PackKind::data);
-  if (data || data.error().code() != ErrorCode::damaged) return data;
-  auto map = PackReader::open(space, name, PackKind::map);
-  return map ? std::move(map) : std::move(data);
-}
-
 Result<void> check_pack(const ClusterSpace& space, const std::string& name, CopiedForm form) {
-  PGS_TRY(PackReader pack, open_any(space, name, form));
+  PGS_TRY(PackReader pack, form == CopiedForm::wal ? PackReader::open(space, name, PackKind::wal)
+                                                   : PackReader::open_of_snapshot(space, name));
   return pack.read_all([](const PackDirectoryEntry&, ByteView) { return Result<void>(); });
 }
 

@@ -251,14 +251,14 @@ Result<SnapshotList> list_whole_snapshots(const ClusterSpace& space) {
 Result<std::vector<SnapshotRecord>> set_aside_incomplete(const ClusterSpace& space, SnapshotList& list) {
   std::vector<SnapshotRecord> incomplete;
   if (list.snapshots.empty()) return incomplete;
-  PGS_TRY(const auto objects, space.list("packs/"));
-  std::set<std::string_view> there;
-  for (const auto& object : objects) {
-    if (object.size_bytes > 0) there.insert(object.name);
-  }
+  PGS_TRY(const auto packs, list_packs(space));
+  const auto is_there = [&packs](const PackId& id) {
+    const auto pack = packs.find(id);
+    return pack != packs.end() && pack->second > 0;
+  };
   std::erase_if(list.snapshots, [&](const SnapshotRecord& snapshot) {
     const auto missing =
-        std::ranges::count_if(snapshot.packs, [&](PackId id) { return !there.contains(pack_name(id)); });
+        std::ranges::count_if(snapshot.packs, [&](const PackId& id) { return !is_there(id); });
     if (missing == 0) return false;
     list.damaged.push_back(
         {snapshot.id, make_error(ErrorCode::damaged, "{} of its {} packs {} gone or empty", missing,

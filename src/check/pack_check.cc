@@ -17,13 +17,6 @@ constexpr std::size_t sample_run_chunks = 16;
 constexpr double whole_percent = 100;
 
 // A pack by its id is of files or of maps: the name does not say which.
-Result<PackReader> open_pack(const ClusterSpace& space, const PackId& id) {
-  auto pack = PackReader::open(space, pack_name(id), PackKind::data);
-  if (pack || pack.error().code() != ErrorCode::damaged) return pack;
-  auto map = PackReader::open(space, pack_name(id), PackKind::map);
-  return map ? std::move(map) : std::move(pack);
-}
-
 PackDamage damage_of(const Error& error) {
   return {.what = error.describe(),
           .lasting = is_lasting_loss(error),
@@ -79,7 +72,7 @@ Result<OnePack> check_pack(const ClusterSpace& space, const PackId& id, const Co
                            const Cancellation& cancellation) {
   PGS_CHECK(cancellation.check());
   OnePack checked;
-  auto pack = open_pack(space, id);
+  auto pack = PackReader::open_of_snapshot(space, pack_name(id));
   if (!pack) {
     if (!is_damage(pack.error())) return std::unexpected(std::move(pack).error());
     checked.damage = whole_damage_of(pack.error());
@@ -98,11 +91,6 @@ Result<OnePack> check_pack(const ClusterSpace& space, const PackId& id, const Co
 }
 
 }  // namespace
-
-bool is_damage(const Error& error) {
-  return error.code() == ErrorCode::damaged || error.code() == ErrorCode::not_found ||
-         error.code() == ErrorCode::newer_format;
-}
 
 bool is_lasting_loss(const Error& error) {
   return error.code() == ErrorCode::not_found || is_lasting_damage(error);

@@ -6,12 +6,10 @@
 #include <set>
 
 #include "base/cancellation.h"
+#include "repo/damage.h"
 #include "repo/pack.h"
 
 namespace pgstrata {
-
-// Damage of what is stored, lasting or not (cure_of), as against a store that gives no answer.
-[[nodiscard]] bool is_damage(const Error& error);
 
 // Damage that reading again does not mend: what is missing, and what was read and is wrong (is_lasting_damage).
 [[nodiscard]] bool is_lasting_loss(const Error& error);

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -33,11 +34,15 @@ struct PackId {
   auto operator<=>(const PackId&) const = default;
 };
 [[nodiscard]] PackId new_pack_id(const Clock& clock);
-[[nodiscard]] Timestamp created(const PackId& id);       // by the clock of who made it
+[[nodiscard]] Timestamp created(const PackId& id);      // by the clock of who made it
 [[nodiscard]] std::string to_string(const PackId& id);  // 32 hexadecimal digits
 [[nodiscard]] Result<PackId> parse_pack_id(std::string_view text);
 // "packs/ID": where data and map packs live in a cluster's space.
 [[nodiscard]] std::string pack_name(const PackId& id);
+
+// All that a cluster's space holds, with their sizes: 0 where the content is gone. What bears another name is none. Errors: those
+// of the store.
+Result<std::map<PackId, std::uint64_t>> list_packs(const ClusterSpace& space);
 
 struct ChunkLocation {
   std::uint64_t offset = 0;       // in the pack
@@ -142,6 +147,8 @@ class PackReader {
  public:
   // Reads header, footer and directory. Errors: not_found, damaged, newer_format.
   static Result<PackReader> open(const ClusterSpace& space, std::string name, PackKind kind);
+  // One of a snapshot: of data or of maps, whichever it is. Errors: as for open.
+  static Result<PackReader> open_of_snapshot(const ClusterSpace& space, const std::string& name);
   // The same with the pack's key alone, no cluster key: what recovery is handed to fetch WAL with.
   // `cluster_name` and `name` as the pack was written.
   static Result<PackReader> open_with_key(ObjectStore& store, std::string_view cluster_name, std::string name,

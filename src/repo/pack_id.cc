@@ -8,7 +8,8 @@ namespace pgstrata {
 
 namespace {
 constexpr std::size_t time_size_bytes = 6;
-}
+constexpr std::string_view packs_prefix = "packs/";
+}  // namespace
 
 PackId new_pack_id(const Clock& clock) {
   PackId id;
@@ -42,7 +43,17 @@ Result<PackId> parse_pack_id(std::string_view text) {
 }
 
 std::string pack_name(const PackId& id) {
-  return "packs/" + to_string(id);
+  return fmt::format("{}{}", packs_prefix, to_string(id));
+}
+
+Result<std::map<PackId, std::uint64_t>> list_packs(const ClusterSpace& space) {
+  PGS_TRY(const auto objects, space.list(packs_prefix));
+  std::map<PackId, std::uint64_t> packs;
+  for (const auto& object : objects) {
+    if (const auto id = parse_pack_id(std::string_view(object.name).substr(packs_prefix.size())))
+      packs.emplace(*id, object.size_bytes);
+  }
+  return packs;
 }
 
 SecretKey pack_key(const ClusterSpace& space, const PackId& id) {

@@ -93,6 +93,13 @@ Result<PackReader> PackReader::open(const ClusterSpace& space, std::string name,
                     [&](const PackId& id) { return pack_key(space, id); });
 }
 
+Result<PackReader> PackReader::open_of_snapshot(const ClusterSpace& space, const std::string& name) {
+  auto data = open(space, name, PackKind::data);
+  if (data || data.error().code() != ErrorCode::damaged) return data;
+  auto map = open(space, name, PackKind::map);
+  return map ? std::move(map) : std::move(data);
+}
+
 Result<PackReader> PackReader::open_with_key(ObjectStore& store, std::string_view cluster_name,
                                              std::string name, PackKind kind, const SecretKey& key) {
   std::string object_name = cluster_object_name(cluster_name, name);

@@ -8,14 +8,15 @@
 namespace pgstrata {
 namespace {
 
-// Those that are reached by what cannot be superseded.
+// Those that are reached by what is not published anew: it is held, lacks something, or was superseded before.
 std::set<PackId> fixed_packs(const Holdings& holdings) {
-  std::set<std::string> held;
-  for (const Hold& hold : holdings.holds) held.insert(hold.snapshot);
+  std::set<std::string> fixed;
+  for (const Hold& hold : holdings.holds) fixed.insert(hold.snapshot);
+  for (const auto& snapshot : holdings.list.snapshots) fixed.insert(snapshot.supersedes);
   std::set<PackId> packs;
   for (const auto& snapshot : holdings.incomplete) packs.insert(snapshot.packs.begin(), snapshot.packs.end());
   for (const auto& snapshot : holdings.list.snapshots) {
-    if (held.contains(snapshot.id)) packs.insert(snapshot.packs.begin(), snapshot.packs.end());
+    if (fixed.contains(snapshot.id)) packs.insert(snapshot.packs.begin(), snapshot.packs.end());
   }
   return packs;
 }

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "catalog/condemned.h"
 #include "catalog/for_each_object.h"
+#include "repo/damage.h"
 #include "storage/brief_attempts.h"
 
 namespace pgstrata {
@@ -13,11 +14,6 @@ namespace {
 
 // After that long every store lists what was published before.
 constexpr std::chrono::hours listing_grace{1};
-
-bool is_damage_of_store(const Error& error) {
-  return error.code() == ErrorCode::damaged || error.code() == ErrorCode::not_found ||
-         error.code() == ErrorCode::newer_format;
-}
 
 class Prune {
  public:
@@ -30,7 +26,7 @@ class Prune {
     report_.before = holdings.coverage;
     PGS_TRY(report_.plan, plan_prune(space_, holdings, request_.policy, request_.cancellation));
     if (request_.dry_run) return std::move(report_);
-    PGS_CHECK(carry_out(report_.plan));
+    PGS_CHECK(condemn(report_.plan));
     if (!report_.plan.doomed_snapshots().empty() && report_.waits_for.empty()) PGS_CHECK(compact());
     for (const Hold& hold : holdings.ended_holds)
       PGS_CHECK(remove_hold(space_.store(), space_.name(), hold.id));
@@ -47,13 +43,11 @@ class Prune {
     return holdings;
   }
 
-  Result<void> carry_out(const PrunePlan& plan) { return plan.empty() ? Result<void>() : condemn(plan); }
-
   Result<void> compact() {
     PGS_TRY(const Holdings left, load());
     auto compaction =
         compact_packs(space_, left, request_.clock, request_.cancellation, request_.still_allowed);
-    if (!compaction && is_damage_of_store(compaction.error())) {
+    if (!compaction && is_damage(compaction.error())) {
       log_warning("packs are left as they are, however little of them is needed: {}",
                   compaction.error().describe());
       return {};
@@ -62,11 +56,12 @@ class Prune {
     if (report_.compaction.snapshots == 0) return {};
     PGS_TRY(const Holdings doubled, load());
     PGS_TRY(const PrunePlan plan, plan_prune(space_, doubled, request_.policy, request_.cancellation));
-    return carry_out(plan);
+    return condemn(plan);
   }
 
   // Says what goes, and then takes the snapshots out of sight. The order is the protocol.
   Result<void> condemn(const PrunePlan& plan) {
+    if (plan.empty()) return {};
     CondemnedNote note{.id = {},
                        .created = request_.clock.now(),
                        .snapshots = plan.doomed_snapshots(),

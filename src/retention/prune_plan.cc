@@ -9,7 +9,6 @@ namespace {
 
 // Work that was interrupted is gone on with by the next run: what it left is not taken away before.
 constexpr std::chrono::hours stray_grace{24};
-constexpr std::string_view packs_prefix = "packs/";
 
 // What a stream replaces while it is listed is there at the next look.
 Result<void> load_wal(const ClusterSpace& space, std::uint32_t wal_segment_bytes, Holdings& holdings,
@@ -262,16 +261,6 @@ class Planning {
 };
 
 }  // namespace
-
-Result<std::map<PackId, std::uint64_t>> list_packs(const ClusterSpace& space) {
-  PGS_TRY(const auto objects, space.list(packs_prefix));
-  std::map<PackId, std::uint64_t> packs;
-  for (const auto& object : objects) {
-    if (const auto id = parse_pack_id(std::string_view(object.name).substr(packs_prefix.size())))
-      packs.emplace(*id, object.size_bytes);
-  }
-  return packs;
-}
 
 Result<Holdings> load_holdings(const ClusterSpace& space, std::uint32_t wal_segment_bytes, const Clock& clock,
                                const Cancellation& cancellation) {

@@ -31,9 +31,6 @@ struct Holdings {
   Timestamp clock_now;  // the clock's
 };
 
-// Those there are, with their sizes. Errors: those of the store.
-Result<std::map<PackId, std::uint64_t>> list_packs(const ClusterSpace& space);
-
 // Errors: damaged, when a snapshot's record or a hold does not open, or a hold's snapshot is not there: what is needed is not known, so nothing can be said to be
 // free; the hint says what to do. Those of compute_coverage.
 Result<Holdings> load_holdings(const ClusterSpace& space, std::uint32_t wal_segment_bytes, const Clock& clock,

@@ -7,20 +7,12 @@
 
 namespace pgstrata {
 
-namespace {
-
-constexpr std::string_view packs_prefix = "packs/";
-
-}  // namespace
-
 Result<std::unique_ptr<ChunkStore>> ChunkStore::open(const ClusterSpace& space, const Clock& clock) {
   auto store = std::unique_ptr<ChunkStore>(new ChunkStore(space, clock));
   PGS_TRY(const Condemned condemned, load_condemned(space));
-  PGS_TRY(const auto objects, space.list(packs_prefix));
-  for (const auto& object : objects) {
-    if (object.size_bytes == 0) continue;  // what it held is gone
-    const auto id = parse_pack_id(std::string_view(object.name).substr(packs_prefix.size()));
-    if (id && !condemned.packs.contains(*id)) store->existing_.insert(*id);
+  PGS_TRY(const auto packs, list_packs(space));
+  for (const auto& [id, size_bytes] : packs) {
+    if (size_bytes > 0 && !condemned.packs.contains(id)) store->existing_.insert(id);
   }
   return store;
 }
@@ -29,8 +21,7 @@ Result<std::size_t> ChunkStore::adopt_unreferenced(const std::set<PackId>& refer
   std::size_t adopted = 0;
   for (const auto& id : existing_) {
     if (referenced.contains(id)) continue;
-    auto pack = PackReader::open(space_, pack_name(id), PackKind::data);
-    if (!pack) pack = PackReader::open(space_, pack_name(id), PackKind::map);
+    const auto pack = PackReader::open_of_snapshot(space_, pack_name(id));
     if (!pack) {
       log_debug("left alone pack {}: {}", to_string(id), pack.error().describe());
       continue;
