@@ -5,6 +5,7 @@
 #include "branch/branch.h"
 #include "catalog/hold.h"
 #include "catalog/retention_floor.h"
+#include "repo/damage.h"
 #include "repo/lease.h"
 
 namespace pgstrata {
@@ -43,13 +44,17 @@ Result<Timestamp> newest_object(const ClusterSpace& space) {
   return newest;
 }
 
+// A clock of ours that is ahead lets nothing go: the lease that was just taken bears the store's time.
+Timestamp no_later_than_the_store(const ClusterSpace& space, Timestamp now) {
+  const auto lease = space.store().stat(space.object_name(fmt::format("leases/{}", prune_lease_name)));
+  return lease ? std::min(now, lease->modified) : now;
+}
+
 // Damage in what is to go is no reason to keep it.
 template <class T>
 Result<std::optional<T>> unless_damaged(Result<T> result) {
   if (result.has_value()) return std::optional(*std::move(result));
-  const ErrorCode code = result.error().code();
-  if (code != ErrorCode::damaged && code != ErrorCode::not_found && code != ErrorCode::newer_format)
-    return std::unexpected(std::move(result).error());
+  if (!is_damage(result.error())) return std::unexpected(std::move(result).error());
   return std::optional<T>();
 }
 
@@ -127,10 +132,11 @@ Result<ShredPreview> preview_shredding(const Repository& repository, const std::
 }
 
 Result<void> check_shredding_allowed(const ClusterSpace& space, const Clock& clock) {
+  const Timestamp now = no_later_than_the_store(space, clock.now());
   PGS_TRY(const HoldList holds, list_holds(space));
   if (!holds.damaged.empty()) return std::unexpected(holds.damaged.front().error);
   for (const Hold& hold : holds.holds) {
-    if (hold.kind != HoldKind::operator_ || has_ended(hold, clock.now())) continue;
+    if (hold.kind != HoldKind::operator_ || has_ended(hold, now)) continue;
     return std::unexpected(
         make_error(ErrorCode::failed, "hold {} keeps cluster {}: {}", hold.id, space.name(), hold.reason)
             .with_hint(fmt::format("If that is over, `pgstrata hold remove {} {}`.", space.name(), hold.id)));
@@ -138,7 +144,7 @@ Result<void> check_shredding_allowed(const ClusterSpace& space, const Clock& clo
   PGS_TRY(const auto floor, get_retention_floor(space));
   if (floor.count() == 0) return {};
   PGS_TRY(const Timestamp newest, newest_object(space));
-  if (newest + floor <= clock.now()) return {};
+  if (newest + floor <= now) return {};
   return fail(ErrorCode::failed, "cluster {} has a retention floor: nothing of it may be removed before {}",
               space.name(), newest + floor);
 }

@@ -33,7 +33,8 @@ struct ShredPreview {
                                                      const Cancellation& cancellation);
 
 // What forbids to shred a cluster that can be read: an operator's hold, and a retention floor that something is younger than.
-// Branches' and restores' holds do not. Errors: failed; damaged, when a hold or the floor does not open; those of the store.
+// Branches' and restores' holds do not. Times are the store's, where
+// the lease `prune` was just taken. Errors: failed; damaged, when a hold or the floor does not open; those of the store.
 [[nodiscard]] Result<void> check_shredding_allowed(const ClusterSpace& space, const Clock& clock);
 
 struct ShredOutcome {

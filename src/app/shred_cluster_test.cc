@@ -7,6 +7,7 @@
 #include "catalog/hold.h"
 #include "catalog/retention_floor.h"
 #include "repo/lease.h"
+#include "repo/test_store.h"
 #include "storage/memory/memory_store.h"
 #include "sys/files.h"
 #include "sys/temporary_directory.h"
@@ -63,6 +64,9 @@ TEST_F(ShredClusterTest, AHoldAndAFloorForbidIt) {
   const auto too_young = shred();
   ASSERT_FALSE(too_young);
   EXPECT_THAT(too_young.error().describe(), HasSubstr("retention floor"));
+  HeldClock ahead;
+  ahead.pass(clock_.now() - ahead.now() + std::chrono::hours(24 * 365));
+  EXPECT_FALSE(shred_cluster(repository_, "app", ahead, cancellation_)) << "the store's time counts";
   EXPECT_EQ(store().list_all("clusters/")->size(), 9U) << "leases among them";
   ASSERT_TRUE(store().remove(space.object_name("snapshots/x")));
   ASSERT_TRUE(shred());
